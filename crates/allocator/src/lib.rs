@@ -1,0 +1,1 @@
+//! Pools, instances, leases, merging and the queue as one synchronous state machine.

@@ -1,0 +1,1 @@
+//! The generated wire contract and its translation to domain types.

@@ -1,0 +1,1 @@
+//! Quantile forecasts: the forecaster trait, accuracy measures, calibration and the naive models.

@@ -1,0 +1,1 @@
+//! Parquet history: reading, writing, importing and resampling.

@@ -1,0 +1,1 @@
+//! From forecasts and inventory to a plan with reasons.

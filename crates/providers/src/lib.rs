@@ -1,0 +1,1 @@
+//! Providers start, hold, thaw and stop real resources.

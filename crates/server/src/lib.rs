@@ -1,0 +1,1 @@
+//! Transports: gRPC, HTTP, metrics and the console on one port.

@@ -1,0 +1,1 @@
+//! Resource shadows: live profiles of users and applications, their fingerprints and categories.

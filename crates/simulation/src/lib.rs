@@ -1,0 +1,1 @@
+//! Virtual time, a simulated provider with faults, the reference model and the backtest.

@@ -1,0 +1,1 @@
+//! Telemetry receivers: reports become observations.

@@ -1,0 +1,1 @@
+//! Ids, units, time and shapes shared by every crate of Foreshadow.

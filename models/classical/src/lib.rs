@@ -1,0 +1,1 @@
+//! ETS and MSTL through augurs.

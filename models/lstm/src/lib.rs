@@ -1,0 +1,1 @@
+//! The LSTM in burn: definition, training step and batched inference.

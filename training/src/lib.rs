@@ -1,0 +1,1 @@
+//! Datasets, fitting, the evaluation gate and promotion.
