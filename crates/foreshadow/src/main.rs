@@ -1,1 +1,48 @@
-fn main() {}
+//! Foreshadow: predictive warm pools.
+//!
+//! The binary parses arguments and configuration, calls the libraries and reports failures with the
+//! exit codes of every command: 0 done, 1 failed, 2 bad input or usage.
+
+mod commands;
+mod failure;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use commands::{backtest, evaluate, import, train};
+use failure::Failure;
+
+/// Predictive warm pools: forecast demand, keep the right number of resources warm, hand them out
+/// in microseconds.
+#[derive(Debug, Parser)]
+#[command(name = "foreshadow", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Fit a model on usage or request history.
+    Train(train::Args),
+    /// Measure models against the naive baselines on history they have not seen.
+    Evaluate(evaluate::Args),
+    /// Replay a request log under each policy: hit rate, waits and idle cost.
+    Backtest(backtest::Args),
+    /// Turn other formats into history files.
+    Import(import::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Train(args) => train::run(args),
+        Command::Evaluate(args) => evaluate::run(args),
+        Command::Backtest(args) => backtest::run(args),
+        Command::Import(args) => import::run(args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

@@ -1,0 +1,12 @@
+//! `foreshadow evaluate`.
+
+use crate::failure::Failure;
+
+/// Arguments of `foreshadow evaluate`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {}
+
+/// Runs the command.
+pub(crate) fn run(_args: Args) -> Result<(), Failure> {
+    Err(Failure::bad_input("this build has no `evaluate` yet"))
+}
