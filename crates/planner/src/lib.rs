@@ -1,1 +1,5 @@
 //! From forecasts and inventory to a plan with reasons.
+
+mod policy;
+
+pub use policy::{Arrival, Inventory, Outcome, TargetPolicy};

@@ -1,0 +1,56 @@
+//! What a pool's driver tells a policy, and what it asks of it.
+
+use std::time::Duration;
+
+use foreshadow_types::Timestamp;
+
+/// One request as a policy sees it, at the moment it arrives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arrival {
+    /// When it arrived.
+    pub at: Timestamp,
+    /// A stable hash of who asked; 0 when unknown.
+    pub user: u64,
+    /// A stable hash of the application it is for; 0 when unknown.
+    pub application: u64,
+    /// How long the instance is held, where the request says so.
+    pub hold: Option<Duration>,
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// Bound to an instance that was ready: no wait.
+    Hit,
+    /// Attached to an instance that was already starting: waits for the rest of its start.
+    Join,
+    /// Nothing was there: an instance was started for it.
+    Miss,
+}
+
+/// What a pool holds at a tick.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Inventory {
+    /// Ready and not promised to anyone.
+    pub ready: u32,
+    /// Starting and not promised to anyone.
+    pub starting: u32,
+    /// Given to requests.
+    pub leased: u32,
+    /// Requests that wait.
+    pub queued: u32,
+}
+
+/// A rule that sizes one pool.
+///
+/// The driver calls [`observe`](Self::observe) for each request in order of time and
+/// [`target`](Self::target) at each tick; a tick precedes the requests of the same moment. A policy
+/// therefore never learns of a request at or after the tick it answers.
+pub trait TargetPolicy {
+    /// Takes note of a request and what became of it.
+    fn observe(&mut self, arrival: &Arrival, outcome: Outcome);
+
+    /// How many unpromised instances, ready and starting together, the pool should hold from `now`
+    /// until the next tick.
+    fn target(&mut self, now: Timestamp, inventory: &Inventory) -> u32;
+}
