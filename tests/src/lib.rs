@@ -1,1 +1,1 @@
-//! End-to-end tests of the binary.
+//! What the end-to-end tests share.
