@@ -24,7 +24,7 @@ impl Shape {
 }
 
 /// What a request needs when it does not name a pool.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Requirements {
     /// The least shape.
     pub shape: Shape,

@@ -94,6 +94,16 @@ impl Vcpus {
         }
     }
 
+    /// From thousandths of a CPU.
+    pub const fn from_thousandths(thousandths: u64) -> Self {
+        Self(thousandths)
+    }
+
+    /// In thousandths of a CPU.
+    pub const fn thousandths(self) -> u64 {
+        self.0
+    }
+
     /// As a number of CPUs.
     pub fn as_f64(self) -> f64 {
         self.0 as f64 / 1000.0
