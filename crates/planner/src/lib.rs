@@ -1,5 +1,28 @@
 //! From forecasts and inventory to a plan with reasons.
+//!
+//! [`PoolPlanner`] sizes one pool: it learns the demand over the lead time from the requests it is
+//! shown, prices each further warm instance in idle seconds a hit, and explains every target.
+//! [`RuleBook`] turns forecasts into pre-allocations. [`TargetPolicy`] is the trait that the planner
+//! shares with the [`baselines`].
+//!
+//! Pure: no I/O, no clock, no operating-system randomness.
 
+pub mod baselines;
+mod breaker;
+mod demand;
+mod known;
+mod learner;
+mod misses;
+mod plan;
+mod planner;
 mod policy;
+mod rules;
+mod settings;
 
-pub use policy::{Arrival, Inventory, Outcome, TargetPolicy};
+pub use known::{Booking, KnownDemand, Override, PreAllocation};
+pub use misses::{MissCause, MissCounts};
+pub use plan::{Bound, Mode, PlanReport, PoolPlan, Reason};
+pub use planner::PoolPlanner;
+pub use policy::{Arrival, Inventory, Outcome, TargetPolicy, stable_hash};
+pub use rules::{ForecastView, RuleBook, RuleError, RuleSubject, TriggerRule};
+pub use settings::{BreakerSettings, Objective, PoolSettings, RampLimit, SettingsError};

@@ -1,0 +1,238 @@
+//! A plan and the reasons for it.
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use foreshadow_types::{PoolName, Timestamp};
+
+/// Which policy a pool's forecast part follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Mode {
+    /// Too little has been seen: the largest recent demand over the lead time is kept warm.
+    Learning,
+    /// One constant level, learnt from the past: forecasts did not pay lately.
+    Static,
+    /// Recent demand over the lead time plus a margin: the trained model did not pay lately.
+    Reactive,
+    /// The trained demand model.
+    Forecast,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Learning => "learning",
+            Self::Static => "static",
+            Self::Reactive => "reactive",
+            Self::Forecast => "forecast",
+        })
+    }
+}
+
+/// What cut a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// The pool's least target.
+    Min,
+    /// The pool's largest target.
+    Max,
+    /// The largest step up in a tick.
+    RampUp,
+    /// The largest step down in a tick.
+    RampDown,
+}
+
+/// One step in how a target came about.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reason {
+    /// The part that was learnt from past demand.
+    Learnt {
+        /// The policy followed.
+        mode: Mode,
+        /// The target it gives.
+        target: u32,
+        /// Idle instance-seconds that one hit may cost, where the policy has a price.
+        idle_s_per_hit: Option<f64>,
+        /// Requests in the last start-up time.
+        recent_demand: u32,
+    },
+    /// Why the policy is not the forecast, or is it again.
+    Gate {
+        /// The policy chosen.
+        mode: Mode,
+        /// Idle of that policy at the wanted hit rate on recent history, in average instances.
+        idle: f64,
+        /// The same for the best other policy, where there is one.
+        next_best: Option<(Mode, f64)>,
+    },
+    /// The price was moved by what was achieved.
+    Feedback {
+        /// The wanted hit rate.
+        wanted: f64,
+        /// The hit rate achieved lately.
+        achieved: f64,
+        /// The hit rate that the policy is now set to reach.
+        aimed_at: f64,
+    },
+    /// Bookings that fall in the lead time.
+    Booked {
+        /// How many instances.
+        count: u32,
+        /// How far ahead was looked.
+        within: Duration,
+    },
+    /// A trigger rule's pre-allocation.
+    Rule {
+        /// The rule's name.
+        rule: String,
+        /// How many instances it wants warm.
+        count: u32,
+        /// When that lapses.
+        until: Timestamp,
+        /// The forecast that fired it.
+        cause: String,
+    },
+    /// An administrator's override.
+    Fixed {
+        /// The target.
+        count: u32,
+        /// Who set it.
+        by: String,
+        /// Why.
+        reason: String,
+        /// When it ends.
+        until: Option<Timestamp>,
+    },
+    /// A bound cut the target.
+    Bounded {
+        /// Which one.
+        bound: Bound,
+        /// The target before.
+        from: u32,
+        /// The target after.
+        to: u32,
+    },
+    /// Starts keep failing: the pool is not grown until then.
+    StartsFail {
+        /// Failed starts in a row.
+        failures: u32,
+        /// When starts are tried again.
+        until: Timestamp,
+    },
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Learnt {
+                mode,
+                target,
+                idle_s_per_hit,
+                recent_demand,
+            } => {
+                write!(
+                    f,
+                    "{mode}: {target} ({recent_demand} requests in the last start-up time"
+                )?;
+                if let Some(price) = idle_s_per_hit {
+                    write!(f, "; a hit may cost {price:.0} idle s")?;
+                }
+                f.write_str(")")
+            }
+            Self::Gate {
+                mode,
+                idle,
+                next_best,
+            } => {
+                write!(f, "{mode} needed {idle:.2} idle instances lately")?;
+                match next_best {
+                    Some((other, idle)) => write!(f, ", {other} {idle:.2}"),
+                    None => Ok(()),
+                }
+            }
+            Self::Feedback {
+                wanted,
+                achieved,
+                aimed_at,
+            } => write!(
+                f,
+                "hit rate {achieved:.4} lately where {wanted:.4} is wanted: aiming at {aimed_at:.4}"
+            ),
+            Self::Booked { count, within } => write!(
+                f,
+                "{count} booked within {}",
+                foreshadow_types::format_duration(*within)
+            ),
+            Self::Rule {
+                rule,
+                count,
+                until,
+                cause,
+            } => write!(f, "rule `{rule}`: {count} until {until} ({cause})"),
+            Self::Fixed {
+                count,
+                by,
+                reason,
+                until,
+            } => {
+                write!(f, "override by {by}: {count} ({reason})")?;
+                until.map_or(Ok(()), |until| write!(f, " until {until}"))
+            }
+            Self::Bounded { bound, from, to } => {
+                let name = match bound {
+                    Bound::Min => "min",
+                    Bound::Max => "max",
+                    Bound::RampUp => "ramp-up limit",
+                    Bound::RampDown => "ramp-down limit",
+                };
+                write!(f, "{name}: {from} became {to}")
+            }
+            Self::StartsFail { failures, until } => write!(
+                f,
+                "{failures} starts failed in a row: not growing until {until}"
+            ),
+        }
+    }
+}
+
+/// The target of one pool until the next tick, and why.
+#[must_use]
+#[derive(Debug, Clone, PartialEq)]
+pub struct PoolPlan {
+    /// When it was made.
+    pub at: Timestamp,
+    /// Unpromised instances, ready and starting together, to hold until the next tick.
+    pub target: u32,
+    /// The part of the target that was learnt from past demand.
+    pub learnt: u32,
+    /// The policy behind that part.
+    pub mode: Mode,
+    /// How the target came about, in order.
+    pub reasons: Vec<Reason>,
+}
+
+impl fmt::Display for PoolPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}", self.target, self.at)?;
+        for reason in &self.reasons {
+            write!(f, "; {reason}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The plans of all pools at one tick.
+#[must_use]
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PlanReport {
+    /// By pool.
+    pub pools: BTreeMap<PoolName, PoolPlan>,
+}
+
+impl fmt::Display for PlanReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (pool, plan) in &self.pools {
+            writeln!(f, "{pool}: {plan}")?;
+        }
+        Ok(())
+    }
+}

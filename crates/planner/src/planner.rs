@@ -1,0 +1,220 @@
+//! The planner of one pool.
+
+use std::time::Duration;
+
+use foreshadow_types::Timestamp;
+
+use crate::{
+    breaker::Breaker,
+    known::KnownDemand,
+    learner::{Learner, Learnt},
+    misses::{MissCause, MissCounts},
+    plan::{Bound, Mode, PoolPlan, Reason},
+    policy::{Arrival, Inventory, Outcome, TargetPolicy},
+    settings::{PoolSettings, SettingsError},
+};
+
+/// Decides how many instances of one pool to keep warm, and says why.
+///
+/// It learns from the requests it is shown and from nothing else: the same requests and ticks give
+/// the same plans.
+#[derive(Debug)]
+pub struct PoolPlanner {
+    settings: PoolSettings,
+    learner: Learner,
+    breaker: Breaker,
+    misses: MissCounts,
+    latest: Option<PoolPlan>,
+}
+
+impl PoolPlanner {
+    /// A planner that has seen nothing yet.
+    ///
+    /// # Errors
+    /// [`SettingsError`] names the setting at fault.
+    pub fn new(settings: PoolSettings) -> Result<Self, SettingsError> {
+        settings.check()?;
+        Ok(Self {
+            learner: Learner::new(&settings),
+            breaker: Breaker::new(settings.breaker),
+            misses: MissCounts::default(),
+            latest: None,
+            settings,
+        })
+    }
+
+    /// The settings it works with.
+    pub fn settings(&self) -> &PoolSettings {
+        &self.settings
+    }
+
+    /// The latest plan, if one was made.
+    pub fn latest(&self) -> Option<&PoolPlan> {
+        self.latest.as_ref()
+    }
+
+    /// How many requests waited so far, by cause.
+    pub fn misses(&self) -> &MissCounts {
+        &self.misses
+    }
+
+    /// Takes note of a request and what became of it. Times that go backwards count as now.
+    pub fn observe(&mut self, arrival: &Arrival, outcome: Outcome) {
+        self.learner.arrive(arrival, outcome);
+        if outcome != Outcome::Hit {
+            self.misses.add(self.cause_of(arrival.at, outcome));
+        }
+    }
+
+    /// Takes note of a request that was booked: it is served, but is no part of the learnt demand.
+    pub fn observe_booked(&mut self, arrival: &Arrival, outcome: Outcome) {
+        if outcome != Outcome::Hit {
+            self.misses.add(self.cause_of(arrival.at, outcome));
+        }
+    }
+
+    /// Takes note that none of the ready instances fitted a request.
+    pub fn observe_mismatch(&mut self) {
+        self.misses.add(MissCause::ShapeMismatch);
+    }
+
+    /// Takes note that an instance became ready.
+    pub fn start_succeeded(&mut self) {
+        self.breaker.succeeded();
+    }
+
+    /// Takes note that a start failed.
+    pub fn start_failed(&mut self, now: Timestamp) {
+        self.breaker.failed(now);
+    }
+
+    /// Plans until the next tick. Asked again for the same moment and with the same inventory and
+    /// known demand, it gives the same plan.
+    pub fn plan(&mut self, now: Timestamp, inventory: &Inventory, known: &KnownDemand) -> PoolPlan {
+        let learnt = self.learner.tick(now);
+        let mut reasons = learnt.reasons.clone();
+        let wanted = self.with_known(now, &learnt, known, &mut reasons);
+        let target = self.bounded(now, wanted, inventory, &mut reasons);
+        let plan = PoolPlan {
+            at: now,
+            target,
+            learnt: learnt.target,
+            mode: learnt.mode,
+            reasons,
+        };
+        self.latest = Some(plan.clone());
+        plan
+    }
+
+    /// How far ahead of a need an instance must be asked for: the start-up time and one tick.
+    pub fn lead_time(&self) -> Duration {
+        self.settings.startup.saturating_add(self.settings.tick)
+    }
+
+    fn with_known(
+        &self,
+        now: Timestamp,
+        learnt: &Learnt,
+        known: &KnownDemand,
+        reasons: &mut Vec<Reason>,
+    ) -> u32 {
+        if let Some(fixed) = known.fixed.as_ref().filter(|fixed| fixed.holds_at(now)) {
+            reasons.push(Reason::Fixed {
+                count: fixed.count,
+                by: fixed.by.clone(),
+                reason: fixed.reason.clone(),
+                until: fixed.until,
+            });
+            return fixed.count;
+        }
+        let within = self.lead_time();
+        let booked = known.booked_before(now + within);
+        if booked > 0 {
+            reasons.push(Reason::Booked {
+                count: booked,
+                within,
+            });
+        }
+        let mut wanted = learnt.target.saturating_add(booked);
+        for wish in known.preallocations.iter().filter(|wish| now < wish.until) {
+            reasons.push(Reason::Rule {
+                rule: wish.rule.clone(),
+                count: wish.count,
+                until: wish.until,
+                cause: wish.cause.clone(),
+            });
+            wanted = wanted.saturating_add(wish.count);
+        }
+        wanted
+    }
+
+    fn bounded(
+        &self,
+        now: Timestamp,
+        wanted: u32,
+        inventory: &Inventory,
+        reasons: &mut Vec<Reason>,
+    ) -> u32 {
+        let mut target = wanted;
+        let mut bound = |limit: u32, bound: Bound, cuts: bool| {
+            if cuts {
+                reasons.push(Reason::Bounded {
+                    bound,
+                    from: target,
+                    to: limit,
+                });
+                target = limit;
+            }
+            target
+        };
+        let held = inventory.ready.saturating_add(inventory.starting);
+        let highest = held.saturating_add(self.settings.ramp.up);
+        let after_up = bound(highest, Bound::RampUp, wanted > highest);
+        let lowest = held.saturating_sub(self.settings.ramp.down);
+        let after_down = bound(lowest, Bound::RampDown, after_up < lowest);
+        let after_min = bound(
+            self.settings.min,
+            Bound::Min,
+            after_down < self.settings.min,
+        );
+        let after_max = bound(self.settings.max, Bound::Max, after_min > self.settings.max);
+        if let Some((failures, until)) = self.breaker.open_at(now)
+            && after_max > held
+        {
+            reasons.push(Reason::StartsFail { failures, until });
+            return held.min(self.settings.max);
+        }
+        after_max
+    }
+
+    fn cause_of(&self, at: Timestamp, outcome: Outcome) -> MissCause {
+        let Some(plan) = &self.latest else {
+            return MissCause::NoForecast;
+        };
+        if self.breaker.open_at(at).is_some() {
+            return MissCause::FailedStart;
+        }
+        let cut = plan
+            .reasons
+            .iter()
+            .any(|reason| matches!(reason, Reason::Bounded { from, to, .. } if to < from));
+        if cut {
+            return MissCause::Quota;
+        }
+        match (plan.mode, outcome) {
+            (Mode::Learning, _) => MissCause::NoForecast,
+            (_, Outcome::Join) => MissCause::Late,
+            _ => MissCause::UnderForecast,
+        }
+    }
+}
+
+impl TargetPolicy for PoolPlanner {
+    fn observe(&mut self, arrival: &Arrival, outcome: Outcome) {
+        Self::observe(self, arrival, outcome);
+    }
+
+    fn target(&mut self, now: Timestamp, inventory: &Inventory) -> u32 {
+        self.plan(now, inventory, &KnownDemand::default()).target
+    }
+}
