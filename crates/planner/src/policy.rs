@@ -54,3 +54,11 @@ pub trait TargetPolicy {
     /// until the next tick.
     fn target(&mut self, now: Timestamp, inventory: &Inventory) -> u32;
 }
+
+/// A hash of a name that is the same in every build and on every machine, and never 0 (FNV-1a).
+pub fn stable_hash(name: &str) -> u64 {
+    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    hash.max(1)
+}

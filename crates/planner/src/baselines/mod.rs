@@ -1,0 +1,15 @@
+//! The policies that a planner has to beat, each as its source describes it.
+//!
+//! Each rule is split in two: what it gathers from the requests, which does not depend on its free
+//! parameter, and the target it makes of that with a parameter. So a parameter can be searched for
+//! without gathering again.
+
+mod demand;
+mod keep_alive;
+mod reactive;
+mod static_pool;
+
+pub use demand::TrailingDemand;
+pub use keep_alive::{KeepAlive, TrailingMaximum};
+pub use reactive::{DemandMoments, Reactive, TrailingMoments};
+pub use static_pool::StaticPool;

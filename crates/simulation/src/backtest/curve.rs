@@ -1,0 +1,144 @@
+//! Searches for the least parameter of a policy that reaches a hit rate on the scored window.
+
+use std::{cell::RefCell, collections::BTreeMap};
+
+use foreshadow_planner::{Arrival, Inventory, Outcome, TargetPolicy};
+use foreshadow_types::Timestamp;
+
+use super::{PoolTrace, Setting, Tally, score};
+
+/// A policy with one free parameter, numbered so that a larger number never asks for a smaller pool.
+pub(crate) trait Family {
+    /// The largest number of the parameter.
+    fn largest(&self) -> u32;
+
+    /// The target at each tick with parameter `number`.
+    fn targets(&self, number: u32) -> Vec<u32>;
+
+    /// The parameter in words.
+    fn describe(&self, number: u32) -> String;
+}
+
+/// Plays back targets that were worked out beforehand.
+#[derive(Debug, Clone)]
+pub struct Scheduled<'a> {
+    targets: std::slice::Iter<'a, u32>,
+}
+
+impl<'a> Scheduled<'a> {
+    /// One target for each tick.
+    pub fn new(targets: &'a [u32]) -> Self {
+        Self {
+            targets: targets.iter(),
+        }
+    }
+}
+
+impl TargetPolicy for Scheduled<'_> {
+    #[inline]
+    fn observe(&mut self, _: &Arrival, _: Outcome) {}
+
+    fn target(&mut self, _: Timestamp, _: &Inventory) -> u32 {
+        self.targets.next().copied().unwrap_or(0)
+    }
+}
+
+/// What a policy costs on one pool for each parameter tried so far.
+pub(crate) struct Curve<'a> {
+    pool: &'a PoolTrace,
+    setting: &'a Setting,
+    family: Box<dyn Family + 'a>,
+    known: RefCell<BTreeMap<u32, Tally>>,
+}
+
+impl<'a> Curve<'a> {
+    pub(crate) fn new(
+        pool: &'a PoolTrace,
+        setting: &'a Setting,
+        family: Box<dyn Family + 'a>,
+    ) -> Self {
+        Self {
+            pool,
+            setting,
+            family,
+            known: RefCell::new(BTreeMap::new()),
+        }
+    }
+
+    /// The policy.
+    pub(crate) fn family(&self) -> &dyn Family {
+        &*self.family
+    }
+
+    /// What parameter `number` gives; replayed once and remembered.
+    pub(crate) fn at(&self, number: u32) -> Tally {
+        if let Some(tally) = self.known.borrow().get(&number) {
+            return tally.clone();
+        }
+        let targets = self.family.targets(number);
+        let tally = score(self.pool, self.setting, &mut Scheduled::new(&targets));
+        self.known.borrow_mut().insert(number, tally.clone());
+        tally
+    }
+
+    /// The least parameter that reaches `hit_rate`, or the one that comes nearest.
+    ///
+    /// A pool without requests in the window is reached by the least parameter.
+    pub(crate) fn reach(&self, hit_rate: f64) -> Tuned {
+        let reaches = |number| reached(&self.at(number), hit_rate);
+        let largest = self.family.largest();
+        let (mut low, mut high) = (0, 1);
+        if reaches(0) {
+            return self.tuned(0);
+        }
+        while high < largest && !reaches(high.min(largest)) {
+            low = high;
+            high = high.saturating_mul(2);
+        }
+        let mut high = high.min(largest);
+        if !reaches(high) {
+            return self.nearest(high);
+        }
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            if reaches(middle) {
+                high = middle;
+            } else {
+                low = middle;
+            }
+        }
+        self.tuned(high)
+    }
+
+    /// Of the parameters tried, the least with the highest hit rate.
+    fn nearest(&self, largest: u32) -> Tuned {
+        let best = self
+            .known
+            .borrow()
+            .iter()
+            .fold((largest, -1.0), |best, (&number, tally)| {
+                let rate = tally.hit_rate().unwrap_or(1.0);
+                if rate > best.1 { (number, rate) } else { best }
+            });
+        self.tuned(best.0)
+    }
+
+    fn tuned(&self, number: u32) -> Tuned {
+        Tuned {
+            number,
+            tally: self.at(number),
+        }
+    }
+}
+
+/// A parameter and what it gives.
+#[derive(Debug, Clone)]
+pub(crate) struct Tuned {
+    pub(crate) number: u32,
+    pub(crate) tally: Tally,
+}
+
+/// Whether the tally's hit rate is at least `hit_rate`; so it is without requests.
+pub(crate) fn reached(tally: &Tally, hit_rate: f64) -> bool {
+    tally.hit_rate().is_none_or(|rate| rate >= hit_rate - 1e-12)
+}

@@ -1,0 +1,24 @@
+//! Replays a request log under each pool policy and scores hits, waits and idle time.
+//!
+//! The kernel ([`simulate`]) drives any [`TargetPolicy`](foreshadow_planner::TargetPolicy) over one
+//! pool. An instance is used once: a request that takes it removes it from the pool, and the pool
+//! starts a replacement.
+
+mod curve;
+mod demand;
+mod families;
+mod fleet;
+mod kernel;
+mod kind;
+mod setting;
+mod startup;
+mod tally;
+mod trace;
+
+pub use curve::Scheduled;
+pub use kernel::{MAX_TARGET, NoProbe, Probe, TickRecord, score, simulate};
+pub use kind::{PolicyKind, UnknownPolicy};
+pub use setting::{Setting, SettingError};
+pub use startup::StartupTime;
+pub use tally::{QUARTERS, Tally};
+pub use trace::{PoolTrace, Trace, TraceBuilder, TraceError};

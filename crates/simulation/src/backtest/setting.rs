@@ -1,0 +1,113 @@
+//! What a replay is run under: times, tick and scored window.
+
+use std::time::Duration;
+
+use foreshadow_types::Timestamp;
+use thiserror::Error;
+
+use super::{StartupTime, Trace};
+
+/// The most ticks one replay makes for a pool.
+const MAX_TICKS: u128 = 100_000_000;
+
+/// Why a setting was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum SettingError {
+    /// The tick is zero.
+    #[error("the tick is zero; it is at least one millisecond")]
+    ZeroTick,
+    /// The tick is too short for so long a log.
+    #[error("a tick of {tick:?} makes more than {MAX_TICKS} ticks over this log")]
+    TooManyTicks {
+        /// The tick.
+        tick: Duration,
+    },
+    /// Scoring would start outside the log.
+    #[error("scoring from {from} is outside the requests, which span {start} to {end}")]
+    FromOutside {
+        /// The start asked for.
+        from: Timestamp,
+        /// The first request.
+        start: Timestamp,
+        /// The last request.
+        end: Timestamp,
+    },
+}
+
+/// What every policy of a backtest is run under.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Setting {
+    start: Timestamp,
+    from: Timestamp,
+    to: Timestamp,
+    tick: Duration,
+    startup: StartupTime,
+}
+
+impl Setting {
+    /// Replays `trace` from its first request and scores from `from` to its last.
+    ///
+    /// # Errors
+    /// [`SettingError`] if `from` is outside the log or the tick does not suit it.
+    pub fn new(
+        trace: &Trace,
+        from: Timestamp,
+        tick: Duration,
+        startup: StartupTime,
+    ) -> Result<Self, SettingError> {
+        let (start, end) = (trace.start(), trace.end());
+        if from < start || from > end {
+            return Err(SettingError::FromOutside { from, start, end });
+        }
+        if tick < Duration::from_millis(1) {
+            return Err(SettingError::ZeroTick);
+        }
+        if end.since(start).as_millis() / tick.as_millis() > MAX_TICKS {
+            return Err(SettingError::TooManyTicks { tick });
+        }
+        Ok(Self {
+            start,
+            from,
+            to: end,
+            tick,
+            startup,
+        })
+    }
+
+    /// The first tick: the time of the log's first request.
+    pub fn start(&self) -> Timestamp {
+        self.start
+    }
+
+    /// Where scoring starts.
+    pub fn from(&self) -> Timestamp {
+        self.from
+    }
+
+    /// Where scoring and the replay end.
+    pub fn to(&self) -> Timestamp {
+        self.to
+    }
+
+    /// The time between two ticks.
+    pub fn tick(&self) -> Duration {
+        self.tick
+    }
+
+    /// How long an instance takes to start.
+    pub fn startup(&self) -> StartupTime {
+        self.startup
+    }
+
+    /// Start-up and one tick: how far ahead of a request its instance must be asked for, since it
+    /// can be asked for only at a tick.
+    pub fn lead_time(&self) -> Duration {
+        self.startup.typical() + self.tick
+    }
+
+    /// The times of the ticks in milliseconds since the epoch.
+    pub fn ticks_ms(&self) -> impl Iterator<Item = i64> + use<> {
+        let step = self.tick.as_millis() as usize;
+        (self.start.as_millis()..=self.to.as_millis()).step_by(step)
+    }
+}
