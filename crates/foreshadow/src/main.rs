@@ -35,7 +35,12 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() => return usage(&error).report(),
+        Err(help) => help.exit(),
+    };
+    let result = match cli.command {
         Command::Train(args) => train::run(args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Backtest(args) => backtest::run(args),
@@ -45,4 +50,12 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
+}
+
+/// What clap says of wrong usage, without the synopsis that follows it.
+fn usage(error: &clap::Error) -> Failure {
+    let text = error.to_string();
+    let said = text.split("\n\nUsage:").next().unwrap_or_default();
+    let said = said.trim_start_matches("error: ");
+    Failure::bad_input(said.split("\n\nFor more information").next().unwrap_or_default())
 }

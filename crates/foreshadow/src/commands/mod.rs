@@ -1,4 +1,5 @@
 //! One file for each command.
+
 pub(crate) mod backtest;
 pub(crate) mod evaluate;
 pub(crate) mod import;
