@@ -1,1 +1,27 @@
 //! Parquet history: reading, writing, importing and resampling.
+//!
+//! There are two schemas. **Usage** has `timestamp`, `entity_id` and one numeric column for each
+//! metric; **requests** has `timestamp`, `pool` and, where they are known, `user_id`,
+//! `application_id`, `hold_ms`, `vcpus` and `memory_bytes`. The schema of a file is told by its
+//! columns; numbers and times of any width, and text in any encoding, are read. Files are read in
+//! batches, so that memory does not grow with them.
+//!
+//! This is the only crate that knows Arrow and Parquet; none of their types is in its interface.
+
+mod column;
+mod error;
+mod file;
+mod panel;
+mod paths;
+mod reader;
+mod request;
+mod schema;
+mod write;
+
+pub use error::HistoryError;
+pub use panel::{DEFAULT_MAX_VALUES, PanelLimits, PanelOptions, REQUESTS_METRIC, load_panel};
+pub use paths::HistoryPaths;
+pub use reader::RequestReader;
+pub use request::RequestRecord;
+pub use schema::HistoryKind;
+pub use write::{DumpColumn, DumpKind, DumpValue, DumpWriter, RequestWriter, UsageWriter};

@@ -1,0 +1,145 @@
+//! One Parquet file, read in bounded batches.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use arrow::{array::ArrayRef, datatypes::Schema, record_batch::RecordBatch};
+use parquet::arrow::{
+    ProjectionMask,
+    arrow_reader::{
+        ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
+        ParquetRecordBatchReaderBuilder,
+    },
+};
+
+use crate::HistoryError;
+
+/// Rows decoded at once, whatever the size of the file and of its row groups.
+const BATCH_ROWS: usize = 8_192;
+
+/// An open history file.
+#[derive(Debug)]
+pub(crate) struct HistoryFile {
+    path: Arc<Path>,
+    file: File,
+    metadata: ArrowReaderMetadata,
+}
+
+impl HistoryFile {
+    pub(crate) fn open(path: &Path) -> Result<Self, HistoryError> {
+        let file = File::open(path).map_err(|error| HistoryError::io(path, error))?;
+        let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
+            .map_err(|error| HistoryError::parquet(path, error))?;
+        Ok(Self {
+            path: path.into(),
+            file,
+            metadata,
+        })
+    }
+
+    pub(crate) fn schema(&self) -> &Schema {
+        self.metadata.schema()
+    }
+
+    /// Whether the file has this column.
+    pub(crate) fn has(&self, column: &str) -> bool {
+        self.schema().index_of(column).is_ok()
+    }
+
+    /// Reads the columns that are there of those named, in batches.
+    pub(crate) fn batches(&self, columns: &[&str]) -> Result<Batches, HistoryError> {
+        let indices = columns
+            .iter()
+            .filter_map(|column| self.schema().index_of(column).ok());
+        let mask = ProjectionMask::roots(self.metadata.parquet_schema(), indices);
+        let file = self
+            .file
+            .try_clone()
+            .map_err(|error| HistoryError::io(&self.path, error))?;
+        let reader =
+            ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone())
+                .with_projection(mask)
+                .with_batch_size(BATCH_ROWS)
+                .build()
+                .map_err(|error| HistoryError::parquet(&self.path, error))?;
+        Ok(Batches {
+            path: self.path.clone(),
+            reader,
+            next_row: 0,
+        })
+    }
+}
+
+/// The batches of a file, in its order.
+#[derive(Debug)]
+pub(crate) struct Batches {
+    path: Arc<Path>,
+    reader: ParquetRecordBatchReader,
+    next_row: u64,
+}
+
+impl Iterator for Batches {
+    type Item = Result<Batch, HistoryError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rows = match self.reader.next()? {
+            Ok(rows) => rows,
+            Err(error) => return Some(Err(HistoryError::parquet(&self.path, error))),
+        };
+        let first_row = self.next_row;
+        self.next_row += rows.num_rows() as u64;
+        Some(Ok(Batch {
+            path: self.path.clone(),
+            first_row,
+            rows,
+        }))
+    }
+}
+
+/// Some rows of a file, which know where they stand in it.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    path: Arc<Path>,
+    first_row: u64,
+    rows: RecordBatch,
+}
+
+impl Batch {
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.rows.num_rows()
+    }
+
+    pub(crate) fn column(&self, name: &str) -> Result<&ArrayRef, HistoryError> {
+        self.rows.column_by_name(name).ok_or_else(|| {
+            let schema = self.rows.schema();
+            let found: Vec<_> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+            HistoryError::MissingColumn {
+                path: PathBuf::from(&*self.path),
+                column: name.to_owned(),
+                found: found.join(", "),
+            }
+        })
+    }
+
+    /// An error in one row of this batch.
+    pub(crate) fn row_error(
+        &self,
+        column: &str,
+        row: usize,
+        reason: impl ToString,
+    ) -> HistoryError {
+        HistoryError::Row {
+            path: PathBuf::from(&*self.path),
+            column: column.to_owned(),
+            row: self.first_row + row as u64 + 1,
+            reason: reason.to_string(),
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Writing history and dumps as Parquet.
+
+mod dump;
+mod requests;
+mod table;
+mod usage;
+
+pub use dump::{DumpColumn, DumpKind, DumpValue, DumpWriter};
+pub use requests::RequestWriter;
+pub use usage::UsageWriter;
