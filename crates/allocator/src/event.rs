@@ -56,12 +56,12 @@ pub enum EventKind {
         /// For whom.
         entity: EntityId,
     },
-    /// No start before this time, because starts fail.
+    /// No start before this time, because starts fail; `None` lifts it.
     StartsBlocked {
         /// In which pool.
         pool: PoolName,
         /// Until when.
-        until: Timestamp,
+        until: Option<Timestamp>,
     },
     /// An instance is to be started.
     InstanceStarted {
@@ -113,6 +113,13 @@ pub enum EventKind {
         id: AllocationId,
         /// How it stands now; never `Ended`.
         binding: Binding,
+    },
+    /// A lease was extended.
+    LeaseRenewed {
+        /// Its allocation.
+        id: AllocationId,
+        /// When it ends now.
+        expires_at: Timestamp,
     },
     /// An allocation is over; what it held is free of it.
     AllocationEnded {

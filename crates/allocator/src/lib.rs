@@ -20,25 +20,37 @@
 //! was stopping, verify the rest.
 
 mod allocation;
+mod allocator;
+mod audit;
 mod config;
+mod decide;
 mod effect;
 mod error;
+mod eta;
 mod event;
 mod input;
+mod invariant;
 mod plan;
 mod pool;
+mod ranked;
 mod record;
 mod request;
+mod startup;
+mod state;
+mod view;
 
 pub use allocation::{Allocation, AllocationState, InstanceRef, ListFilter, Page, Served};
+pub use allocator::{Allocator, RecoverError};
 pub use config::AllocatorConfig;
 pub use effect::Effect;
 pub use error::AllocatorError;
 pub use event::{Event, EventKind, StopCause};
 pub use input::{Input, Reply};
+pub use invariant::{Invariant, Violation};
 pub use plan::{AdoptedPlan, PoolPlan, Reservation};
 pub use pool::{HoldMode, MAX_POOL, MAX_QUEUE, PoolSpec, PoolSpecError, PoolStatus, Recycle};
 pub use record::{AllocationRecord, Binding, Counters, Hold, InstanceRecord, Phase, PoolRecord};
 pub use request::{
     AllocationRequest, AllocationRequestBuilder, MAX_KEY_BYTES, MAX_SPAN, RequestError, Target,
 };
+pub use state::ApplyError;

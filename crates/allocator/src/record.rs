@@ -1,6 +1,6 @@
 //! What is known of each instance, allocation and pool: the durable part of the state.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use foreshadow_types::{AllocationId, EntityId, FencingToken, InstanceId, PoolName, Timestamp};
 
@@ -131,7 +131,7 @@ impl Binding {
 }
 
 /// One allocation.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct AllocationRecord {
     /// Its id.
     pub id: AllocationId,
@@ -158,8 +158,8 @@ pub struct PoolRecord {
     pub retired: bool,
     /// Warm instances asked for by the plan in force.
     pub target: u32,
-    /// Warm instances set aside and not yet taken, for each entity, in order.
-    pub reservations: Vec<(EntityId, u32)>,
+    /// Warm instances set aside and not yet taken, for each entity.
+    pub reservations: BTreeMap<EntityId, u32>,
     /// Demand predicted by the plan in force; see [`crate::PoolPlan::predicted_demand`].
     pub predicted_demand: Vec<(Timestamp, u32)>,
     /// The last start-up times in milliseconds, oldest first.
@@ -174,8 +174,6 @@ pub struct PoolRecord {
     pub failed_starts_in_a_row: u32,
     /// No start before this time, after failures.
     pub starts_blocked_until: Option<Timestamp>,
-    /// Round of the queue that was served last.
-    pub round: u64,
 }
 
 /// Where the numbering stands.

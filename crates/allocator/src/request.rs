@@ -13,7 +13,7 @@ pub const MAX_KEY_BYTES: usize = 256;
 pub const MAX_SPAN: Duration = Duration::from_hours(366 * 24);
 
 /// Where a request may be served.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Target {
     /// In this pool and no other.
     Pool(PoolName),
@@ -46,7 +46,7 @@ pub enum RequestError {
 }
 
 /// A checked request for one instance, or a share of one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct AllocationRequest {
     tenant: TenantId,
     target: Target,

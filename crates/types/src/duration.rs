@@ -86,7 +86,8 @@ pub fn format_duration(duration: Duration) -> String {
         let count = left_ms / unit_ms;
         left_ms %= unit_ms;
         if count > 0 {
-            text.push_str(&format!("{count}{unit}"));
+            text.push_str(&count.to_string());
+            text.push_str(unit);
         }
     }
     text

@@ -1,0 +1,204 @@
+//! Taking a request in.
+
+use std::{sync::Arc, time::Duration};
+
+use foreshadow_types::{AllocationId, PoolName, Timestamp};
+
+use super::place::Spot;
+use crate::{
+    AllocationRecord, AllocationRequest, Allocator, AllocatorError, Binding, EventKind, Served,
+    state::{PoolIx, tenant_key},
+};
+
+impl Allocator {
+    pub(crate) fn allocate(
+        &mut self,
+        request: Arc<AllocationRequest>,
+        now: Timestamp,
+    ) -> Result<AllocationId, AllocatorError> {
+        if let Some(id) = self.same_request(&request, now)? {
+            return Ok(id);
+        }
+        let candidates = self.candidates(request.target())?;
+        let candidates = candidates.as_slice();
+        self.check_tenant(&request, candidates)?;
+        if request.availability_time().is_some_and(|at| at > now) {
+            return self.book(request, candidates, now);
+        }
+        let at_once = request.max_wait() == Some(Duration::ZERO);
+        match self.find_spot(&request, candidates, at_once, now) {
+            Some(spot) => Ok(self.admit(request, &spot, now)),
+            None if at_once => Err(self.exhausted(candidates[0], false, now)),
+            None => self.enqueue(request, candidates, now),
+        }
+    }
+
+    /// The allocation of an earlier call with the same idempotency key.
+    fn same_request(
+        &self,
+        request: &AllocationRequest,
+        now: Timestamp,
+    ) -> Result<Option<AllocationId>, AllocatorError> {
+        let Some(key) = request.idempotency_key() else {
+            return Ok(None);
+        };
+        let key = tenant_key(request.tenant(), key);
+        let Some((id, alloc)) = self
+            .state
+            .idempotency
+            .get(&key)
+            .and_then(|&id| Some((id, self.state.allocations.get(&id)?)))
+        else {
+            return Ok(None);
+        };
+        let record = &alloc.record;
+        let forgotten = record.created_at + self.state.config.idempotency_window <= now;
+        if forgotten && !record.binding.state().is_live() {
+            return Ok(None);
+        }
+        if *record.request != *request {
+            return Err(AllocatorError::IdempotencyConflict { id });
+        }
+        Ok(Some(id))
+    }
+
+    fn check_tenant(
+        &self,
+        request: &AllocationRequest,
+        candidates: &[PoolIx],
+    ) -> Result<(), AllocatorError> {
+        let tenant = request.tenant();
+        let (live, limit) = self.state.tenant_limit(tenant);
+        if live < limit {
+            return Ok(());
+        }
+        let retry_after = self.tenant_turnover(candidates[0], live);
+        Err(AllocatorError::TenantLimit {
+            tenant: tenant.clone(),
+            limit,
+            retry_after,
+        })
+    }
+
+    fn admit(
+        &mut self,
+        request: Arc<AllocationRequest>,
+        spot: &Spot,
+        now: Timestamp,
+    ) -> AllocationId {
+        let served = self.served_at(spot);
+        let merged = matches!(spot, Spot::Share { .. });
+        let hold = self.take(spot, now);
+        let until = self.gives_up_at(&request, spot.pool(), now);
+        let pool = self.pool_name(spot.pool());
+        let mut record = self.record(request, pool, served, Binding::Joined { hold, until }, now);
+        record.merged = merged;
+        record.binding = self.binding_to(hold, &record, until, now);
+        self.create(record, now)
+    }
+
+    fn enqueue(
+        &mut self,
+        request: Arc<AllocationRequest>,
+        candidates: &[PoolIx],
+        now: Timestamp,
+    ) -> Result<AllocationId, AllocatorError> {
+        let ix = self.with_room_to_wait(candidates, now)?;
+        let until = self.gives_up_at(&request, ix, now);
+        let round = self.turn_of(&request, ix);
+        let binding = Binding::Queued { round, until };
+        let record = self.record(request, self.pool_name(ix), Served::Nothing, binding, now);
+        Ok(self.create(record, now))
+    }
+
+    /// The first candidate whose queue is not full.
+    pub(super) fn with_room_to_wait(
+        &self,
+        candidates: &[PoolIx],
+        now: Timestamp,
+    ) -> Result<PoolIx, AllocatorError> {
+        let open = candidates.iter().copied().find(|&ix| {
+            let pool = self.state.pool(ix);
+            pool.waiting() < pool.spec().max_queue
+        });
+        open.ok_or_else(|| self.exhausted(candidates[0], true, now))
+    }
+
+    fn exhausted(&self, ix: PoolIx, queue_full: bool, now: Timestamp) -> AllocatorError {
+        let retry_after = if queue_full {
+            self.wait_at(ix, 1, now)
+        } else {
+            self.wait_for_warm(ix, now)
+        };
+        AllocatorError::Exhausted {
+            pool: self.pool_name(ix),
+            queue_full,
+            retry_after,
+        }
+    }
+
+    pub(super) fn record(
+        &self,
+        request: Arc<AllocationRequest>,
+        pool: PoolName,
+        served: Served,
+        binding: Binding,
+        now: Timestamp,
+    ) -> AllocationRecord {
+        AllocationRecord {
+            id: AllocationId(self.state.counters.next_allocation),
+            request,
+            pool,
+            created_at: now,
+            served,
+            merged: false,
+            binding,
+        }
+    }
+
+    pub(super) fn create(&mut self, record: AllocationRecord, now: Timestamp) -> AllocationId {
+        let id = record.id;
+        self.decide(now, EventKind::AllocationCreated(Box::new(record)));
+        id
+    }
+
+    /// When the request has waited long enough, if it starts waiting now or at its time ahead.
+    pub(super) fn gives_up_at(
+        &self,
+        request: &AllocationRequest,
+        ix: PoolIx,
+        now: Timestamp,
+    ) -> Timestamp {
+        let from = request.availability_time().map_or(now, |at| at.max(now));
+        from + request
+            .max_wait()
+            .unwrap_or(self.state.pool(ix).spec().max_wait)
+    }
+
+    /// The turn of a request among those of its priority: one request of each tenant a round, and
+    /// nobody before the round that is being served.
+    pub(super) fn turn_of(&self, request: &AllocationRequest, ix: PoolIx) -> u64 {
+        let pool = self.state.pool(ix);
+        let served = self.round_served(request.priority(), ix);
+        let (tenant, priority) = (request.tenant(), request.priority());
+        let from = (tenant.clone(), priority, 0, AllocationId(0));
+        let to = (tenant.clone(), priority, u64::MAX, AllocationId(u64::MAX));
+        let last = pool.turns.range(from..=to).next_back();
+        last.map_or(served, |&(_, _, round, _)| served.max(round + 1))
+    }
+
+    /// The round of the first request of this priority.
+    pub(super) fn round_served(&self, priority: i32, ix: PoolIx) -> u64 {
+        let queue = &self.state.pool(ix).queue;
+        let from = (
+            std::cmp::Reverse(priority),
+            0,
+            Timestamp::MIN,
+            AllocationId(0),
+        );
+        match queue.at_or_after(&from) {
+            Some(&(std::cmp::Reverse(first), round, ..)) if first == priority => round,
+            Some(_) | None => 0,
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! The decisions, by subject.
+
+mod admit;
+mod book;
+mod deadline;
+mod lease;
+mod place;
+mod pools;
+mod provider;
+mod settle;

@@ -1,0 +1,211 @@
+//! What follows from every change: used instances are recycled, the queue is served, and the pool
+//! is brought to its target.
+
+use foreshadow_types::{AllocationId, InstanceId, Timestamp};
+
+use super::place::Spot;
+use crate::{
+    Allocator, Binding, Effect, EventKind, HoldMode, Phase, Recycle, StopCause, check_invariant,
+    state::{Place, PoolIx},
+};
+
+/// How far down the queue is looked for a request that can be served when the first cannot,
+/// because what is free is reserved.
+const LOOK_DOWN: u32 = 8;
+
+impl Allocator {
+    /// Settles every pool in which something changed.
+    pub(crate) fn settle(&mut self, now: Timestamp) {
+        while let Some(ix) = self.touched.pop_first() {
+            self.recycle(ix, now);
+            self.serve_queue(ix, now);
+            self.reach_target(ix, now);
+            self.remove_if_empty(ix, now);
+            let (total, max) = (
+                self.state.pool(ix).total(),
+                self.state.pool(ix).spec().max.0,
+            );
+            check_invariant!(
+                CountsConserved,
+                self.state.pool(ix).free() <= total,
+                "pool {ix:?} has more free instances than instances, {total} of {max}"
+            );
+        }
+        self.hold_idle();
+    }
+
+    /// Every instance that nobody holds and that may not serve as it is goes its way.
+    fn recycle(&mut self, ix: PoolIx, now: Timestamp) {
+        while let Some(&id) = self.state.pool(ix).loose.first() {
+            self.recycle_instance(id, ix, now);
+        }
+    }
+
+    fn recycle_instance(&mut self, id: InstanceId, ix: PoolIx, now: Timestamp) {
+        let Some(instance) = self.state.instances.get(&id) else {
+            return;
+        };
+        let pool = self.state.pool(ix);
+        let spec = pool.spec();
+        let requested_at = instance.record.requested_at;
+        let aged = spec.max_age.is_some_and(|age| requested_at + age <= now);
+        let used = instance.record.used;
+        let wanted = used && !pool.record.retired && !aged && !instance.is_outdated(spec);
+        match (wanted, spec.recycle) {
+            (true, Recycle::Reuse) => {
+                self.decide(
+                    now,
+                    EventKind::InstanceReady {
+                        instance: id,
+                        address: None,
+                    },
+                );
+                self.to_hold.push(id);
+            }
+            (true, Recycle::Reset) => {
+                let deadline = now + spec.start_timeout;
+                self.decide(
+                    now,
+                    EventKind::InstanceResetting {
+                        instance: id,
+                        deadline,
+                    },
+                );
+                let pool = self.pool_name(ix);
+                self.effects.push_back(Effect::Reset { instance: id, pool });
+            }
+            (true, Recycle::Delete) | (false, _) => {
+                let cause = if used {
+                    StopCause::Used
+                } else {
+                    StopCause::Replaced
+                };
+                self.stop(id, cause, now);
+            }
+        }
+    }
+
+    fn serve_queue(&mut self, ix: PoolIx, now: Timestamp) {
+        while let Some((id, spot)) = self.next_served(ix, now) {
+            let Some(alloc) = self.state.allocations.get(&id) else {
+                return;
+            };
+            let Binding::Queued { until, .. } = alloc.record.binding else {
+                return;
+            };
+            self.bind(id, &spot, until, now);
+        }
+    }
+
+    fn next_served(&self, ix: PoolIx, now: Timestamp) -> Option<(AllocationId, Spot)> {
+        let pool = self.state.pool(ix);
+        let depth = if pool.reserved > 0 { LOOK_DOWN } else { 1 };
+        (0..depth).find_map(|rank| {
+            let &(.., id) = pool.queue.nth(rank)?;
+            let request = &self.state.allocations.get(&id)?.record.request;
+            let spot = self.find_spot(request, &[ix], false, now)?;
+            Some((id, spot))
+        })
+    }
+
+    /// Starts or stops free instances until there are as many as wanted.
+    fn reach_target(&mut self, ix: PoolIx, now: Timestamp) {
+        let wanted = self.state.pool(ix).wanted();
+        while self.state.pool(ix).free() < wanted && self.state.pool(ix).can_start(now) {
+            self.start(ix, now);
+        }
+        while self.state.pool(ix).free() > wanted {
+            let pool = self.state.pool(ix);
+            let newest_starting = pool.starting.last().copied();
+            let oldest_ready = pool.ready.first().map(|&(_, id)| id);
+            let Some(id) = newest_starting.or(oldest_ready) else {
+                return;
+            };
+            self.stop(id, StopCause::Surplus, now);
+        }
+    }
+
+    pub(super) fn start(&mut self, ix: PoolIx, now: Timestamp) -> InstanceId {
+        let instance = InstanceId(self.state.counters.next_instance);
+        let (pool, deadline) = {
+            let spec = self.state.pool(ix).spec();
+            (spec.name.clone(), now + spec.start_timeout)
+        };
+        let (total, max) = (
+            self.state.pool(ix).total(),
+            self.state.pool(ix).spec().max.0,
+        );
+        check_invariant!(
+            MaximumRespected,
+            total < max,
+            "{pool} has {total} of {max} instances"
+        );
+        let kind = EventKind::InstanceStarted {
+            instance,
+            pool: pool.clone(),
+            deadline,
+        };
+        self.decide(now, kind);
+        self.effects.push_back(Effect::Start { instance, pool });
+        instance
+    }
+
+    pub(super) fn stop(&mut self, id: InstanceId, cause: StopCause, now: Timestamp) {
+        let Some(instance) = self.state.instances.get(&id) else {
+            return;
+        };
+        let holders = instance.holders.len();
+        check_invariant!(
+            AcknowledgedLeaseSurvives,
+            holders == 0,
+            "{id} is held and stopped"
+        );
+        let spec = self.state.pool(instance.pool).spec();
+        let (pool, retry_at) = (spec.name.clone(), now + spec.stop_timeout);
+        self.touched.insert(instance.pool);
+        self.decide(
+            now,
+            EventKind::InstanceStopping {
+                instance: id,
+                cause,
+                retry_at,
+            },
+        );
+        self.effects.push_back(Effect::Stop { instance: id, pool });
+    }
+
+    /// Freezes what became ready and is still free after everybody was served.
+    fn hold_idle(&mut self) {
+        for id in std::mem::take(&mut self.to_hold) {
+            let Some(instance) = self.state.instances.get(&id) else {
+                continue;
+            };
+            let spec = self.state.pool(instance.pool).spec();
+            if spec.hold == HoldMode::Freeze && matches!(instance.place(spec), Place::Ready(_)) {
+                let pool = spec.name.clone();
+                self.effects.push_back(Effect::Hold { instance: id, pool });
+            }
+        }
+    }
+
+    /// The effects that may have been lost with the last process.
+    pub(crate) fn repeat_effects(&mut self) {
+        for (&id, instance) in &self.state.instances {
+            let pool = instance.record.pool.clone();
+            self.effects.push_back(match instance.record.phase {
+                Phase::Starting { .. } => Effect::Start { instance: id, pool },
+                Phase::Resetting { .. } => Effect::Reset { instance: id, pool },
+                Phase::Stopping { .. } => Effect::Stop { instance: id, pool },
+                Phase::Ready { .. } => Effect::Verify { instance: id, pool },
+            });
+            if matches!(instance.record.phase, Phase::Ready { .. }) {
+                let spec = self.state.pool(instance.pool).spec();
+                self.to_hold.push(id);
+                if spec.hold == HoldMode::Freeze && instance.record.used {
+                    let pool = instance.record.pool.clone();
+                    self.effects.push_back(Effect::Thaw { instance: id, pool });
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,385 @@
+//! The indices: each entry follows from a record alone, is taken out before the record changes and
+//! put back after it.
+
+use std::{cmp::Reverse, time::Duration};
+
+use foreshadow_types::{AllocationId, Bytes, InstanceId, Shape, Timestamp, Vcpus};
+
+use super::{Alloc, Instance, Place, Pool, PoolIx, QueueKey, State, Timer, tenant_key};
+use crate::{AllocationRecord, Binding, Phase, PoolSpec, Target};
+
+impl State {
+    /// Changes an instance and keeps its pool's indices true.
+    pub(super) fn change_instance(&mut self, id: InstanceId, change: impl FnOnce(&mut Instance)) {
+        let Some(instance) = self.instances.get_mut(&id) else {
+            return;
+        };
+        let ix = instance.pool;
+        let pool = &mut self.pools[ix.0 as usize];
+        pool.unindex_instance(instance);
+        let before = instance_deadline(instance, pool.spec());
+        change(instance);
+        let after = instance_deadline(instance, pool.spec());
+        pool.index_instance(instance);
+        self.move_timer(Timer::Instance(id), before, after);
+    }
+
+    pub(super) fn add_instance(&mut self, instance: Instance) {
+        let id = instance.record.id;
+        let pool = &mut self.pools[instance.pool.0 as usize];
+        pool.index_instance(&instance);
+        let deadline = instance_deadline(&instance, pool.spec());
+        self.move_timer(Timer::Instance(id), None, deadline);
+        self.instances.insert(id, Box::new(instance));
+    }
+
+    pub(super) fn remove_instance(&mut self, id: InstanceId) {
+        let Some(instance) = self.instances.remove(&id) else {
+            return;
+        };
+        let pool = &mut self.pools[instance.pool.0 as usize];
+        pool.unindex_instance(&instance);
+        let deadline = instance_deadline(&instance, pool.spec());
+        self.move_timer(Timer::Instance(id), deadline, None);
+    }
+
+    /// Takes every instance of a pool out of the indices, changes the pool, and puts them back.
+    pub(super) fn change_pool(&mut self, ix: PoolIx, change: impl FnOnce(&mut Pool)) {
+        let mut members = Vec::new();
+        for instance in self.instances.values() {
+            if instance.pool == ix {
+                self.pools[ix.0 as usize].unindex_instance(instance);
+                let spec = self.pools[ix.0 as usize].spec();
+                members.push((instance.record.id, instance_deadline(instance, spec)));
+            }
+        }
+        change(&mut self.pools[ix.0 as usize]);
+        for (id, before) in members {
+            let instance = &self.instances[&id];
+            let pool = &mut self.pools[ix.0 as usize];
+            pool.index_instance(instance);
+            let after = instance_deadline(instance, pool.spec());
+            self.move_timer(Timer::Instance(id), before, after);
+        }
+    }
+
+    /// Puts an allocation that is in no index into all that it belongs to.
+    pub(super) fn add_allocation(&mut self, alloc: Alloc) {
+        let id = alloc.record.id;
+        if let Some(key) = alloc.record.request.idempotency_key() {
+            let key = tenant_key(alloc.record.request.tenant(), key);
+            self.idempotency.insert(key, id);
+        }
+        self.index_allocation(&alloc.record, alloc.pool);
+        self.allocations.insert(id, Box::new(alloc));
+    }
+
+    /// Binds an allocation otherwise and keeps all indices true.
+    pub(super) fn rebind(&mut self, id: AllocationId, change: impl FnOnce(&mut AllocationRecord)) {
+        let Some(mut alloc) = self.allocations.remove(&id) else {
+            return;
+        };
+        self.unindex_allocation(&alloc.record, alloc.pool);
+        change(&mut alloc.record);
+        self.index_allocation(&alloc.record, alloc.pool);
+        self.allocations.insert(id, alloc);
+    }
+
+    pub(super) fn forget_allocation(&mut self, id: AllocationId) {
+        let Some(alloc) = self.allocations.remove(&id) else {
+            return;
+        };
+        self.unindex_allocation(&alloc.record, alloc.pool);
+        if let Some(key) = alloc.record.request.idempotency_key() {
+            let key = tenant_key(alloc.record.request.tenant(), key);
+            if self.idempotency.get(&key) == Some(&id) {
+                self.idempotency.remove(&key);
+            }
+        }
+    }
+
+    fn index_allocation(&mut self, record: &AllocationRecord, ix: PoolIx) {
+        if let Some(hold) = record.binding.hold() {
+            self.change_instance(hold.instance, |instance| instance.attach(record));
+        }
+        if let Some(at) = self.forgotten_at(record) {
+            self.ended.insert((at, record.id));
+            return;
+        }
+        self.pools[ix.0 as usize].index_allocation(record);
+        let tenant = record.request.tenant();
+        self.tenants.entry(tenant.clone()).or_default().live += 1;
+        if let Some(entry) = merge_entry(record, ix) {
+            self.merge.insert(entry);
+        }
+        let deadline = allocation_deadline(&record.binding, available_at(record));
+        self.move_timer(Timer::Allocation(record.id), None, deadline);
+    }
+
+    fn unindex_allocation(&mut self, record: &AllocationRecord, ix: PoolIx) {
+        if let Some(hold) = record.binding.hold() {
+            self.change_instance(hold.instance, |instance| instance.detach(record));
+        }
+        if let Some(at) = self.forgotten_at(record) {
+            self.ended.remove(&(at, record.id));
+            return;
+        }
+        self.pools[ix.0 as usize].unindex_allocation(record);
+        self.leave_tenant(record);
+        if let Some(entry) = merge_entry(record, ix) {
+            self.merge.remove(&entry);
+        }
+        let deadline = allocation_deadline(&record.binding, available_at(record));
+        self.move_timer(Timer::Allocation(record.id), deadline, None);
+    }
+
+    fn leave_tenant(&mut self, record: &AllocationRecord) {
+        let name = record.request.tenant();
+        let Some(tenant) = self.tenants.get_mut(name) else {
+            return;
+        };
+        tenant.live = tenant.live.saturating_sub(1);
+        if tenant.live == 0 && tenant.limit.is_none() {
+            self.tenants.remove(name);
+        }
+    }
+
+    fn forgotten_at(&self, record: &AllocationRecord) -> Option<Timestamp> {
+        let Binding::Ended { at, .. } = record.binding else {
+            return None;
+        };
+        let after_end = at + self.config.ended_window;
+        let keyed = record.request.idempotency_key().is_some();
+        let after_key = record.created_at + self.config.idempotency_window;
+        Some(if keyed {
+            after_end.max(after_key)
+        } else {
+            after_end
+        })
+    }
+
+    pub(super) fn move_timer(
+        &mut self,
+        timer: Timer,
+        from: Option<Timestamp>,
+        to: Option<Timestamp>,
+    ) {
+        if from == to {
+            return;
+        }
+        if let Some(at) = from {
+            self.timers.remove(&(at, timer));
+        }
+        if let Some(at) = to {
+            self.timers.insert((at, timer));
+        }
+    }
+}
+
+impl Instance {
+    fn attach(&mut self, record: &AllocationRecord) {
+        self.holders.insert(record.id);
+        self.tenant = Some(record.request.tenant().clone());
+        if let Some(hold) = record.binding.hold() {
+            self.record.token = self.record.token.max(hold.token);
+        }
+        if matches!(record.binding, Binding::Granted { .. }) {
+            self.record.used = true;
+        }
+        match shape_of(record) {
+            Some(shape) => self.asked = sum(self.asked, shape),
+            None => self.shapeless += 1,
+        }
+    }
+
+    fn detach(&mut self, record: &AllocationRecord) {
+        self.holders.remove(&record.id);
+        if self.holders.is_empty() {
+            self.tenant = None;
+        }
+        match shape_of(record) {
+            Some(shape) => self.asked = difference(self.asked, shape),
+            None => self.shapeless = self.shapeless.saturating_sub(1),
+        }
+    }
+}
+
+impl Pool {
+    fn index_instance(&mut self, instance: &Instance) {
+        let id = instance.record.id;
+        match instance.place(self.spec()) {
+            Place::Ready(since) => {
+                self.ready.insert((since, id));
+            }
+            Place::Starting => {
+                self.starting.insert(id);
+            }
+            Place::Loose => {
+                self.loose.insert(id);
+            }
+            Place::Held => {
+                self.held += 1;
+                if let Some(key) = shared_key(instance, self.spec()) {
+                    self.shared.insert(key);
+                }
+            }
+            Place::Stopping => self.stopping += 1,
+        }
+    }
+
+    fn unindex_instance(&mut self, instance: &Instance) {
+        let id = instance.record.id;
+        match instance.place(self.spec()) {
+            Place::Ready(since) => {
+                self.ready.remove(&(since, id));
+            }
+            Place::Starting => {
+                self.starting.remove(&id);
+            }
+            Place::Loose => {
+                self.loose.remove(&id);
+            }
+            Place::Held => {
+                self.held = self.held.saturating_sub(1);
+                if let Some(key) = shared_key(instance, self.spec()) {
+                    self.shared.remove(&key);
+                }
+            }
+            Place::Stopping => self.stopping = self.stopping.saturating_sub(1),
+        }
+    }
+
+    fn index_allocation(&mut self, record: &AllocationRecord) {
+        self.live += 1;
+        match record.binding {
+            Binding::Queued { round, .. } => {
+                self.queue.insert(queue_key(record, round));
+                self.turns.insert(turn(record, round));
+            }
+            Binding::Booked {
+                firm: true,
+                promised: None,
+                ..
+            } => {
+                self.firm.insert((available_at(record), record.id));
+            }
+            Binding::Booked { .. } => {
+                self.ahead.insert((available_at(record), record.id));
+            }
+            Binding::Joined { .. } | Binding::Granted { .. } | Binding::Ended { .. } => {}
+        }
+    }
+
+    fn unindex_allocation(&mut self, record: &AllocationRecord) {
+        self.live = self.live.saturating_sub(1);
+        match record.binding {
+            Binding::Queued { round, .. } => {
+                self.queue.remove(&queue_key(record, round));
+                self.turns.remove(&turn(record, round));
+            }
+            Binding::Booked {
+                firm: true,
+                promised: None,
+                ..
+            } => {
+                self.firm.remove(&(available_at(record), record.id));
+            }
+            Binding::Booked { .. } => {
+                self.ahead.remove(&(available_at(record), record.id));
+            }
+            Binding::Joined { .. } | Binding::Granted { .. } | Binding::Ended { .. } => {}
+        }
+    }
+}
+
+/// When the request needs its instance.
+pub(crate) fn available_at(record: &AllocationRecord) -> Timestamp {
+    let asked = record.request.availability_time();
+    asked.map_or(record.created_at, |asked| asked.max(record.created_at))
+}
+
+/// When something must happen to an allocation of itself.
+pub(crate) fn allocation_deadline(binding: &Binding, available_at: Timestamp) -> Option<Timestamp> {
+    match *binding {
+        Binding::Queued { until, .. } | Binding::Joined { until, .. } => Some(until),
+        Binding::Booked {
+            promised: Some(_), ..
+        } => Some(available_at),
+        Binding::Booked { prepare_at, .. } => Some(prepare_at.min(available_at)),
+        Binding::Granted { expires_at, .. } => Some(expires_at),
+        Binding::Ended { .. } => None,
+    }
+}
+
+/// When something must happen to an instance of itself.
+pub(crate) fn instance_deadline(instance: &Instance, spec: &PoolSpec) -> Option<Timestamp> {
+    match instance.record.phase {
+        Phase::Starting { deadline } | Phase::Resetting { deadline } => Some(deadline),
+        Phase::Stopping { retry_at } => Some(retry_at),
+        Phase::Ready { .. } if !instance.holders.is_empty() => None,
+        Phase::Ready { .. } => age_limit(instance, spec.max_age),
+    }
+}
+
+fn age_limit(instance: &Instance, max_age: Option<Duration>) -> Option<Timestamp> {
+    max_age.map(|age| instance.record.requested_at + age)
+}
+
+fn queue_key(record: &AllocationRecord, round: u64) -> QueueKey {
+    let priority = Reverse(record.request.priority());
+    (priority, round, available_at(record), record.id)
+}
+
+fn turn(
+    record: &AllocationRecord,
+    round: u64,
+) -> (foreshadow_types::TenantId, i32, u64, AllocationId) {
+    let request = &record.request;
+    (
+        request.tenant().clone(),
+        request.priority(),
+        round,
+        record.id,
+    )
+}
+
+fn merge_entry(
+    record: &AllocationRecord,
+    ix: PoolIx,
+) -> Option<(super::TenantKey, PoolIx, AllocationId)> {
+    let key = record.request.merge_key()?;
+    match record.binding {
+        Binding::Joined { .. } | Binding::Granted { .. } => {
+            Some((tenant_key(record.request.tenant(), key), ix, record.id))
+        }
+        Binding::Queued { .. } | Binding::Booked { .. } | Binding::Ended { .. } => None,
+    }
+}
+
+fn shared_key(instance: &Instance, spec: &PoolSpec) -> Option<super::SharedKey> {
+    let room = instance.room(spec)?;
+    let tenant = instance.tenant.clone()?;
+    Some((tenant, !instance.is_ready(), room, instance.record.id))
+}
+
+/// The shape that a request takes of a shared instance; `None` is an even share.
+fn shape_of(record: &AllocationRecord) -> Option<Shape> {
+    match record.request.target() {
+        Target::Pool(_) => None,
+        Target::Requirements(requirements) => Some(requirements.shape),
+    }
+}
+
+fn sum(a: Shape, b: Shape) -> Shape {
+    Shape {
+        vcpus: Vcpus::from_thousandths(a.vcpus.thousandths().saturating_add(b.vcpus.thousandths())),
+        memory: Bytes(a.memory.0.saturating_add(b.memory.0)),
+    }
+}
+
+fn difference(a: Shape, b: Shape) -> Shape {
+    Shape {
+        vcpus: Vcpus::from_thousandths(a.vcpus.thousandths().saturating_sub(b.vcpus.thousandths())),
+        memory: Bytes(a.memory.0.saturating_sub(b.memory.0)),
+    }
+}

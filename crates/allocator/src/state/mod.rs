@@ -1,0 +1,304 @@
+//! The state: records, and indices over them that hold nothing of their own.
+
+mod apply;
+mod digest;
+mod index;
+mod snapshot;
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use foreshadow_types::{
+    AllocationId, Bytes, InstanceId, PoolName, Shape, TenantId, Timestamp, Vcpus,
+};
+
+pub use apply::ApplyError;
+pub(crate) use index::available_at;
+
+use crate::{
+    AllocationRecord, AllocatorConfig, Counters, InstanceRecord, Phase, PoolRecord, PoolSpec,
+    ranked::Ranked, startup::Startups,
+};
+
+/// Index of a pool in [`State::pools`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct PoolIx(pub(crate) u32);
+
+/// A key of a tenant, hash first so that most comparisons end there.
+pub(crate) type TenantKey = (u64, TenantId, Arc<str>);
+
+/// Order of the queue: priority, turn, time, id.
+pub(crate) type QueueKey = (Reverse<i32>, u64, Timestamp, AllocationId);
+
+/// A shared instance with room: tenant, whether it is still starting, room, id.
+pub(crate) type SharedKey = (TenantId, bool, Shape, InstanceId);
+
+/// What a point in time is waited for by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Timer {
+    Allocation(AllocationId),
+    Instance(InstanceId),
+    Pool(PoolIx),
+}
+
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) config: AllocatorConfig,
+    pub(crate) counters: Counters,
+    pub(crate) pool_names: BTreeMap<PoolName, PoolIx>,
+    pub(crate) pools: Vec<Pool>,
+    pub(crate) instances: BTreeMap<InstanceId, Box<Instance>>,
+    pub(crate) allocations: BTreeMap<AllocationId, Box<Alloc>>,
+    pub(crate) tenants: BTreeMap<TenantId, Tenant>,
+    pub(crate) idempotency: BTreeMap<TenantKey, AllocationId>,
+    pub(crate) merge: BTreeSet<(TenantKey, PoolIx, AllocationId)>,
+    pub(crate) timers: BTreeSet<(Timestamp, Timer)>,
+    /// Ended allocations by the time at which they are forgotten.
+    pub(crate) ended: BTreeSet<(Timestamp, AllocationId)>,
+}
+
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Tenant {
+    pub(crate) live: u32,
+    pub(crate) limit: Option<u32>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Alloc {
+    pub(crate) record: AllocationRecord,
+    pub(crate) pool: PoolIx,
+}
+
+#[derive(Debug)]
+pub(crate) struct Instance {
+    pub(crate) record: InstanceRecord,
+    pub(crate) pool: PoolIx,
+    pub(crate) holders: BTreeSet<AllocationId>,
+    /// Whose holders they are.
+    pub(crate) tenant: Option<TenantId>,
+    /// Sum of the shapes that holders asked for.
+    pub(crate) asked: Shape,
+    /// Holders that asked for the pool by name, without a shape.
+    pub(crate) shapeless: u32,
+}
+
+#[derive(Debug)]
+pub(crate) struct Pool {
+    pub(crate) record: PoolRecord,
+    pub(crate) startups: Startups,
+    /// Clean, ready, nobody's; oldest first.
+    pub(crate) ready: BTreeSet<(Timestamp, InstanceId)>,
+    /// Starting or being reset, nobody's; oldest first.
+    pub(crate) starting: BTreeSet<InstanceId>,
+    /// Nobody's, to be recycled or replaced.
+    pub(crate) loose: BTreeSet<InstanceId>,
+    pub(crate) shared: BTreeSet<SharedKey>,
+    pub(crate) held: u32,
+    pub(crate) stopping: u32,
+    pub(crate) reserved: u32,
+    pub(crate) queue: Ranked<QueueKey>,
+    /// The same requests by tenant, for their turns.
+    pub(crate) turns: BTreeSet<(TenantId, i32, u64, AllocationId)>,
+    /// Firm bookings without an instance yet, by time.
+    pub(crate) firm: Ranked<(Timestamp, AllocationId)>,
+    /// Other requests for a time ahead: queued for it, or with an instance already.
+    pub(crate) ahead: BTreeSet<(Timestamp, AllocationId)>,
+    /// Live allocations.
+    pub(crate) live: u32,
+}
+
+/// Where an instance counts in its pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    Ready(Timestamp),
+    Starting,
+    Loose,
+    Held,
+    Stopping,
+}
+
+impl State {
+    pub(crate) fn new(config: AllocatorConfig) -> Self {
+        Self {
+            config,
+            counters: Counters {
+                next_instance: 1,
+                next_allocation: 1,
+                next_token: 1,
+                plan_generation: 0,
+            },
+            pool_names: BTreeMap::new(),
+            pools: Vec::new(),
+            instances: BTreeMap::new(),
+            allocations: BTreeMap::new(),
+            tenants: BTreeMap::new(),
+            idempotency: BTreeMap::new(),
+            merge: BTreeSet::new(),
+            timers: BTreeSet::new(),
+            ended: BTreeSet::new(),
+        }
+    }
+
+    pub(crate) fn pool(&self, ix: PoolIx) -> &Pool {
+        &self.pools[ix.0 as usize]
+    }
+
+    pub(crate) fn pool_named(&self, name: &PoolName) -> Option<PoolIx> {
+        self.pool_names.get(name).copied()
+    }
+
+    pub(crate) fn tenant_limit(&self, tenant: &TenantId) -> (u32, u32) {
+        let known = self.tenants.get(tenant);
+        let live = known.map_or(0, |known| known.live);
+        let limit = known.and_then(|known| known.limit);
+        (live, limit.unwrap_or(self.config.tenant_limit))
+    }
+}
+
+impl Pool {
+    pub(crate) fn new(record: PoolRecord) -> Self {
+        Self {
+            startups: Startups::of(&record.startups_ms),
+            reserved: reserved(&record),
+            record,
+            ready: BTreeSet::new(),
+            starting: BTreeSet::new(),
+            loose: BTreeSet::new(),
+            shared: BTreeSet::new(),
+            held: 0,
+            stopping: 0,
+            queue: Ranked::default(),
+            turns: BTreeSet::new(),
+            firm: Ranked::default(),
+            ahead: BTreeSet::new(),
+            live: 0,
+        }
+    }
+
+    pub(crate) fn spec(&self) -> &Arc<PoolSpec> {
+        &self.record.spec
+    }
+
+    /// Instances in any state.
+    pub(crate) fn total(&self) -> u32 {
+        self.free() + self.loose.len() as u32 + self.held + self.stopping
+    }
+
+    /// Ready or starting instances that are nobody's.
+    pub(crate) fn free(&self) -> u32 {
+        (self.ready.len() + self.starting.len()) as u32
+    }
+
+    /// Requests waiting, for now or for a time ahead.
+    pub(crate) fn waiting(&self) -> u32 {
+        self.queue.len() + self.firm.len() + self.ahead.len() as u32
+    }
+
+    /// How many instances to keep free.
+    pub(crate) fn wanted(&self) -> u32 {
+        let spec = self.spec();
+        if self.record.retired {
+            return 0;
+        }
+        let asked = self.record.target.max(spec.min.0).max(self.reserved);
+        asked.min(spec.max.0)
+    }
+
+    pub(crate) fn can_start(&self, now: Timestamp) -> bool {
+        !self.record.retired
+            && self.total() < self.spec().max.0
+            && self
+                .record
+                .starts_blocked_until
+                .is_none_or(|until| until <= now)
+    }
+}
+
+pub(crate) fn reserved(record: &PoolRecord) -> u32 {
+    record
+        .reservations
+        .values()
+        .fold(0, |sum: u32, &count| sum.saturating_add(count))
+}
+
+impl Instance {
+    pub(crate) fn new(record: InstanceRecord, pool: PoolIx) -> Self {
+        Self {
+            record,
+            pool,
+            holders: BTreeSet::new(),
+            tenant: None,
+            asked: Shape::default(),
+            shapeless: 0,
+        }
+    }
+
+    pub(crate) fn place(&self, spec: &PoolSpec) -> Place {
+        if let Phase::Stopping { .. } = self.record.phase {
+            return Place::Stopping;
+        }
+        if !self.holders.is_empty() {
+            return Place::Held;
+        }
+        if self.record.used || self.is_outdated(spec) {
+            return Place::Loose;
+        }
+        match self.record.phase {
+            Phase::Ready { since } => Place::Ready(since),
+            Phase::Starting { .. } | Phase::Resetting { .. } => Place::Starting,
+            Phase::Stopping { .. } => Place::Stopping,
+        }
+    }
+
+    /// Whether it must not serve anybody new.
+    pub(crate) fn is_outdated(&self, spec: &PoolSpec) -> bool {
+        self.record.draining || self.record.revision != spec.revision
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        matches!(self.record.phase, Phase::Ready { .. })
+    }
+
+    /// What is left for another holder of the same tenant, if sharing is allowed at all.
+    pub(crate) fn room(&self, spec: &PoolSpec) -> Option<Shape> {
+        if spec.shares <= 1
+            || self.holders.is_empty()
+            || self.holders.len() as u32 >= spec.shares
+            || self.is_outdated(spec)
+            || matches!(self.record.phase, Phase::Stopping { .. })
+        {
+            return None;
+        }
+        let share = share_of(spec);
+        let count = u64::from(self.shapeless);
+        let taken_vcpus = share.vcpus.thousandths() * count + self.asked.vcpus.thousandths();
+        let taken_memory = share.memory.0 * count + self.asked.memory.0;
+        Some(Shape {
+            vcpus: Vcpus::from_thousandths(
+                spec.shape.vcpus.thousandths().checked_sub(taken_vcpus)?,
+            ),
+            memory: Bytes(spec.shape.memory.0.checked_sub(taken_memory)?),
+        })
+    }
+}
+
+/// What a holder without a shape takes of a shared instance.
+pub(crate) fn share_of(spec: &PoolSpec) -> Shape {
+    let shares = u64::from(spec.shares.max(1));
+    Shape {
+        vcpus: Vcpus::from_thousandths(spec.shape.vcpus.thousandths() / shares),
+        memory: Bytes(spec.shape.memory.0 / shares),
+    }
+}
+
+/// FNV-1a: the same on every machine and in every release.
+pub(crate) fn tenant_key(tenant: &TenantId, key: &Arc<str>) -> TenantKey {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for byte in tenant.as_str().bytes().chain([0]).chain(key.bytes()) {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    }
+    (hash, tenant.clone(), key.clone())
+}

@@ -1,0 +1,42 @@
+//! The state as a short list of events.
+
+use foreshadow_types::Timestamp;
+
+use super::State;
+use crate::{Event, EventKind};
+
+impl State {
+    /// Events that rebuild this state from nothing. They bear the earliest time there is, so that
+    /// applying them forgets nothing that is still known.
+    pub(crate) fn snapshot(&self) -> Vec<Event> {
+        let counters = std::iter::once(EventKind::CountersRestored(self.counters));
+        let limits = self.tenants.iter().filter_map(|(name, tenant)| {
+            tenant.limit.map(|limit| EventKind::TenantLimited {
+                tenant: name.clone(),
+                limit: Some(limit),
+            })
+        });
+        let pools = self
+            .pool_names
+            .values()
+            .map(|&ix| EventKind::PoolRestored(Box::new(self.pool(ix).record.clone())));
+        let instances = self
+            .instances
+            .values()
+            .map(|instance| EventKind::InstanceRestored(Box::new(instance.record.clone())));
+        let allocations = self
+            .allocations
+            .values()
+            .map(|alloc| EventKind::AllocationRestored(Box::new(alloc.record.clone())));
+        counters
+            .chain(limits)
+            .chain(pools)
+            .chain(instances)
+            .chain(allocations)
+            .map(|kind| Event {
+                at: Timestamp::MIN,
+                kind,
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,5 @@
+//! What the allocator does, told from outside.
+
+mod bench;
+mod lifecycle;
+mod serving;
