@@ -10,16 +10,21 @@
 pub mod baselines;
 mod breaker;
 mod demand;
+mod feedback;
 mod known;
+mod learn;
 mod learner;
 mod misses;
 mod plan;
 mod planner;
 mod policy;
+mod prices;
+mod replay;
 mod rules;
 mod settings;
 
 pub use known::{Booking, KnownDemand, Override, PreAllocation};
+pub use learn::{DemandModel, ModelError};
 pub use misses::{MissCause, MissCounts};
 pub use plan::{Bound, Mode, PlanReport, PoolPlan, Reason};
 pub use planner::PoolPlanner;

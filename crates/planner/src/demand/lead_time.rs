@@ -142,6 +142,11 @@ impl StaticCurve {
         }
     }
 
+    /// Requests met and time spent at each level, faded.
+    pub(crate) fn levels(&self) -> &Levels {
+        &self.faded
+    }
+
     /// Requests behind the curve.
     pub(crate) fn requests(&self) -> f64 {
         self.faded.arrivals.iter().sum()

@@ -1,5 +1,10 @@
 //! What past arrivals say about the demand over the lead time.
 
+mod fading;
+mod features;
 mod lead_time;
+mod profile;
+mod users;
 
-pub(crate) use lead_time::{LeadTime, Levels, StaticCurve};
+pub(crate) use features::{Extractor, OTHERS, REFERENCES, Snapshot};
+pub(crate) use lead_time::{LeadTime, Levels, MAX_LEVEL, StaticCurve};
