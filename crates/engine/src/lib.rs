@@ -1,1 +1,33 @@
-//! The live driver: tick loop, inference thread, ledger writer, provider supervision and retraining, without a network.
+//! The live driver: tick loop, inference thread, ledger writer, provider supervision and retraining,
+//! without a network.
+//!
+//! [`Engine::start`] gives an [`EngineHandle`], which is cheap to clone and speaks domain types only.
+
+pub mod config;
+
+mod clock;
+mod collector;
+mod error;
+mod handle;
+mod latency;
+mod lifecycle;
+mod metrics;
+mod numbers;
+mod owner;
+mod planning;
+mod views;
+
+pub use config::{ConfigError, EngineConfig};
+pub use error::{EngineError, StartError};
+pub use foreshadow_allocator as allocator;
+pub use foreshadow_shadow as shadow;
+pub use handle::{AllocationWatch, EngineHandle};
+pub use latency::{LATENCY_BOUNDS_S, LatencySnapshot};
+pub use metrics::{
+    DecisionMetrics, ForecastMetrics, MetricsSnapshot, RetrainingMetrics, TelemetryMetrics,
+};
+pub use views::{
+    Accuracy, Basis, OutcomeCounts, OverrideChange, OverridesView, PoolPlanView, PoolView,
+    PredictRequest, Prediction, Readiness, ReportOutcome, ResourceShadowView, ShadowConfigOutcome,
+    Subject, VersionedShadowConfig,
+};

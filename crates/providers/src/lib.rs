@@ -1,1 +1,10 @@
-//! Providers start, hold, thaw and stop real resources.
+//! Providers start, hold, thaw and stop real resources, and report what becomes of them.
+
+mod clock;
+mod event;
+mod provider;
+mod spec;
+
+pub use event::{GoneReason, ProviderEvent};
+pub use provider::{Provider, ProviderError};
+pub use spec::{Hold, ProbeSpec, ProcessSpec, Readiness, SpecError};

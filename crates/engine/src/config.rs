@@ -1,0 +1,149 @@
+//! What the engine is started with: plain, validated, independent of any file format.
+
+mod pool;
+mod shadow;
+mod validate;
+
+use std::{num::NonZeroU32, path::PathBuf, time::Duration};
+
+pub use foreshadow_planner::{RuleSubject, TriggerRule};
+pub use pool::{PoolConfig, ProviderConfig};
+pub use shadow::{CapacityOverride, OverrideSubject, PoolObjective, ShadowConfig};
+pub use validate::ConfigError;
+
+/// Everything the engine needs to start.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EngineConfig {
+    /// Where the ledger, the history, the models and the records of processes are kept.
+    pub data_dir: PathBuf,
+    /// How durable an acknowledged decision is.
+    pub durability: Durability,
+    /// The pools.
+    pub pools: Vec<PoolConfig>,
+    /// The shadow configuration to begin with; one that was set while serving and kept on disk
+    /// takes precedence.
+    pub shadow: ShadowConfig,
+    /// A model to begin with, as `train` writes it; a model promoted later takes precedence.
+    pub model_dir: Option<PathBuf>,
+    /// Where the history is written; `data_dir/history` if `None`.
+    pub history_dir: Option<PathBuf>,
+    /// Request histories that the planners learn from when they start: files, folders or globs.
+    pub demand_import: Vec<String>,
+    /// How models are trained again.
+    pub retraining: RetrainingConfig,
+    /// What becomes of the processes at a graceful shutdown.
+    pub on_shutdown: OnShutdown,
+    /// How much may be kept and waited for.
+    pub limits: Limits,
+    /// The seed of everything random.
+    pub seed: u64,
+}
+
+impl EngineConfig {
+    /// No pools, everything at its default, in this folder.
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            data_dir: data_dir.into(),
+            durability: Durability::default(),
+            pools: Vec::new(),
+            shadow: ShadowConfig::default(),
+            model_dir: None,
+            history_dir: None,
+            demand_import: Vec::new(),
+            retraining: RetrainingConfig::default(),
+            on_shutdown: OnShutdown::default(),
+            limits: Limits::default(),
+            seed: 0,
+        }
+    }
+
+    /// The folder of the history.
+    pub fn history_dir(&self) -> PathBuf {
+        self.history_dir
+            .clone()
+            .unwrap_or_else(|| self.data_dir.join("history"))
+    }
+
+    /// The folder of the models that retraining makes.
+    pub fn models_dir(&self) -> PathBuf {
+        self.data_dir.join("models")
+    }
+}
+
+/// How durable an acknowledged decision is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// On disk before the reply leaves.
+    #[default]
+    Fsync,
+    /// Handed to the operating system before the reply leaves: survives a crash of the server, not
+    /// of the machine.
+    Memory,
+}
+
+/// What becomes of the processes at a graceful shutdown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnShutdown {
+    /// Warm ones are stopped, those on lease keep running.
+    #[default]
+    StopWarm,
+    /// All keep running and are adopted at the next start.
+    Keep,
+    /// All are stopped; their leases end.
+    StopAll,
+}
+
+/// How models are trained again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetrainingConfig {
+    /// The program and its first arguments; the engine appends `--history DIR… --interval I
+    /// --max-seconds N --seed N --out DIR`. `None` trains never.
+    pub command: Option<Vec<String>>,
+    /// How long one training may take.
+    pub max_duration: Duration,
+    /// How much the training yields to others, as in `nice -n`.
+    pub niceness: u8,
+    /// How many candidates that were not promoted are kept for inspection.
+    pub keep_candidates: usize,
+}
+
+impl Default for RetrainingConfig {
+    fn default() -> Self {
+        Self {
+            command: None,
+            max_duration: Duration::from_secs(600),
+            niceness: 10,
+            keep_candidates: 3,
+        }
+    }
+}
+
+/// How much may be kept and waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Commands that wait for the allocator; further ones wait for a place.
+    pub commands: usize,
+    /// Decisions put into one commit at most.
+    pub batch: usize,
+    /// Entities with a shadow; the least recently seen give way.
+    pub entities: usize,
+    /// Series that are forecast at each tick.
+    pub series: usize,
+    /// The longest horizon that `predict` answers, in steps.
+    pub horizon_steps: usize,
+    /// The largest page of `list`.
+    pub page: NonZeroU32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            commands: 16_384,
+            batch: 4_096,
+            entities: 1_000_000,
+            series: 262_144,
+            horizon_steps: 10_080,
+            page: NonZeroU32::MIN.saturating_add(999),
+        }
+    }
+}

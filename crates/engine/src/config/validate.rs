@@ -1,0 +1,239 @@
+//! The checks of a configuration as a whole.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use foreshadow_allocator::PoolSpecError;
+use foreshadow_planner::{RuleBook, RuleError, TriggerRule};
+use foreshadow_providers::SpecError;
+use foreshadow_types::PoolName;
+use thiserror::Error;
+
+use super::{EngineConfig, PoolConfig, ProviderConfig, ShadowConfig};
+
+/// The shortest tick.
+const SHORTEST_TICK: Duration = Duration::from_millis(50);
+
+/// The most steps that each tick's forecast reaches.
+const MOST_TICK_STEPS: u128 = 10_080;
+
+/// The most trigger rules.
+const MOST_TRIGGERS: usize = 10_000;
+
+/// Why a configuration was refused.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum ConfigError {
+    /// Two pools have the same name.
+    #[error("pool `{0}` is defined twice; give each pool a name of its own")]
+    DuplicatePool(PoolName),
+    /// The definition of a pool does not make sense.
+    #[error(transparent)]
+    Pool(#[from] PoolSpecError),
+    /// A trigger rule does not make sense.
+    #[error(transparent)]
+    Trigger(#[from] RuleError),
+    /// The process of a pool cannot be started as given.
+    #[error("pool `{pool}`: {source}")]
+    Process {
+        /// Which pool.
+        pool: PoolName,
+        /// Why.
+        source: SpecError,
+    },
+    /// A value is outside of what is allowed.
+    #[error("{place}: `{key}` is {value}; {mend}")]
+    Value {
+        /// Where: the pool or the section.
+        place: String,
+        /// Which key.
+        key: &'static str,
+        /// What it is.
+        value: String,
+        /// What it may be.
+        mend: &'static str,
+    },
+    /// A pool is named that is not defined.
+    #[error("{place}: there is no pool `{pool}`; the pools are {known}")]
+    UnknownPool {
+        /// Where it is named.
+        place: String,
+        /// The name.
+        pool: PoolName,
+        /// Those that are defined.
+        known: String,
+    },
+}
+
+fn refuse(
+    place: impl Into<String>,
+    key: &'static str,
+    value: impl ToString,
+    mend: &'static str,
+) -> ConfigError {
+    ConfigError::Value {
+        place: place.into(),
+        key,
+        value: value.to_string(),
+        mend,
+    }
+}
+
+impl EngineConfig {
+    /// Checks the configuration as a whole, before any data is touched.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the first value at fault and what it may be.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let mut names = BTreeSet::new();
+        for pool in &self.pools {
+            if !names.insert(pool.name()) {
+                return Err(ConfigError::DuplicatePool(pool.name().clone()));
+            }
+            pool.validate()?;
+        }
+        self.shadow.validate(&self.pools)?;
+        let limits = &self.limits;
+        for (key, value) in [
+            ("commands", limits.commands),
+            ("batch", limits.batch),
+            ("entities", limits.entities),
+            ("series", limits.series),
+            ("horizon_steps", limits.horizon_steps),
+        ] {
+            if value == 0 {
+                return Err(refuse("limits", key, 0, "give at least 1"));
+            }
+        }
+        if self.retraining.niceness > 19 {
+            let value = self.retraining.niceness;
+            return Err(refuse("retraining", "niceness", value, "give 0 to 19"));
+        }
+        Ok(())
+    }
+}
+
+impl PoolConfig {
+    fn validate(&self) -> Result<(), ConfigError> {
+        let place = || format!("pool `{}`", self.name());
+        let ProviderConfig::Process(process) = &self.provider;
+        process.validate().map_err(|source| ConfigError::Process {
+            pool: self.name().clone(),
+            source,
+        })?;
+        if self.spec.max.0 == 0 {
+            return Err(refuse(place(), "max", 0, "give at least 1"));
+        }
+        self.resolved().check()?;
+        check_hit_rate(place, self.target_hit_rate)
+    }
+}
+
+impl ShadowConfig {
+    /// Checks the configuration as a whole against the pools there are.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the first value at fault and what it may be.
+    pub fn validate(&self, pools: &[PoolConfig]) -> Result<(), ConfigError> {
+        if self.tick < SHORTEST_TICK {
+            let tick = format!("{:?}", self.tick);
+            return Err(refuse("shadow", "tick", tick, "give at least 50ms"));
+        }
+        let steps = self.horizon.as_millis() / self.tick.as_millis();
+        if steps == 0 || steps > MOST_TICK_STEPS {
+            let horizon = format!("{:?}", self.horizon);
+            return Err(refuse(
+                "shadow",
+                "horizon",
+                horizon,
+                "give 1 to 10080 ticks",
+            ));
+        }
+        if self.retrain_every.is_some_and(|every| every.is_zero()) {
+            let mend = "give a duration such as `24h`";
+            return Err(refuse("shadow", "retrain_every", "zero", mend));
+        }
+        self.validate_triggers(pools)?;
+        for (pool, objective) in &self.objectives {
+            let place = || format!("objective of pool `{pool}`");
+            known_pool(place, pool, pools)?;
+            if let Some(rate) = objective.target_hit_rate {
+                check_hit_rate(place, rate)?;
+            }
+            if objective.max == Some(0) {
+                return Err(refuse(place(), "max", 0, "give at least 1"));
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_triggers(&self, pools: &[PoolConfig]) -> Result<(), ConfigError> {
+        if self.triggers.len() > MOST_TRIGGERS {
+            let count = format!("{} rules", self.triggers.len());
+            return Err(refuse("shadow", "triggers", count, "give at most 10000"));
+        }
+        RuleBook::new(self.triggers.clone())?;
+        for trigger in &self.triggers {
+            check_trigger(trigger, self.horizon, pools)?;
+        }
+        Ok(())
+    }
+}
+
+/// What the rule book cannot know: the pools and the horizon.
+fn check_trigger(
+    trigger: &TriggerRule,
+    horizon: Duration,
+    pools: &[PoolConfig],
+) -> Result<(), ConfigError> {
+    let place = || format!("trigger `{}`", trigger.name);
+    known_pool(place, &trigger.pool, pools)?;
+    if trigger.within.is_zero() || trigger.within > horizon {
+        let within = format!("{:?}", trigger.within);
+        let mend = "give more than zero and at most `horizon`";
+        return Err(refuse(place(), "within", within, mend));
+    }
+    if trigger.metric.is_empty() {
+        return Err(refuse(
+            place(),
+            "metric",
+            "empty",
+            "give the metric to watch",
+        ));
+    }
+    if trigger.count == 0 {
+        return Err(refuse(place(), "count", 0, "give at least 1"));
+    }
+    Ok(())
+}
+
+fn check_hit_rate(place: impl Fn() -> String, rate: f64) -> Result<(), ConfigError> {
+    if rate > 0.0 && rate < 1.0 {
+        return Ok(());
+    }
+    Err(refuse(
+        place(),
+        "target_hit_rate",
+        rate,
+        "give a number above 0 and below 1",
+    ))
+}
+
+/// That the pool is defined.
+pub(crate) fn known_pool(
+    place: impl Fn() -> String,
+    pool: &PoolName,
+    pools: &[PoolConfig],
+) -> Result<(), ConfigError> {
+    if pools.iter().any(|known| known.name() == pool) {
+        return Ok(());
+    }
+    let known: Vec<&str> = pools.iter().map(|known| known.name().as_str()).collect();
+    Err(ConfigError::UnknownPool {
+        place: place(),
+        pool: pool.clone(),
+        known: if known.is_empty() {
+            "none".to_owned()
+        } else {
+            known.join(", ")
+        },
+    })
+}

@@ -1,0 +1,103 @@
+//! Why the engine refused or failed.
+
+use std::path::PathBuf;
+
+use foreshadow_allocator::AllocatorError;
+use foreshadow_types::{EntityId, PoolName};
+use thiserror::Error;
+
+use crate::config::ConfigError;
+
+/// Why a call was refused.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum EngineError {
+    /// The allocator refused it; nothing has changed.
+    #[error(transparent)]
+    Allocator(#[from] AllocatorError),
+    /// There is no such pool.
+    #[error("there is no pool `{0}`")]
+    UnknownPool(PoolName),
+    /// Nothing is known of the entity.
+    #[error("nothing is known of `{0}`")]
+    UnknownEntity(EntityId),
+    /// Nothing of this metric is known of the entity or pool.
+    #[error("`{subject}` has no metric `{metric}`")]
+    UnknownMetric {
+        /// The entity or pool.
+        subject: String,
+        /// The metric.
+        metric: String,
+    },
+    /// There is no such override.
+    #[error("there is no override `{0}`")]
+    UnknownOverride(String),
+    /// Another change came between.
+    #[error(
+        "the configuration is at {current}, not at {given}; read it again and repeat the change"
+    )]
+    EtagMismatch {
+        /// The tag that was given.
+        given: String,
+        /// The tag there is.
+        current: String,
+    },
+    /// The configuration is not valid.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// An argument is outside of what is allowed.
+    #[error("`{field}` is {value}; {mend}")]
+    Argument {
+        /// Which argument.
+        field: &'static str,
+        /// What it is.
+        value: String,
+        /// What it may be.
+        mend: String,
+    },
+    /// Nothing can be acknowledged, because nothing can be made durable.
+    #[error("decisions cannot be kept: {0}")]
+    Ledger(String),
+    /// The engine is shutting down, or has failed.
+    #[error("the engine has stopped")]
+    Stopped,
+}
+
+/// Why the engine could not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The configuration is not valid.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A folder or file cannot be used.
+    #[error("cannot use `{path}`: {source}")]
+    Io {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The ledger cannot be read.
+    #[error("cannot recover from the ledger in `{path}`: {reason}")]
+    Ledger {
+        /// Its folder.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// Another server uses the data folder.
+    #[error("`{0}` is in use by another server; stop it or give another `--data`")]
+    InUse(PathBuf),
+    /// A provider cannot be set up.
+    #[error(transparent)]
+    Provider(#[from] foreshadow_providers::ProviderError),
+    /// A file that was kept by an earlier run cannot be read.
+    #[error(
+        "`{path}` is damaged: {reason}; restore it or remove it to begin with the configured one"
+    )]
+    Damaged {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+}

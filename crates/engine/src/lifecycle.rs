@@ -1,0 +1,97 @@
+//! Where the engine stands: serving, stopping, stopped.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::{config::OnShutdown, error::EngineError, views::Readiness};
+
+/// The stages, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Stage {
+    /// → Serving once recovered; → Stopped on failure.
+    Starting,
+    /// → Stopping when asked; → Stopped on failure.
+    Serving,
+    /// → Stopped when everything is flushed.
+    Stopping(Option<OnShutdown>),
+    /// Final.
+    Stopped(Result<(), EngineError>),
+}
+
+/// The stage as all parts see it.
+#[derive(Debug, Clone)]
+pub(crate) struct Lifecycle(Arc<watch::Sender<Stage>>);
+
+impl Lifecycle {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(watch::Sender::new(Stage::Starting)))
+    }
+
+    pub(crate) fn serving(&self) {
+        self.0.send_if_modified(|stage| {
+            let starting = *stage == Stage::Starting;
+            if starting {
+                *stage = Stage::Serving;
+            }
+            starting
+        });
+    }
+
+    pub(crate) fn ask_to_stop(&self, processes: Option<OnShutdown>) {
+        self.0.send_if_modified(|stage| {
+            let running = matches!(stage, Stage::Starting | Stage::Serving);
+            if running {
+                *stage = Stage::Stopping(processes);
+            }
+            running
+        });
+    }
+
+    /// The first outcome counts.
+    pub(crate) fn stopped_with(&self, outcome: Result<(), EngineError>) {
+        self.0.send_if_modified(|stage| {
+            let first = !matches!(stage, Stage::Stopped(_));
+            if first {
+                *stage = Stage::Stopped(outcome);
+            }
+            first
+        });
+    }
+
+    pub(crate) fn readiness(&self) -> Readiness {
+        let not_ready = |reason: &str| Readiness::NotReady(reason.to_owned());
+        match &*self.0.borrow() {
+            Stage::Starting => not_ready("starting"),
+            Stage::Serving => Readiness::Ready,
+            Stage::Stopping(_) => not_ready("shutting down"),
+            Stage::Stopped(Ok(())) => not_ready("stopped"),
+            Stage::Stopped(Err(error)) => Readiness::NotReady(error.to_string()),
+        }
+    }
+
+    /// Waits until the engine is asked to stop, or has failed; how processes are to be treated.
+    pub(crate) async fn asked_to_stop(&self) -> Option<OnShutdown> {
+        let mut stages = self.0.subscribe();
+        let stage = stages
+            .wait_for(|stage| matches!(stage, Stage::Stopping(_) | Stage::Stopped(_)))
+            .await;
+        match stage.as_deref() {
+            Ok(Stage::Stopping(processes)) => *processes,
+            Ok(Stage::Starting | Stage::Serving | Stage::Stopped(_)) | Err(_) => None,
+        }
+    }
+
+    pub(crate) async fn stopped(&self) -> Result<(), EngineError> {
+        let mut stages = self.0.subscribe();
+        let stage = stages
+            .wait_for(|stage| matches!(stage, Stage::Stopped(_)))
+            .await;
+        match stage.as_deref() {
+            Ok(Stage::Stopped(outcome)) => outcome.clone(),
+            Ok(Stage::Starting | Stage::Serving | Stage::Stopping(_)) | Err(_) => {
+                Err(EngineError::Stopped)
+            }
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! What the engine answers: plain values, independent of any wire format.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use foreshadow_allocator::{Allocation, PoolStatus};
+use foreshadow_forecast::QuantileForecast;
+use foreshadow_shadow::ShadowSnapshot;
+use foreshadow_types::{EntityId, PoolName, Shape, Timestamp};
+
+use crate::{
+    config::{CapacityOverride, OverrideSubject, ShadowConfig},
+    error::EngineError,
+    planning::LatestForecasts,
+};
+
+/// What became of reported observations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ReportOutcome {
+    /// How many were taken.
+    pub accepted: u64,
+    /// How many were not: not finite, or too far in the past or the future.
+    pub rejected: u64,
+}
+
+/// Whose demand is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// A user's or an application's.
+    Entity(EntityId),
+    /// Requests for a pool.
+    Pool(PoolName),
+}
+
+/// A question to `predict`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PredictRequest {
+    /// Whose demand.
+    pub subject: Subject,
+    /// Which metric; `None` is the number of requests.
+    pub metric: Option<String>,
+    /// How far ahead.
+    pub horizon: Duration,
+    /// The quantile levels, ascending, above 0 and below 1; empty for 0.1 to 0.9, 0.95 and 0.99.
+    pub levels: Vec<f64>,
+}
+
+/// What a forecast rests on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Basis {
+    /// The history of the entity or pool itself.
+    Own,
+    /// What is typical of its category.
+    Category(String),
+}
+
+/// A forecast as it is answered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prediction {
+    /// Whose demand.
+    pub subject: Subject,
+    /// Which metric.
+    pub metric: String,
+    /// The start of the first step.
+    pub origin: Timestamp,
+    /// The length of a step.
+    pub interval: Duration,
+    /// The quantiles of each step.
+    pub quantiles: QuantileForecast,
+    /// Which model made it.
+    pub model: String,
+    /// What it rests on.
+    pub basis: Basis,
+    /// Whether the model that was meant to answer failed and another answered.
+    pub fallback: bool,
+    /// The share of actual values that fell into the 0.1–0.9 interval lately; `None` before any
+    /// horizon has passed.
+    pub recent_coverage_80: Option<f64>,
+}
+
+/// The state of a pool.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PoolView {
+    /// What one instance offers.
+    pub shape: Shape,
+    /// How many unpromised instances are kept at least.
+    pub min: u32,
+    /// The share of requests that should find a ready instance.
+    pub target_hit_rate: f64,
+    /// How many instances there are, by state, and how many requests wait.
+    pub status: PoolStatus,
+    /// Why the target is what it is.
+    pub reasons: Vec<String>,
+    /// Requests since the start, by what became of them.
+    pub outcomes: OutcomeCounts,
+    /// How well the pool's demand was predicted lately.
+    pub accuracy: Accuracy,
+}
+
+/// A resource shadow and what follows from it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ResourceShadowView {
+    /// The profile.
+    pub shadow: ShadowSnapshot,
+    /// The latest forecast of each metric.
+    pub forecasts: Vec<Prediction>,
+    /// What the entity holds, waits for or has booked.
+    pub allocations: Vec<Allocation>,
+    /// Instances kept warm for it, by pool.
+    pub reserved: BTreeMap<PoolName, u32>,
+    /// Overrides for it that are in force.
+    pub overrides: Vec<CapacityOverride>,
+    /// How well each metric was predicted lately.
+    pub accuracy: BTreeMap<String, Accuracy>,
+}
+
+/// Requests by what became of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OutcomeCounts {
+    /// Bound to a ready instance with no wait.
+    pub hits: u64,
+    /// Attached to an instance that was starting.
+    pub joins: u64,
+    /// Neither: an instance had to be started or waited for.
+    pub misses: u64,
+    /// Refused.
+    pub rejected: u64,
+    /// For a time ahead.
+    pub booked: u64,
+}
+
+impl OutcomeCounts {
+    /// Hits ÷ all requests but those for a time ahead; `None` before the first.
+    pub fn hit_rate(&self) -> Option<f64> {
+        let all = self.hits + self.joins + self.misses + self.rejected;
+        (all > 0).then(|| self.hits as f64 / all as f64)
+    }
+}
+
+/// Actual against predicted.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Accuracy {
+    /// How many forecast points have been compared.
+    pub points: u64,
+    /// Mean pinball loss over the levels, in the metric's unit.
+    pub pinball: Option<f64>,
+    /// The share of actual values in the 0.1–0.9 interval.
+    pub coverage_80: Option<f64>,
+    /// Sum of absolute errors of the median ÷ sum of absolute actual values.
+    pub wape: Option<f64>,
+}
+
+/// What a plan holds for one pool.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PoolPlanView {
+    /// Which pool.
+    pub pool: PoolName,
+    /// How many unpromised instances it keeps.
+    pub target: u32,
+    /// Instances kept for entities, beside the target.
+    pub reserved: BTreeMap<EntityId, u32>,
+    /// Why, the weightiest first.
+    pub reasons: Vec<String>,
+}
+
+/// The shadow configuration and its version.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VersionedShadowConfig {
+    /// Rises with every change.
+    pub version: u64,
+    /// What a change must carry to be sure that none came between.
+    pub etag: String,
+    /// The configuration.
+    pub config: ShadowConfig,
+}
+
+/// What a change of the shadow configuration did, or would do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ShadowConfigOutcome {
+    /// Whether it was applied.
+    pub applied: bool,
+    /// The configuration after it.
+    pub config: VersionedShadowConfig,
+    /// The plan that the configuration gives now.
+    pub plan: Vec<PoolPlanView>,
+}
+
+/// A change of the overrides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OverrideChange {
+    /// Sets one, or replaces the one of this name.
+    Set(CapacityOverride),
+    /// Moves the end of one; `None` for no end.
+    Extend {
+        /// Its name.
+        name: String,
+        /// Its new end.
+        until: Option<Timestamp>,
+    },
+    /// Ends one.
+    Clear {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// The overrides in force and their version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OverridesView {
+    /// What a change must carry to be sure that none came between.
+    pub etag: String,
+    /// Those in force.
+    pub overrides: Vec<CapacityOverride>,
+}
+
+/// Whether the engine can serve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Readiness {
+    /// It can.
+    Ready,
+    /// It cannot, and why.
+    NotReady(String),
+}
+
+impl ResourceShadowView {
+    /// Puts together what the parts of the engine know of an entity.
+    pub(crate) fn assemble(
+        entity: EntityId,
+        shadow: Option<ShadowSnapshot>,
+        latest: &LatestForecasts,
+        overrides: Vec<CapacityOverride>,
+        allocations: Vec<Allocation>,
+    ) -> Result<Self, EngineError> {
+        let Some(shadow) = shadow else {
+            return Err(EngineError::UnknownEntity(entity));
+        };
+        let series = latest.entities.get(&entity);
+        let subject = || Subject::Entity(entity.clone());
+        let forecasts = series.into_iter().flatten().map(|(metric, series)| {
+            let steps = series.quantiles.horizon();
+            latest.prediction(subject(), metric, series, steps, &[])
+        });
+        let accuracy = series
+            .into_iter()
+            .flatten()
+            .map(|(metric, series)| (metric.to_string(), series.accuracy));
+        let reserved = latest.pools.iter().filter_map(|(pool, outlook)| {
+            let count = outlook.plan.reserved.get(&entity)?;
+            Some((pool.clone(), *count))
+        });
+        Ok(Self {
+            forecasts: forecasts.collect(),
+            accuracy: accuracy.collect(),
+            reserved: reserved.collect(),
+            overrides: overrides
+                .into_iter()
+                .filter(|one| one.subject == OverrideSubject::Entity(entity.clone()))
+                .collect(),
+            allocations,
+            shadow,
+        })
+    }
+}

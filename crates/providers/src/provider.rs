@@ -1,0 +1,50 @@
+//! The trait that every provider implements.
+
+use foreshadow_types::{InstanceId, PoolName};
+use thiserror::Error;
+
+/// Why a provider could not be set up.
+#[derive(Debug, Error)]
+pub enum ProviderError {
+    /// A file or folder of the provider could not be used.
+    #[error("cannot use `{path}`: {source}")]
+    Io {
+        /// Which one.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The specification is not usable.
+    #[error(transparent)]
+    Spec(#[from] crate::SpecError),
+}
+
+/// Starts, holds, thaws and stops instances.
+///
+/// Every command returns at once and is carried out in the background, for each instance in order;
+/// what comes of it is reported as a [`crate::ProviderEvent`] on the channel that the provider was
+/// given. All commands are safe to repeat. Holding, thawing and probing an instance that is not
+/// known does nothing, since its end is reported already.
+pub trait Provider: Send + Sync + 'static {
+    /// Starts an instance under an id minted beforehand, or goes on with a start that an earlier
+    /// run of the server began. Answered by `Ready` or `Failed`.
+    fn start(&self, pool: &PoolName, instance: InstanceId);
+
+    /// Finds out whether an instance of an earlier run still lives. Answered by `Ready` or `Gone`.
+    fn verify(&self, pool: &PoolName, instance: InstanceId);
+
+    /// Makes an instance as new. Answered by `Ready` or `Failed`.
+    fn reset(&self, pool: &PoolName, instance: InstanceId);
+
+    /// Puts a ready instance at rest, at the least cost.
+    fn hold(&self, instance: InstanceId);
+
+    /// Wakes an instance that was put at rest.
+    fn thaw(&self, instance: InstanceId);
+
+    /// Ends an instance, also one of an earlier run. Answered by `Gone`, also if there is none.
+    fn stop(&self, instance: InstanceId);
+
+    /// Checks an instance now rather than at its next turn.
+    fn probe(&self, instance: InstanceId);
+}

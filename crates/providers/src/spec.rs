@@ -1,0 +1,187 @@
+//! What a process provider has to start.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use thiserror::Error;
+
+/// The most words a command may have.
+const MAX_COMMAND_WORDS: usize = 1024;
+
+/// How it is known that an instance is ready for use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Readiness {
+    /// `GET path` on its port answers with a status from 200 to 399.
+    Http(String),
+    /// Its port accepts a connection.
+    Tcp,
+    /// It writes a line that contains this text to its standard output.
+    Stdout(String),
+}
+
+/// What an instance does while it waits to be claimed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Hold {
+    /// It is stopped by SIGSTOP once ready, and continued when it is allocated.
+    Freeze,
+    /// It keeps running.
+    #[default]
+    Run,
+}
+
+/// How living instances are checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProbeSpec {
+    /// The time between two checks of one instance.
+    pub interval: Duration,
+    /// How long one check may take.
+    pub timeout: Duration,
+    /// How many checks in a row must fail before the instance counts as stuck.
+    pub failures: u32,
+}
+
+impl Default for ProbeSpec {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(30),
+            timeout: Duration::from_secs(2),
+            failures: 3,
+        }
+    }
+}
+
+/// A command to start as an instance, and how to treat it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProcessSpec {
+    /// The program and its arguments; `{port}` and `{instance}` are replaced.
+    pub command: Vec<String>,
+    /// When it counts as ready.
+    pub ready: Readiness,
+    /// What it does while warm.
+    pub hold: Hold,
+    /// Environment variables beside the server's own.
+    pub env: BTreeMap<String, String>,
+    /// The folder it starts in; the server's own if `None`.
+    pub working_dir: Option<PathBuf>,
+    /// How long it may take until it is ready.
+    pub start_timeout: Duration,
+    /// How long it may take to end after SIGTERM.
+    pub stop_grace: Duration,
+    /// How it is checked while it lives.
+    pub probe: ProbeSpec,
+}
+
+/// Why a specification was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum SpecError {
+    /// There is no program to start.
+    #[error("`command` is empty; give the program and its arguments")]
+    NoCommand,
+    /// The command has too many words.
+    #[error("`command` has {0} words; at most {MAX_COMMAND_WORDS} are allowed")]
+    TooLong(usize),
+    /// A text has a NUL byte, which no process can be given.
+    #[error("{0:?} contains a NUL byte")]
+    Nul(String),
+    /// An HTTP path that does not begin with a slash or is not printable ASCII.
+    #[error("{0:?} is not an HTTP path; it begins with `/` and is printable ASCII without spaces")]
+    HttpPath(String),
+    /// The line awaited on standard output is empty.
+    #[error("`ready.stdout` is empty; give text that the ready process writes")]
+    EmptyLine,
+    /// A duration that must be above zero is zero.
+    #[error("`{0}` is zero; give a duration above zero, such as `30s`")]
+    Zero(&'static str),
+}
+
+impl ProcessSpec {
+    /// A command with everything else at its default: TCP readiness, kept running, 60 s to start
+    /// and 5 s to end.
+    pub fn new(command: Vec<String>) -> Self {
+        Self {
+            command,
+            ready: Readiness::Tcp,
+            hold: Hold::Run,
+            env: BTreeMap::new(),
+            working_dir: None,
+            start_timeout: Duration::from_secs(60),
+            stop_grace: Duration::from_secs(5),
+            probe: ProbeSpec::default(),
+        }
+    }
+
+    /// Checks everything that can be known before a process is started.
+    ///
+    /// # Errors
+    /// [`SpecError`] names the first field at fault.
+    pub fn validate(&self) -> Result<(), SpecError> {
+        if self.command.first().is_none_or(String::is_empty) {
+            return Err(SpecError::NoCommand);
+        }
+        if self.command.len() > MAX_COMMAND_WORDS {
+            return Err(SpecError::TooLong(self.command.len()));
+        }
+        let environment = self.env.iter().flat_map(|(key, value)| [key, value]);
+        if let Some(text) = self
+            .command
+            .iter()
+            .chain(environment)
+            .find(|text| text.contains('\0'))
+        {
+            return Err(SpecError::Nul(text.clone()));
+        }
+        self.validate_readiness()?;
+        for (name, duration) in [
+            ("start_timeout", self.start_timeout),
+            ("probe.interval", self.probe.interval),
+            ("probe.timeout", self.probe.timeout),
+        ] {
+            if duration.is_zero() {
+                return Err(SpecError::Zero(name));
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_readiness(&self) -> Result<(), SpecError> {
+        match &self.ready {
+            Readiness::Http(path) => {
+                let printable = path.bytes().all(|byte| byte.is_ascii_graphic());
+                if !path.starts_with('/') || !printable {
+                    return Err(SpecError::HttpPath(path.clone()));
+                }
+            }
+            Readiness::Tcp => {}
+            Readiness::Stdout(line) if line.is_empty() => return Err(SpecError::EmptyLine),
+            Readiness::Stdout(_) => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(words: &[&str]) -> ProcessSpec {
+        ProcessSpec::new(words.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn a_specification_without_a_program_is_refused() {
+        assert_eq!(spec(&[]).validate(), Err(SpecError::NoCommand));
+        assert_eq!(spec(&[""]).validate(), Err(SpecError::NoCommand));
+        assert_eq!(spec(&["true"]).validate(), Ok(()));
+        assert!(matches!(spec(&["a\0"]).validate(), Err(SpecError::Nul(_))));
+    }
+
+    #[test]
+    fn readiness_says_how_to_write_it() {
+        let mut with_path = spec(&["true"]);
+        with_path.ready = Readiness::Http("healthz".to_owned());
+        assert!(matches!(with_path.validate(), Err(SpecError::HttpPath(_))));
+        with_path.ready = Readiness::Http("/a\r\nHost: b".to_owned());
+        assert!(matches!(with_path.validate(), Err(SpecError::HttpPath(_))));
+        with_path.ready = Readiness::Stdout(String::new());
+        assert_eq!(with_path.validate(), Err(SpecError::EmptyLine));
+    }
+}
