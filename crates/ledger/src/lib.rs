@@ -1,1 +1,19 @@
 //! The durable log of the allocator's decisions.
+//!
+//! A data folder holds one `SQLite` file in WAL mode. Decisions are appended in blocks, one
+//! transaction each, so that all that was decided together becomes durable together (group commit).
+//! A snapshot is a short list of events that rebuilds the state; it replaces all blocks before it.
+//! Beside the events there is room for small named documents, such as configuration versions.
+//!
+//! One process at a time owns the folder. A file that is not a ledger, is damaged or was written by
+//! a later release is refused and left as it is. After an error of the disk nothing more is taken:
+//! what was not acknowledged may be lost, what was is there on the next opening.
+
+mod codec;
+mod error;
+mod lock;
+mod record;
+mod store;
+
+pub use error::LedgerError;
+pub use store::{Durability, Ledger};

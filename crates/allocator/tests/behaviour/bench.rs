@@ -29,7 +29,7 @@ pub(crate) fn spec(max: u32) -> PoolSpec {
     spec.max = InstanceCount(max);
     spec.startup = Duration::from_secs(10);
     spec.lease_duration = Duration::from_secs(100);
-    spec.max_wait = Duration::from_secs(60);
+    spec.max_wait = Duration::from_mins(1);
     spec
 }
 

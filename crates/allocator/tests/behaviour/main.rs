@@ -1,5 +1,7 @@
 //! What the allocator does, told from outside.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops")]
+
 mod bench;
 mod lifecycle;
 mod serving;

@@ -1,0 +1,48 @@
+//! Blocks of events as bytes.
+
+use foreshadow_allocator::Event;
+
+use crate::record::EventRecord;
+
+/// Format of the records; raised when they change.
+pub(crate) const FORMAT: u32 = 1;
+
+/// Encodes events as one block.
+pub(crate) fn encode(events: &[Event]) -> Result<Vec<u8>, postcard::Error> {
+    let mut body = Vec::with_capacity(events.len() * 64);
+    for event in events {
+        body = postcard::to_extend(&EventRecord::from(event), body)?;
+    }
+    Ok(body)
+}
+
+/// Decodes a block of `count` events.
+pub(crate) fn decode(body: &[u8], count: usize, mut each: impl FnMut(Event)) -> Result<(), String> {
+    let mut rest = body;
+    for position in 0..count {
+        let (record, tail) = postcard::take_from_bytes::<EventRecord<'_>>(rest)
+            .map_err(|error| format!("event {position}: {error}"))?;
+        rest = tail;
+        each(Event::try_from(record).map_err(|what| format!("event {position}: {what}"))?);
+    }
+    if rest.is_empty() {
+        return Ok(());
+    }
+    Err(format!("{} bytes after the last event", rest.len()))
+}
+
+/// FNV-1a over eight bytes at a time, as a signed number, which is what `SQLite` keeps.
+pub(crate) fn checksum(body: &[u8]) -> i64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64 ^ body.len() as u64;
+    let mut words = body.chunks_exact(8);
+    for word in &mut words {
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(word);
+        hash = (hash ^ u64::from_le_bytes(bytes)).wrapping_mul(0x0000_0100_0000_01b3);
+        hash ^= hash >> 32;
+    }
+    for &byte in words.remainder() {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    }
+    hash as i64
+}
