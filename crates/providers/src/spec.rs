@@ -103,7 +103,7 @@ impl ProcessSpec {
             hold: Hold::Run,
             env: BTreeMap::new(),
             working_dir: None,
-            start_timeout: Duration::from_secs(60),
+            start_timeout: Duration::from_mins(1),
             stop_grace: Duration::from_secs(5),
             probe: ProbeSpec::default(),
         }
@@ -150,9 +150,8 @@ impl ProcessSpec {
                     return Err(SpecError::HttpPath(path.clone()));
                 }
             }
-            Readiness::Tcp => {}
             Readiness::Stdout(line) if line.is_empty() => return Err(SpecError::EmptyLine),
-            Readiness::Stdout(_) => {}
+            Readiness::Tcp | Readiness::Stdout(_) => {}
         }
         Ok(())
     }

@@ -1,1 +1,332 @@
 //! Instances as processes of this machine.
+
+mod instance;
+mod leader;
+mod port;
+mod probe;
+mod procfs;
+mod record;
+mod spawn;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use foreshadow_types::{InstanceId, PoolName};
+use tokio::{
+    runtime::Handle,
+    sync::{Semaphore, mpsc, watch},
+    task::JoinSet,
+};
+
+use self::{
+    instance::{Instance, Origin, Running, Surroundings, Wishes},
+    leader::{Leader, kill_matching},
+    port::Ports,
+    record::{Record, Records},
+};
+use crate::{
+    event::{GoneReason, ProviderEvent},
+    provider::{Provider, ProviderError},
+    spec::ProcessSpec,
+};
+
+/// How many processes are forked at a time.
+const FORKS_AT_A_TIME: usize = 4;
+
+/// How often processes are looked for that belong to no instance.
+const SWEEP_EVERY: Duration = Duration::from_secs(30);
+
+/// Starts the commands of pools as processes of this machine.
+///
+/// The processes outlive the server: each leads a session of its own, its output goes to files, and
+/// a record on disk tells the next run of the server where it is. To be made and used within a tokio
+/// runtime. When it is dropped, the processes keep running.
+#[derive(Debug)]
+pub struct ProcessProvider {
+    shared: Arc<Shared>,
+    runtime: Handle,
+}
+
+#[derive(Debug)]
+struct Shared {
+    around: Surroundings,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    specs: BTreeMap<PoolName, Arc<ProcessSpec>>,
+    instances: BTreeMap<InstanceId, watch::Sender<Wishes>>,
+    tasks: JoinSet<()>,
+}
+
+/// What was found of earlier runs of the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ReconcileReport {
+    /// Processes of instances that are known: they are adopted on the next command for them.
+    pub kept: usize,
+    /// Processes of instances that are not known: they were killed.
+    pub killed: usize,
+}
+
+impl ProcessProvider {
+    /// A provider without pools that keeps its records in `folder`, one of its own, and reports to
+    /// `events`.
+    ///
+    /// # Errors
+    /// [`ProviderError::Io`] if the folder cannot be used.
+    pub fn open(folder: &Path, events: mpsc::Sender<ProviderEvent>) -> Result<Self, ProviderError> {
+        let records = Records::open(folder).map_err(|source| ProviderError::Io {
+            path: folder.display().to_string(),
+            source,
+        })?;
+        let around = Surroundings {
+            records,
+            ports: Ports::default(),
+            events,
+            forks: Arc::new(Semaphore::new(FORKS_AT_A_TIME)),
+        };
+        let provider = Self {
+            shared: Arc::new(Shared {
+                around,
+                state: Mutex::default(),
+            }),
+            runtime: Handle::current(),
+        };
+        provider.spawn(sweep_regularly(Arc::downgrade(&provider.shared)));
+        Ok(provider)
+    }
+
+    /// Sets what the instances of a pool are started from; those that run stay as they are.
+    ///
+    /// # Errors
+    /// [`ProviderError::Spec`] if it cannot be started.
+    pub fn define(&self, pool: PoolName, spec: ProcessSpec) -> Result<(), ProviderError> {
+        spec.validate()?;
+        self.shared.state().specs.insert(pool, Arc::new(spec));
+        Ok(())
+    }
+
+    /// After a restart: kills every process of an earlier run whose instance is not known any more.
+    /// Known ones are adopted by the next command for them.
+    ///
+    /// # Errors
+    /// [`ProviderError::Io`] if the records cannot be read.
+    pub fn reconcile(
+        &self,
+        known: &BTreeSet<InstanceId>,
+    ) -> Result<ReconcileReport, ProviderError> {
+        let records = &self.shared.around.records;
+        let found = records.read_all().map_err(|source| ProviderError::Io {
+            path: records.dir().display().to_string(),
+            source,
+        })?;
+        let killed = self
+            .shared
+            .kill_strangers(|instance| known.contains(&instance));
+        let mut kept = 0;
+        for record in found {
+            if known.contains(&record.instance) {
+                kept += usize::from(procfs::is_alive(&record.process));
+            } else {
+                records.remove(record.instance);
+            }
+        }
+        Ok(ReconcileReport { kept, killed })
+    }
+
+    /// Stops these instances and waits until nothing is left of them; all others keep running.
+    pub async fn close(self, stop: &[InstanceId]) {
+        for &instance in stop {
+            Provider::stop(&self, instance);
+        }
+        let left = |shared: &Shared| {
+            let state = shared.state();
+            stop.iter().any(|id| state.instances.contains_key(id))
+        };
+        while left(&self.shared) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let tasks = std::mem::take(&mut self.shared.state().tasks);
+        drop(tasks);
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut state = self.shared.state();
+        while state.tasks.try_join_next().is_some() {}
+        state.tasks.spawn_on(task, &self.runtime);
+    }
+
+    /// Supervises an instance unless it is supervised already.
+    fn supervise(&self, pool: &PoolName, id: InstanceId, origin: Origin) {
+        let mut state = self.shared.state();
+        let Some(spec) = state.specs.get(pool).cloned() else {
+            drop(state);
+            let reason = format!("pool `{pool}` has no command");
+            return self.report(ProviderEvent::Failed {
+                instance: id,
+                reason,
+            });
+        };
+        if state.instances.contains_key(&id) {
+            return;
+        }
+        let (wishes, receiver) = watch::channel(Wishes::default());
+        state.instances.insert(id, wishes);
+        drop(state);
+        let instance = Instance {
+            id,
+            pool: pool.clone(),
+            spec,
+            wishes: receiver,
+            around: self.shared.around.clone(),
+        };
+        self.spawn(supervise_to_the_end(self.shared.clone(), instance, origin));
+    }
+
+    fn wish(&self, id: InstanceId, change: impl FnOnce(&mut Wishes)) -> bool {
+        let state = self.shared.state();
+        let wishes = state.instances.get(&id);
+        if let Some(wishes) = wishes {
+            wishes.send_modify(change);
+        }
+        wishes.is_some()
+    }
+
+    fn report(&self, event: ProviderEvent) {
+        let events = self.shared.around.events.clone();
+        self.spawn(async move {
+            let _ = events.send(event).await;
+        });
+    }
+
+    /// The process of an earlier run, if it lives.
+    fn adopt(&self, id: InstanceId) -> Option<Running> {
+        self.shared.adopt(id, &self.runtime)
+    }
+}
+
+impl Provider for ProcessProvider {
+    fn start(&self, pool: &PoolName, instance: InstanceId) {
+        let origin = self.adopt(instance).map_or(Origin::New, Origin::Starting);
+        self.supervise(pool, instance, origin);
+    }
+
+    fn verify(&self, pool: &PoolName, instance: InstanceId) {
+        if self.wish(instance, |wished| wished.probes += 1) {
+            return;
+        }
+        let Some(running) = self.adopt(instance) else {
+            self.shared.around.records.remove(instance);
+            let reason = GoneReason::Missing;
+            return self.report(ProviderEvent::Gone { instance, reason });
+        };
+        self.supervise(pool, instance, Origin::Ready(running));
+    }
+
+    fn reset(&self, pool: &PoolName, instance: InstanceId) {
+        if self.wish(instance, |wished| wished.resets += 1) {
+            return;
+        }
+        // Of an earlier run: an instance that is to be as new need not be kept.
+        self.shared.kill_instance(instance);
+        self.supervise(pool, instance, Origin::New);
+    }
+
+    fn hold(&self, instance: InstanceId) {
+        self.wish(instance, |wished| wished.rest = true);
+    }
+
+    fn thaw(&self, instance: InstanceId) {
+        self.wish(instance, |wished| wished.rest = false);
+    }
+
+    fn stop(&self, instance: InstanceId) {
+        if self.wish(instance, |wished| wished.stop = true) {
+            return;
+        }
+        self.shared.kill_instance(instance);
+        let reason = GoneReason::Stopped;
+        self.report(ProviderEvent::Gone { instance, reason });
+    }
+
+    fn probe(&self, instance: InstanceId) {
+        self.wish(instance, |wished| wished.probes += 1);
+    }
+}
+
+impl Shared {
+    /// Held for a few instructions at a time, never over an await.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn adopt(&self, id: InstanceId, runtime: &Handle) -> Option<Running> {
+        if self.state().instances.contains_key(&id) {
+            return None;
+        }
+        let Record { process, port, .. } = self.around.records.read(id)?;
+        let _context = runtime.enter();
+        let leader = Leader::adopt(&process)?;
+        let port = self.around.ports.reserve(port)?;
+        Some(Running { leader, port })
+    }
+
+    /// Kills whatever was started for an instance that is not supervised.
+    fn kill_instance(&self, id: InstanceId) {
+        let name = id.to_string();
+        kill_matching(|pid| {
+            self.is_ours(pid)
+                && procfs::environment_variable(pid, spawn::INSTANCE_VARIABLE)
+                    .is_some_and(|value| value == name.as_bytes())
+        });
+        self.around.records.remove(id);
+    }
+
+    /// Kills every process that this or an earlier run started for an instance that is not known.
+    fn kill_strangers(&self, is_known: impl Fn(InstanceId) -> bool) -> usize {
+        kill_matching(|pid| {
+            self.is_ours(pid)
+                && procfs::environment_variable(pid, spawn::INSTANCE_VARIABLE)
+                    .and_then(|value| std::str::from_utf8(&value).ok()?.parse().ok())
+                    .is_some_and(|instance| !is_known(instance))
+        })
+    }
+
+    fn is_ours(&self, pid: i32) -> bool {
+        let ourselves = pid == std::process::id() as i32;
+        let home = self.around.records.dir();
+        !ourselves && procfs::has_path_variable(pid, spawn::HOME_VARIABLE, home)
+    }
+}
+
+async fn supervise_to_the_end(shared: Arc<Shared>, mut instance: Instance, origin: Origin) {
+    let event = instance.live(origin).await;
+    shared.around.records.remove(instance.id);
+    shared.state().instances.remove(&instance.id);
+    let _ = shared.around.events.send(event).await;
+}
+
+/// Kills what escaped its instance: a descendant that made a session of its own and outlived it.
+async fn sweep_regularly(shared: std::sync::Weak<Shared>) {
+    loop {
+        tokio::time::sleep(SWEEP_EVERY).await;
+        let Some(shared) = shared.upgrade() else {
+            return;
+        };
+        let swept = tokio::task::spawn_blocking(move || {
+            let adoptable = shared.around.records.read_all().unwrap_or_default();
+            shared.kill_strangers(|id| {
+                shared.state().instances.contains_key(&id)
+                    || adoptable.iter().any(|record| record.instance == id)
+            })
+        });
+        if let Ok(killed @ 1..) = swept.await {
+            tracing::warn!(killed, "processes that outlived their instance were killed");
+        }
+    }
+}

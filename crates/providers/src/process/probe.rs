@@ -22,7 +22,9 @@ pub(crate) async fn answers(readiness: &Readiness, port: u16, within: Duration) 
     let question = async {
         match readiness {
             Readiness::Http(path) => http_ok(path, port).await.unwrap_or(false),
-            Readiness::Tcp => TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_ok(),
+            Readiness::Tcp => TcpStream::connect((Ipv4Addr::LOCALHOST, port))
+                .await
+                .is_ok(),
             Readiness::Stdout(_) => true,
         }
     };
