@@ -8,7 +8,7 @@ use crate::{
     demand::{Extractor, LeadTime, Levels, Snapshot, StaticCurve},
     feedback::Feedback,
     learn::{DemandModel, Grid, ModelOf, Sample, Samples},
-    plan::{Mode, Reason},
+    plan::{Mode, Reason, TradeOff},
     policy::{Arrival, Outcome},
     prices::{PRICES, Prices},
     replay::{Choice, Family},
@@ -154,6 +154,26 @@ impl Learner {
         let learnt = self.decide(held);
         self.last = Some((now_ms, known, learnt.clone()));
         learnt
+    }
+
+    pub(crate) fn model(&self) -> Option<&DemandModel> {
+        self.model.as_ref()
+    }
+
+    /// What each price would have given lately, for the variant followed.
+    pub(crate) fn trade_off(&self) -> Vec<TradeOff> {
+        let family = &self.families[self.variant.unwrap_or(0)];
+        if family.requests() < TRUSTED_REQUESTS {
+            return Vec::new();
+        }
+        family
+            .record()
+            .map(|choice| TradeOff {
+                idle_s_per_hit: self.tick_ms as f64 / 1e3 / Prices::hits_per_tick(choice.setting),
+                hit_rate: choice.hit_rate,
+                idle: choice.idle,
+            })
+            .collect()
     }
 
     /// Scores the periods that end by `now_ms`.

@@ -26,7 +26,7 @@ mod settings;
 pub use known::{Booking, KnownDemand, Override, PreAllocation};
 pub use learn::{DemandModel, ModelError};
 pub use misses::{MissCause, MissCounts};
-pub use plan::{Bound, Mode, PlanReport, PoolPlan, Reason};
+pub use plan::{Bound, Mode, PlanReport, PoolPlan, Reason, TradeOff};
 pub use planner::PoolPlanner;
 pub use policy::{Arrival, Inventory, Outcome, TargetPolicy, stable_hash};
 pub use rules::{ForecastView, RuleBook, RuleError, RuleSubject, TriggerRule};

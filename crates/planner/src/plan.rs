@@ -194,6 +194,17 @@ impl fmt::Display for Reason {
     }
 }
 
+/// What one price would have given on recent requests.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TradeOff {
+    /// Idle instance-seconds that one hit may cost.
+    pub idle_s_per_hit: f64,
+    /// The hit rate.
+    pub hit_rate: f64,
+    /// Idle instances, on average.
+    pub idle: f64,
+}
+
 /// The target of one pool until the next tick, and why.
 #[must_use]
 #[derive(Debug, Clone, PartialEq)]

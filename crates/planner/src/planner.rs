@@ -7,9 +7,10 @@ use foreshadow_types::Timestamp;
 use crate::{
     breaker::Breaker,
     known::KnownDemand,
+    learn::DemandModel,
     learner::{Learner, Learnt},
     misses::{MissCause, MissCounts},
-    plan::{Bound, Mode, PoolPlan, Reason},
+    plan::{Bound, Mode, PoolPlan, Reason, TradeOff},
     policy::{Arrival, Inventory, Outcome, TargetPolicy},
     settings::{PoolSettings, SettingsError},
 };
@@ -104,6 +105,17 @@ impl PoolPlanner {
         };
         self.latest = Some(plan.clone());
         plan
+    }
+
+    /// Hit rate against idle cost on recent requests, from the dearest price to the cheapest; empty
+    /// until a forecast has been tried long enough.
+    pub fn trade_off(&self) -> Vec<TradeOff> {
+        self.learner.trade_off()
+    }
+
+    /// The demand model in use, once one has been fitted.
+    pub fn model(&self) -> Option<&DemandModel> {
+        self.learner.model()
     }
 
     /// How far ahead of a need an instance must be asked for: the start-up time and one tick.

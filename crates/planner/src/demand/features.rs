@@ -15,13 +15,17 @@ const RATE_MEMORIES: [f64; 6] = [2.0, 5.0, 15.0, 60.0, 250.0, 1000.0];
 const MAX_MEMORIES: [f64; 5] = [3.0, 15.0, 60.0, 250.0, 1500.0];
 /// Which of the last requests' ages are features.
 const AGES: [usize; 5] = [1, 2, 4, 8, 24];
+/// Hours back, and five-minute slots on each side, at which past demand is looked up.
+const LAGS: [(i64, i64); 6] = [(1, 1), (3, 1), (4, 1), (24, 0), (24, 2), (168, 2)];
 const DAY_S: f64 = 86_400.0;
 const DAY_MS: i64 = 86_400_000;
+const HOUR_MS: i64 = 3_600_000;
 
 /// How many expected demands a snapshot has.
-pub(crate) const REFERENCES: usize = 3 + RATE_MEMORIES.len() + 1 + 3 + MAX_MEMORIES.len() + 1;
+pub(crate) const REFERENCES: usize =
+    3 + RATE_MEMORIES.len() + 1 + 1 + LAGS.len() + MAX_MEMORIES.len() + 3;
 /// How many further values a snapshot has.
-pub(crate) const OTHERS: usize = AGES.len() + 3 + 3 + 4 + 2;
+pub(crate) const OTHERS: usize = AGES.len() + 3 + 3 + 4 + 3;
 
 /// What is known at a tick.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -70,7 +74,7 @@ impl Extractor {
                 .map(|memory| FadingMax::new(memory * unit_s))
                 .collect(),
             profile: Profile::new(),
-            users: Users::new(tick_ms),
+            users: Users::new(tick_ms, startup_ms.saturating_add(tick_ms)),
             latest: VecDeque::new(),
         }
     }
@@ -119,12 +123,15 @@ impl Extractor {
             references.push(rate.mean() * startup_s);
         }
         references.push(self.profile.usual(ready_at_ms) * startup_s);
-        references.push(self.profile.days_ago(ready_at_ms, 1) * startup_s);
-        references.push(self.profile.days_ago(ready_at_ms, 7) * startup_s);
+        for (hours, spread) in LAGS {
+            references.push(self.profile.hours_ago(ready_at_ms, hours, spread) * startup_s);
+        }
         for maximum in &self.maxima {
             references.push(maximum.value());
         }
         references.push(users.expected * per_tick);
+        references.push(users.coming);
+        references.push(users.coming + users.rest);
 
         let mut others = Filler::<OTHERS>::new();
         for age in AGES {
@@ -142,6 +149,7 @@ impl Extractor {
         others.push(users.running);
         others.push(users.top_share);
         others.push(self.latest.len() as f64);
+        others.push(ready_at_ms.rem_euclid(HOUR_MS) as f64 / HOUR_MS as f64);
         others.push(now_ms.rem_euclid(DAY_MS) as f64 / DAY_MS as f64);
         others.push(now_ms.div_euclid(DAY_MS).rem_euclid(7) as f64);
         Snapshot {

@@ -1,5 +1,6 @@
 //! What past arrivals say about the demand over the lead time.
 
+mod batches;
 mod fading;
 mod features;
 mod lead_time;

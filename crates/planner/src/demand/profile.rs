@@ -3,6 +3,7 @@
 /// Slots of five minutes in a day.
 const SLOT_MS: i64 = 300_000;
 const SLOTS_A_DAY: i64 = 288;
+const SLOTS_AN_HOUR: i64 = 12;
 /// Eight days of slots, so that the same time a week ago is still there.
 const KEPT: i64 = 8 * SLOTS_A_DAY;
 /// How much of a slot's usual rate a new day replaces.
@@ -57,15 +58,18 @@ impl Profile {
     /// Requests a second usual around `at_ms`, averaged over past days.
     pub(crate) fn usual(&self, at_ms: i64) -> f64 {
         let slot = at_ms.div_euclid(SLOT_MS);
-        around(slot, |slot| {
+        around(slot, SPREAD, |slot| {
             self.usual[slot.rem_euclid(SLOTS_A_DAY) as usize]
         })
     }
 
-    /// Requests a second around the same time `days` days (at most seven) before `at_ms`.
-    pub(crate) fn days_ago(&self, at_ms: i64, days: i64) -> f64 {
-        let slot = at_ms.div_euclid(SLOT_MS) - days * SLOTS_A_DAY;
-        around(slot, |slot| self.recent[slot.rem_euclid(KEPT) as usize])
+    /// Requests a second around the same time `hours` hours (at most seven days) before `at_ms`,
+    /// over `spread` slots of five minutes on each side.
+    pub(crate) fn hours_ago(&self, at_ms: i64, hours: i64, spread: i64) -> f64 {
+        let slot = at_ms.div_euclid(SLOT_MS) - hours * SLOTS_AN_HOUR;
+        around(slot, spread, |slot| {
+            self.recent[slot.rem_euclid(KEPT) as usize]
+        })
     }
 
     fn close(&mut self, slot: i64) {
@@ -80,9 +84,9 @@ impl Profile {
 }
 
 /// The mean over a slot and its neighbours.
-fn around(slot: i64, rate: impl Fn(i64) -> f32) -> f64 {
-    let total: f32 = (slot - SPREAD..=slot + SPREAD).map(rate).sum();
-    f64::from(total) / (2 * SPREAD + 1) as f64
+fn around(slot: i64, spread: i64, rate: impl Fn(i64) -> f32) -> f64 {
+    let total: f32 = (slot - spread..=slot + spread).map(rate).sum();
+    f64::from(total) / (2 * spread + 1) as f64
 }
 
 #[cfg(test)]
@@ -102,7 +106,7 @@ mod tests {
         let tomorrow_half_past_nine = (3 * 24 + 9) * HOUR_MS + HOUR_MS / 2;
         profile.advance(3 * 24 * HOUR_MS);
         assert!((profile.usual(tomorrow_half_past_nine) - 1.0).abs() < 1e-6);
-        assert!((profile.days_ago(tomorrow_half_past_nine, 1) - 1.0).abs() < 1e-6);
+        assert!((profile.hours_ago(tomorrow_half_past_nine, 24, 2) - 1.0).abs() < 1e-6);
         assert_eq!(profile.usual(tomorrow_half_past_nine + 6 * HOUR_MS), 0.0);
     }
 

@@ -9,6 +9,8 @@ use std::{
     collections::{BTreeMap, BinaryHeap},
 };
 
+use super::batches::Batches;
+
 const AGES: usize = 11;
 const BURSTS: usize = 4;
 const STATES: usize = 3;
@@ -24,7 +26,7 @@ const PRIOR: f64 = 4.0;
 
 #[derive(Debug, Clone)]
 struct User {
-    last_arrival_ms: i64,
+    batches: Batches,
     last_end_ms: i64,
     running: u32,
     /// Fading count of its requests.
@@ -42,6 +44,10 @@ struct User {
 pub(crate) struct UserSummary {
     /// Requests expected in the next tick from those known.
     pub(crate) expected: f64,
+    /// Requests of batches due within the time looked ahead.
+    pub(crate) coming: f64,
+    /// Requests missing in the batches that run.
+    pub(crate) rest: f64,
     /// Users that asked within 1, 8 and 64 ticks.
     pub(crate) active: [f64; 3],
     /// Users whose work has all ended within two ticks.
@@ -56,6 +62,7 @@ pub(crate) struct UserSummary {
 #[derive(Debug, Clone)]
 pub(crate) struct Users {
     tick_ms: i64,
+    ahead_ms: i64,
     burst_keep: f64,
     followed: BTreeMap<u64, User>,
     ends: BinaryHeap<Reverse<(i64, u64)>>,
@@ -64,9 +71,11 @@ pub(crate) struct Users {
 }
 
 impl Users {
-    pub(crate) fn new(tick_ms: i64) -> Self {
+    /// With batches due within `ahead_ms` looked for.
+    pub(crate) fn new(tick_ms: i64, ahead_ms: i64) -> Self {
         Self {
             tick_ms,
+            ahead_ms,
             burst_keep: (-1.0_f64 / 16.0).exp(),
             followed: BTreeMap::new(),
             ends: BinaryHeap::new(),
@@ -81,7 +90,7 @@ impl Users {
             self.forget_the_quietest();
         }
         let state = self.followed.entry(user).or_insert(User {
-            last_arrival_ms: at_ms,
+            batches: Batches::new(at_ms),
             last_end_ms: i64::MIN,
             running: 0,
             burst: 0.0,
@@ -90,7 +99,7 @@ impl Users {
             seen: 0.0,
             expected: 0.0,
         });
-        state.last_arrival_ms = at_ms;
+        state.batches.arrive(at_ms, self.tick_ms);
         state.burst += 1.0;
         state.fresh += 1;
         if let Some(end_ms) = end_ms.filter(|_| self.ends.len() < MAX_RUNNING) {
@@ -109,14 +118,19 @@ impl Users {
             cell_ticks,
             cell_requests,
             tick_ms,
+            ahead_ms,
             burst_keep,
             ..
         } = self;
         followed.retain(|_, user| {
             learn(user, cell_ticks, cell_requests);
-            let age = (now_ms - user.last_arrival_ms).max(0) / *tick_ms;
+            let due = user.batches.due(now_ms, *ahead_ms, *tick_ms);
+            summary.coming += due.coming;
+            summary.rest += due.rest;
+            let silent_ms = (now_ms - user.batches.last_ms()).max(0);
+            let age = silent_ms / *tick_ms;
             let Some(cell) = cell_of(user, age, now_ms, *tick_ms) else {
-                return user.running > 0;
+                return user.running > 0 || silent_ms < user.batches.awaited_ms();
             };
             let usual = (cell_requests[cell] + 0.05) / (cell_ticks[cell] + 1.0);
             let own = (user.seen + PRIOR) / (user.expected + PRIOR);
@@ -155,7 +169,7 @@ impl Users {
         let quietest = self
             .followed
             .iter()
-            .min_by_key(|(_, user)| user.last_arrival_ms)
+            .min_by_key(|(_, user)| user.batches.last_ms())
             .map(|(&key, _)| key);
         if let Some(key) = quietest {
             self.followed.remove(&key);
@@ -206,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_user_that_asks_each_minute_is_expected_to_ask_again() {
-        let mut users = Users::new(TICK_MS);
+        let mut users = Users::new(TICK_MS, 3 * TICK_MS);
         let mut expected = 0.0;
         for minute in 0..200 {
             users.arrive(7, minute * TICK_MS + 1, None);
@@ -217,7 +231,7 @@ mod tests {
 
     #[test]
     fn the_number_of_users_followed_is_bounded() {
-        let mut users = Users::new(TICK_MS);
+        let mut users = Users::new(TICK_MS, 3 * TICK_MS);
         for user in 1..5000 {
             users.arrive(user, user as i64, None);
         }
@@ -226,7 +240,7 @@ mod tests {
 
     #[test]
     fn an_end_of_work_is_not_known_before_it_comes() {
-        let mut users = Users::new(TICK_MS);
+        let mut users = Users::new(TICK_MS, 3 * TICK_MS);
         users.arrive(1, 0, Some(10 * TICK_MS));
         assert_eq!(users.tick(TICK_MS).running, 1.0);
         assert_eq!(users.tick(11 * TICK_MS).running, 0.0);

@@ -107,6 +107,11 @@ impl Family {
         }
     }
 
+    /// The record of every member.
+    pub(crate) fn record(&self) -> impl Iterator<Item = Choice> + '_ {
+        (0..self.members.len()).map(|member| self.at(member as f64))
+    }
+
     fn between(&self, above: Option<usize>, measure: impl Fn(&Member) -> (f64, f64)) -> Choice {
         let setting = match above {
             None => (self.members.len() - 1) as f64,
