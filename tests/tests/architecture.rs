@@ -61,7 +61,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "engine",
         ],
     ),
-    ("telemetry", &["types", "api", "engine"]),
+    ("telemetry", &["types", "shadow", "api", "engine"]),
     (
         "server",
         &[
