@@ -5,18 +5,47 @@ use std::{cell::RefCell, collections::BTreeMap};
 use foreshadow_planner::{Arrival, Inventory, Outcome, TargetPolicy};
 use foreshadow_types::Timestamp;
 
-use super::{PoolTrace, Setting, Tally, score};
+use super::{NoProbe, PoolTrace, Probe, Setting, Tally, kernel::replay, reuse::replay_reused};
 
 /// A policy with one free parameter, numbered so that a larger number never asks for a smaller pool.
 pub(crate) trait Family {
     /// The largest number of the parameter.
     fn largest(&self) -> u32;
 
-    /// The target at each tick with parameter `number`.
-    fn targets(&self, number: u32) -> Vec<u32>;
+    /// What to do with parameter `number`.
+    fn plan(&self, number: u32) -> PoolSchedule;
 
     /// The parameter in words.
     fn describe(&self, number: u32) -> String;
+}
+
+/// What a policy does over the whole log.
+pub(crate) enum PoolSchedule {
+    /// The target at each tick; instances are used once.
+    Targets(Vec<u32>),
+    /// The hybrid histogram on reused instances, with this tail percentile.
+    Reused {
+        /// The percentile as a share.
+        tail: f64,
+    },
+}
+
+impl PoolSchedule {
+    /// Replays a pool and counts into `tally`; reused instances have no ticks to probe.
+    pub(crate) fn replay<R: Probe + ?Sized>(
+        &self,
+        pool: &PoolTrace,
+        setting: &Setting,
+        tally: Tally,
+        probe: &mut R,
+    ) -> Tally {
+        match self {
+            Self::Targets(targets) => {
+                replay(pool, setting, &mut Scheduled::new(targets), probe, tally)
+            }
+            Self::Reused { tail } => replay_reused(pool, setting, *tail, tally),
+        }
+    }
 }
 
 /// Plays back targets that were worked out beforehand.
@@ -75,8 +104,13 @@ impl<'a> Curve<'a> {
         if let Some(tally) = self.known.borrow().get(&number) {
             return tally.clone();
         }
-        let targets = self.family.targets(number);
-        let tally = score(self.pool, self.setting, &mut Scheduled::new(&targets));
+        let schedule = self.family.plan(number);
+        let tally = schedule.replay(
+            self.pool,
+            self.setting,
+            Tally::new(self.setting),
+            &mut NoProbe,
+        );
         self.known.borrow_mut().insert(number, tally.clone());
         tally
     }

@@ -76,7 +76,8 @@ where
     replay(pool, setting, policy, &mut NoProbe, Tally::new(setting))
 }
 
-fn replay<P, R>(
+/// As [`simulate`], counting into `tally`.
+pub(crate) fn replay<P, R>(
     pool: &PoolTrace,
     setting: &Setting,
     policy: &mut P,

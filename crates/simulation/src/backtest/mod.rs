@@ -10,14 +10,23 @@ mod families;
 mod fleet;
 mod kernel;
 mod kind;
+mod lineup;
+mod result;
+mod reuse;
+mod run;
 mod setting;
 mod startup;
 mod tally;
 mod trace;
 
+#[cfg(test)]
+mod tests;
+
 pub use curve::Scheduled;
 pub use kernel::{MAX_TARGET, NoProbe, Probe, TickRecord, score, simulate};
 pub use kind::{PolicyKind, UnknownPolicy};
+pub use result::{Backtest, PolicyCurve, PolicyRow, WaitPercentiles};
+pub use run::{BacktestHost, BacktestOptions, ReplayName, run_backtest};
 pub use setting::{Setting, SettingError};
 pub use startup::StartupTime;
 pub use tally::{QUARTERS, Tally};

@@ -1,0 +1,168 @@
+//! What a backtest reports.
+
+use foreshadow_types::Timestamp;
+
+use super::{PolicyKind, QUARTERS, Tally, tally::ratio};
+
+/// A finished backtest.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Backtest {
+    /// Requests in the scored window.
+    pub requests: u64,
+    /// Pools in the log.
+    pub pools: u64,
+    /// Where scoring starts.
+    pub from: Timestamp,
+    /// Where it ends.
+    pub to: Timestamp,
+    /// The median start-up time in seconds.
+    pub startup_s: f64,
+    /// The tick in seconds.
+    pub tick_s: f64,
+    /// A row for each policy and target.
+    pub rows: Vec<PolicyRow>,
+    /// What each tuned policy needs for hit rates in between, for drawing.
+    pub curves: Vec<PolicyCurve>,
+}
+
+/// One policy at one target.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PolicyRow {
+    /// Which policy.
+    pub policy: PolicyKind,
+    /// The hit rate aimed at.
+    pub target_hit_rate: f64,
+    /// Hits ÷ requests; `None` without requests, or where the policy is not defined.
+    pub hit_rate: Option<f64>,
+    /// The hit rate of each quarter of the window.
+    pub hit_rate_quarters: [Option<f64>; QUARTERS],
+    /// Joins ÷ requests.
+    pub joined_rate: Option<f64>,
+    /// Instance-seconds of idle time.
+    pub idle_unit_seconds: Option<f64>,
+    /// Idle instance-seconds ÷ requests.
+    pub idle_per_request_s: Option<f64>,
+    /// Idle ÷ that of the smallest constant pools with at least this hit rate.
+    pub idle_vs_static: Option<f64>,
+    /// Idle ÷ the least that another tuned policy needs for at least this hit rate.
+    pub idle_vs_best: Option<f64>,
+    /// Instances started in the window.
+    pub starts: Option<u64>,
+    /// Percentiles of the wait over all requests.
+    pub wait_s: Option<WaitPercentiles>,
+    /// The parameter found, when one pool was sized.
+    pub parameter: Option<String>,
+}
+
+/// Waits in seconds, by nearest rank over all requests.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct WaitPercentiles {
+    /// Half of the requests wait no longer.
+    pub p50: f64,
+    /// 95 of 100 wait no longer.
+    pub p95: f64,
+    /// 99 of 100 wait no longer.
+    pub p99: f64,
+}
+
+/// Points of idle time against hit rate.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PolicyCurve {
+    /// Which policy.
+    pub policy: PolicyKind,
+    /// (hit rate, idle instance-seconds ÷ request), by hit rate.
+    pub points: Vec<(f64, f64)>,
+}
+
+/// Tallies of several pools added up.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Totals {
+    requests: u64,
+    hits: u64,
+    joins: u64,
+    starts: u64,
+    idle_ms: u64,
+    quarters: [(u64, u64); QUARTERS],
+    waits_ms: Vec<u32>,
+}
+
+impl Totals {
+    pub(crate) fn add(&mut self, tally: &Tally) {
+        self.requests += tally.requests();
+        self.hits += tally.hits();
+        self.joins += tally.joins();
+        self.starts += tally.starts();
+        self.idle_ms += tally.idle_ms();
+        for (sum, part) in self.quarters.iter_mut().zip(tally.by_quarter()) {
+            sum.0 += part.0;
+            sum.1 += part.1;
+        }
+        self.waits_ms.extend_from_slice(tally.waits_ms());
+    }
+
+    pub(crate) fn hit_rate(&self) -> Option<f64> {
+        ratio(self.hits, self.requests)
+    }
+
+    pub(crate) fn idle_s(&self) -> f64 {
+        self.idle_ms as f64 / 1e3
+    }
+
+    pub(crate) fn idle_per_request_s(&self) -> Option<f64> {
+        (self.requests > 0).then(|| self.idle_s() / self.requests as f64)
+    }
+
+    /// A row without ratios.
+    pub(crate) fn into_row(mut self, policy: PolicyKind, target_hit_rate: f64) -> PolicyRow {
+        PolicyRow {
+            policy,
+            target_hit_rate,
+            hit_rate: self.hit_rate(),
+            hit_rate_quarters: self.quarters.map(|(requests, hits)| ratio(hits, requests)),
+            joined_rate: ratio(self.joins, self.requests),
+            idle_unit_seconds: Some(self.idle_s()),
+            idle_per_request_s: self.idle_per_request_s(),
+            idle_vs_static: None,
+            idle_vs_best: None,
+            starts: Some(self.starts),
+            wait_s: self.wait_percentiles(),
+            parameter: None,
+        }
+    }
+
+    fn wait_percentiles(&mut self) -> Option<WaitPercentiles> {
+        self.waits_ms.sort_unstable();
+        let hits = self.requests.checked_sub(self.waits_ms.len() as u64)?;
+        let at = |level: f64| {
+            let rank = (level * self.requests as f64).ceil() as u64;
+            rank.checked_sub(hits + 1)
+                .and_then(|above_hits| self.waits_ms.get(above_hits as usize))
+                .map_or(0.0, |&wait_ms| f64::from(wait_ms) / 1e3)
+        };
+        (self.requests > 0).then(|| WaitPercentiles {
+            p50: at(0.5),
+            p95: at(0.95),
+            p99: at(0.99),
+        })
+    }
+}
+
+impl PolicyRow {
+    /// The row of a policy that is not defined for this log.
+    pub(crate) fn undefined(policy: PolicyKind, target_hit_rate: f64) -> Self {
+        Self {
+            policy,
+            target_hit_rate,
+            hit_rate: None,
+            hit_rate_quarters: [None; QUARTERS],
+            joined_rate: None,
+            idle_unit_seconds: None,
+            idle_per_request_s: None,
+            idle_vs_static: None,
+            idle_vs_best: None,
+            starts: None,
+            wait_s: None,
+            parameter: None,
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! The kernel against hand-made scenarios, laws and a slow reference.
+
+mod properties;
+mod reference;
+mod semantics;
+
+use std::time::Duration;
+
+use foreshadow_planner::{Arrival, Inventory, Outcome, TargetPolicy};
+use foreshadow_types::{PoolName, Timestamp};
+
+use super::{Setting, StartupTime, Trace, TraceBuilder};
+
+/// One pool with requests at these seconds.
+fn trace(seconds: &[i64]) -> Trace {
+    let millis: Vec<i64> = seconds.iter().map(|at| at * 1_000).collect();
+    trace_ms(&millis)
+}
+
+fn trace_ms(millis: &[i64]) -> Trace {
+    let name = PoolName::new("p").unwrap();
+    let mut builder = TraceBuilder::new();
+    for &at in millis {
+        let arrival = Arrival {
+            at: Timestamp::from_millis(at),
+            user: 0,
+            application: 0,
+            hold: None,
+        };
+        builder.push(&name, &arrival).unwrap();
+    }
+    builder.build().unwrap()
+}
+
+/// Scored from `from` seconds on, with a tick and a fixed start-up time in seconds.
+fn setting(trace: &Trace, from: i64, tick: u64, startup: u64) -> Setting {
+    Setting::new(
+        trace,
+        Timestamp::from_millis(from * 1_000),
+        Duration::from_secs(tick),
+        StartupTime::fixed(Duration::from_secs(startup)),
+    )
+    .unwrap()
+}
+
+/// Sets these targets one after the other, then the last one for ever, and notes what it sees.
+#[derive(Debug, Default)]
+struct Script {
+    targets: Vec<u32>,
+    asked: usize,
+    inventories: Vec<Inventory>,
+    outcomes: Vec<Outcome>,
+}
+
+impl Script {
+    fn new(targets: &[u32]) -> Self {
+        Self {
+            targets: targets.to_vec(),
+            ..Self::default()
+        }
+    }
+}
+
+impl TargetPolicy for Script {
+    fn observe(&mut self, _: &Arrival, outcome: Outcome) {
+        self.outcomes.push(outcome);
+    }
+
+    fn target(&mut self, _: Timestamp, inventory: &Inventory) -> u32 {
+        self.inventories.push(*inventory);
+        let target = self.targets[self.asked.min(self.targets.len() - 1)];
+        self.asked += 1;
+        target
+    }
+}
