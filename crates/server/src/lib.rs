@@ -1,1 +1,16 @@
-//! Transports: gRPC, HTTP, metrics and the console on one port.
+//! Transports on one port: gRPC with health and reflection, HTTP with JSON, metrics and the console.
+//!
+//! This crate translates and guards; whatever is decided is decided by the engine.
+
+mod auth;
+mod clock;
+mod console;
+mod convert;
+mod error;
+mod grpc;
+mod http;
+mod options;
+mod server;
+
+pub use options::{OptionsError, ServerOptions};
+pub use server::{ServeError, Server};

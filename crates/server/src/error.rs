@@ -1,0 +1,203 @@
+//! One table of errors: from the engine's to the codes of gRPC and HTTP.
+
+use std::time::Duration;
+
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use foreshadow_allocator::AllocatorError;
+use foreshadow_api::{FieldError, duration_to_proto, v1};
+use foreshadow_engine::EngineError;
+use prost::Message;
+use serde_json::json;
+use tonic::{Code, Status};
+
+/// What a caller is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ApiError {
+    pub(crate) code: Code,
+    http: StatusCode,
+    pub(crate) message: String,
+    pub(crate) retry_after: Option<Duration>,
+}
+
+impl ApiError {
+    pub(crate) fn new(code: Code, http: StatusCode, message: impl ToString) -> Self {
+        Self {
+            code,
+            http,
+            message: message.to_string(),
+            retry_after: None,
+        }
+    }
+
+    pub(crate) fn invalid(message: impl ToString) -> Self {
+        Self::new(Code::InvalidArgument, StatusCode::BAD_REQUEST, message)
+    }
+
+    /// Too many calls are under way.
+    pub(crate) fn busy() -> Self {
+        let message = "too many calls are under way; try again after the delay given";
+        Self {
+            retry_after: Some(Duration::from_millis(100)),
+            ..Self::new(
+                Code::ResourceExhausted,
+                StatusCode::TOO_MANY_REQUESTS,
+                message,
+            )
+        }
+    }
+}
+
+impl From<FieldError> for ApiError {
+    fn from(error: FieldError) -> Self {
+        Self::invalid(error)
+    }
+}
+
+impl From<EngineError> for ApiError {
+    fn from(error: EngineError) -> Self {
+        let (code, http) = codes(&error);
+        let retry_after = match &error {
+            EngineError::Allocator(refusal) => refusal.retry_after(),
+            _ => None,
+        };
+        Self {
+            retry_after,
+            ..Self::new(code, http, error)
+        }
+    }
+}
+
+fn codes(error: &EngineError) -> (Code, StatusCode) {
+    match error {
+        EngineError::Allocator(refusal) => allocator_codes(refusal),
+        EngineError::UnknownPool(_)
+        | EngineError::UnknownEntity(_)
+        | EngineError::UnknownMetric { .. }
+        | EngineError::UnknownOverride(_) => (Code::NotFound, StatusCode::NOT_FOUND),
+        EngineError::EtagMismatch { .. } => (Code::Aborted, StatusCode::PRECONDITION_FAILED),
+        EngineError::Config(_) | EngineError::Argument { .. } => {
+            (Code::InvalidArgument, StatusCode::BAD_REQUEST)
+        }
+        EngineError::Ledger(_) | EngineError::Stopped => {
+            (Code::Unavailable, StatusCode::SERVICE_UNAVAILABLE)
+        }
+    }
+}
+
+fn allocator_codes(refusal: &AllocatorError) -> (Code, StatusCode) {
+    match refusal {
+        AllocatorError::UnknownPool(_)
+        | AllocatorError::UnknownAllocation(_)
+        | AllocatorError::UnknownInstance(_) => (Code::NotFound, StatusCode::NOT_FOUND),
+        AllocatorError::Exhausted { .. } | AllocatorError::TenantLimit { .. } => {
+            (Code::ResourceExhausted, StatusCode::TOO_MANY_REQUESTS)
+        }
+        AllocatorError::NothingFits
+        | AllocatorError::StaleToken { .. }
+        | AllocatorError::WrongState { .. } => (Code::FailedPrecondition, StatusCode::CONFLICT),
+        AllocatorError::IdempotencyConflict { .. } => (Code::AlreadyExists, StatusCode::CONFLICT),
+        AllocatorError::StalePlan { .. } => (Code::Aborted, StatusCode::CONFLICT),
+        AllocatorError::BadLeaseDuration | AllocatorError::PoolSpec(_) => {
+            (Code::InvalidArgument, StatusCode::BAD_REQUEST)
+        }
+    }
+}
+
+/// `google.rpc.Status`, the form in which gRPC carries details.
+#[derive(Clone, PartialEq, Message)]
+struct RpcStatus {
+    #[prost(int32, tag = "1")]
+    code: i32,
+    #[prost(string, tag = "2")]
+    message: String,
+    #[prost(message, repeated, tag = "3")]
+    details: Vec<prost_types::Any>,
+}
+
+/// `google.rpc.RetryInfo`.
+#[derive(Clone, PartialEq, Message)]
+struct RetryInfo {
+    #[prost(message, optional, tag = "1")]
+    retry_delay: Option<prost_types::Duration>,
+}
+
+impl From<ApiError> for Status {
+    fn from(error: ApiError) -> Self {
+        let Some(delay) = error.retry_after else {
+            return Status::new(error.code, error.message);
+        };
+        let retry = RetryInfo {
+            retry_delay: Some(prost_types::Duration {
+                seconds: delay.as_secs() as i64,
+                nanos: delay.subsec_nanos() as i32,
+            }),
+        };
+        let details = RpcStatus {
+            code: error.code as i32,
+            message: error.message.clone(),
+            details: vec![prost_types::Any {
+                type_url: "type.googleapis.com/google.rpc.RetryInfo".to_owned(),
+                value: retry.encode_to_vec(),
+            }],
+        };
+        Status::with_details(error.code, error.message, details.encode_to_vec().into())
+    }
+}
+
+impl From<ApiError> for v1::AllocateError {
+    fn from(error: ApiError) -> Self {
+        Self {
+            code: error.code as i32,
+            message: error.message,
+            retry_after: error.retry_after.map(duration_to_proto),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let body = json!({"code": self.code as i32, "message": self.message});
+        let mut response = (self.http, Json(body)).into_response();
+        if let Some(delay) = self.retry_after {
+            let seconds = delay.as_secs_f64().ceil().max(1.0) as u64;
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use foreshadow_types::PoolName;
+
+    use super::*;
+
+    #[test]
+    fn a_full_queue_says_when_to_come_back() {
+        let error = EngineError::Allocator(AllocatorError::Exhausted {
+            pool: PoolName::new("notebook").unwrap(),
+            queue_full: true,
+            retry_after: Duration::from_millis(1_500),
+        });
+        let status = Status::from(ApiError::from(error.clone()));
+        assert_eq!(status.code(), Code::ResourceExhausted);
+        let details = RpcStatus::decode(status.details()).unwrap();
+        let retry = RetryInfo::decode(details.details[0].value.as_slice()).unwrap();
+        assert_eq!(
+            retry.retry_delay,
+            Some(prost_types::Duration {
+                seconds: 1,
+                nanos: 500_000_000
+            })
+        );
+        let response = ApiError::from(error).into_response();
+        assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "2");
+    }
+}

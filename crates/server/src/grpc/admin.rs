@@ -1,0 +1,123 @@
+//! `foreshadow.v1.Admin`.
+
+use foreshadow_api::{
+    FieldError,
+    v1::{self, admin_server::Admin},
+};
+use foreshadow_engine::EngineHandle;
+use foreshadow_types::InstanceId;
+use tonic::{Request, Response, Status};
+
+use crate::{
+    clock::now,
+    convert::{
+        config_from_proto, config_to_proto, outcome_to_proto, override_change_from_proto,
+        overrides_to_proto, overview, pool_statuses,
+    },
+    error::ApiError,
+};
+
+#[derive(Debug, Clone)]
+pub(crate) struct AdminService {
+    pub(crate) engine: EngineHandle,
+}
+
+/// Sets the shadow configuration, or with `dry_run` checks it: for gRPC and HTTP alike.
+pub(crate) async fn set_shadow_config(
+    engine: &EngineHandle,
+    request: v1::SetShadowConfigRequest,
+) -> Result<v1::SetShadowConfigResponse, ApiError> {
+    let Some(wire) = request.config else {
+        let problem = "is missing; give the whole configuration";
+        return Err(FieldError::new("config", problem).into());
+    };
+    let etag = [request.etag, wire.etag.clone()]
+        .into_iter()
+        .find(|etag| !etag.is_empty());
+    let config = config_from_proto(wire).map_err(|error| error.inside("config"))?;
+    let outcome = engine
+        .set_shadow_config(config, etag, request.dry_run)
+        .await?;
+    Ok(outcome_to_proto(outcome))
+}
+
+/// Changes the overrides: for gRPC and HTTP alike.
+pub(crate) async fn set_override(
+    engine: &EngineHandle,
+    request: v1::SetOverrideRequest,
+) -> Result<v1::SetOverrideResponse, ApiError> {
+    let etag = (!request.etag.is_empty()).then(|| request.etag.clone());
+    let change = override_change_from_proto(request)?;
+    let view = engine.set_override(change, etag).await?;
+    Ok(v1::SetOverrideResponse {
+        overrides: overrides_to_proto(&view.overrides),
+        etag: view.etag,
+    })
+}
+
+#[tonic::async_trait]
+impl Admin for AdminService {
+    async fn get_shadow_config(
+        &self,
+        _: Request<v1::GetShadowConfigRequest>,
+    ) -> Result<Response<v1::ShadowConfig>, Status> {
+        let config = self.engine.shadow_config().await.map_err(ApiError::from)?;
+        Ok(Response::new(config_to_proto(&config)))
+    }
+
+    async fn set_shadow_config(
+        &self,
+        request: Request<v1::SetShadowConfigRequest>,
+    ) -> Result<Response<v1::SetShadowConfigResponse>, Status> {
+        Ok(Response::new(
+            set_shadow_config(&self.engine, request.into_inner()).await?,
+        ))
+    }
+
+    async fn set_override(
+        &self,
+        request: Request<v1::SetOverrideRequest>,
+    ) -> Result<Response<v1::SetOverrideResponse>, Status> {
+        Ok(Response::new(
+            set_override(&self.engine, request.into_inner()).await?,
+        ))
+    }
+
+    async fn list_overrides(
+        &self,
+        _: Request<v1::ListOverridesRequest>,
+    ) -> Result<Response<v1::ListOverridesResponse>, Status> {
+        let view = self.engine.overrides().await.map_err(ApiError::from)?;
+        Ok(Response::new(v1::ListOverridesResponse {
+            overrides: overrides_to_proto(&view.overrides),
+            etag: view.etag,
+        }))
+    }
+
+    async fn list_pools(
+        &self,
+        _: Request<v1::ListPoolsRequest>,
+    ) -> Result<Response<v1::ListPoolsResponse>, Status> {
+        let pools = pool_statuses(&self.engine).await?;
+        Ok(Response::new(v1::ListPoolsResponse { pools }))
+    }
+
+    async fn drain_instance(
+        &self,
+        request: Request<v1::DrainInstanceRequest>,
+    ) -> Result<Response<v1::DrainInstanceResponse>, Status> {
+        let text = request.into_inner().instance_id;
+        let instance: InstanceId = text
+            .parse()
+            .map_err(|error| ApiError::from(FieldError::new("instance_id", error)))?;
+        self.engine.drain(instance).await.map_err(ApiError::from)?;
+        Ok(Response::new(v1::DrainInstanceResponse {}))
+    }
+
+    async fn get_overview(
+        &self,
+        _: Request<v1::GetOverviewRequest>,
+    ) -> Result<Response<v1::Overview>, Status> {
+        Ok(Response::new(overview(&self.engine, now()).await?))
+    }
+}

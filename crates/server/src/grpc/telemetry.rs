@@ -1,0 +1,64 @@
+//! `foreshadow.v1.Telemetry`.
+
+use foreshadow_api::v1::{self, telemetry_server::Telemetry};
+use foreshadow_engine::EngineHandle;
+use foreshadow_telemetry::{IntakeLimits, Refusals, batch_from_report};
+use futures::{StreamExt, stream::BoxStream};
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::stream::until_shutdown;
+use crate::{clock::now, error::ApiError};
+
+#[derive(Debug, Clone)]
+pub(crate) struct TelemetryService {
+    pub(crate) engine: EngineHandle,
+    pub(crate) limits: IntakeLimits,
+    pub(crate) shutdown: CancellationToken,
+}
+
+#[tonic::async_trait]
+impl Telemetry for TelemetryService {
+    type ReportStream = BoxStream<'static, Result<v1::ReportResponse, Status>>;
+
+    /// One batch at a time: the next is read when the engine has taken this one over.
+    async fn report(
+        &self,
+        request: Request<Streaming<v1::ReportRequest>>,
+    ) -> Result<Response<Self::ReportStream>, Status> {
+        let service = self.clone();
+        let answers = request.into_inner().then(move |report| {
+            let service = service.clone();
+            async move { service.take(report?).await.map_err(Status::from) }
+        });
+        Ok(Response::new(until_shutdown(answers, &self.shutdown)))
+    }
+}
+
+impl TelemetryService {
+    async fn take(&self, report: v1::ReportRequest) -> Result<v1::ReportResponse, ApiError> {
+        let batch = batch_from_report(report, now(), &self.limits)?;
+        let outcome = self.engine.report(batch.observations).await?;
+        Ok(acknowledgement(
+            outcome.accepted,
+            outcome.rejected,
+            &batch.refusals,
+        ))
+    }
+}
+
+fn acknowledgement(accepted: u64, rejected: u64, refusals: &Refusals) -> v1::ReportResponse {
+    v1::ReportResponse {
+        accepted,
+        refused: rejected + refusals.total(),
+        refused_not_finite: refusals.not_finite,
+        refused_future: refusals.future,
+        refused_past: refusals.past,
+        refused_invalid_name: refusals.invalid_name,
+        first_error: refusals
+            .first_error
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+    }
+}

@@ -1,0 +1,75 @@
+//! `/admin/shadow_config` and `/admin/shadow_override`.
+
+use axum::{
+    Json,
+    extract::{Query, State, rejection::QueryRejection},
+    http::HeaderMap,
+    response::{AppendHeaders, IntoResponse},
+};
+use foreshadow_api::v1;
+use serde::Deserialize;
+
+use super::{
+    HttpState,
+    json::{ProtoJson, etag, if_match},
+};
+use crate::{
+    convert::{config_to_proto, overrides_to_proto},
+    error::ApiError,
+    grpc,
+};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Flags {
+    #[serde(default)]
+    dry_run: bool,
+}
+
+pub(crate) async fn shadow_config(
+    State(state): State<HttpState>,
+) -> Result<impl IntoResponse, ApiError> {
+    let config = config_to_proto(&state.engine.shadow_config().await?);
+    Ok((AppendHeaders(etag(&config.etag)), Json(config)))
+}
+
+pub(crate) async fn set_shadow_config(
+    State(state): State<HttpState>,
+    flags: Result<Query<Flags>, QueryRejection>,
+    headers: HeaderMap,
+    ProtoJson(config): ProtoJson<v1::ShadowConfig>,
+) -> Result<impl IntoResponse, ApiError> {
+    let Query(flags) = flags.map_err(|rejection| ApiError::invalid(rejection.body_text()))?;
+    let request = v1::SetShadowConfigRequest {
+        config: Some(config),
+        etag: if_match(&headers)?,
+        dry_run: flags.dry_run,
+    };
+    let answer = grpc::set_shadow_config(&state.engine, request).await?;
+    let tag = answer.config.as_ref().and_then(|config| etag(&config.etag));
+    Ok((AppendHeaders(tag), Json(answer)))
+}
+
+pub(crate) async fn overrides(
+    State(state): State<HttpState>,
+) -> Result<impl IntoResponse, ApiError> {
+    let view = state.engine.overrides().await?;
+    let answer = v1::ListOverridesResponse {
+        overrides: overrides_to_proto(&view.overrides),
+        etag: view.etag,
+    };
+    Ok((AppendHeaders(etag(&answer.etag)), Json(answer)))
+}
+
+pub(crate) async fn set_override(
+    State(state): State<HttpState>,
+    headers: HeaderMap,
+    ProtoJson(mut request): ProtoJson<v1::SetOverrideRequest>,
+) -> Result<impl IntoResponse, ApiError> {
+    let tag = if_match(&headers)?;
+    if !tag.is_empty() {
+        request.etag = tag;
+    }
+    let answer = grpc::set_override(&state.engine, request).await?;
+    Ok((AppendHeaders(etag(&answer.etag)), Json(answer)))
+}

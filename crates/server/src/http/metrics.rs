@@ -1,0 +1,263 @@
+//! `/metrics` in the text format of Prometheus, in base units.
+
+mod text;
+
+use axum::{
+    extract::State,
+    http::header,
+    response::{IntoResponse, Response},
+};
+use foreshadow_engine::{MetricsSnapshot, PoolView, Readiness};
+
+use self::text::Exposition;
+use super::HttpState;
+use crate::error::ApiError;
+
+pub(crate) async fn page(State(state): State<HttpState>) -> Result<Response, ApiError> {
+    let metrics = state.engine.metrics().await?;
+    let ready = state.engine.ready() == Readiness::Ready;
+    let kind = [(
+        header::CONTENT_TYPE,
+        "text/plain; version=0.0.4; charset=utf-8",
+    )];
+    Ok((kind, render(&metrics, ready)).into_response())
+}
+
+fn render(metrics: &MetricsSnapshot, ready: bool) -> String {
+    let mut text = Exposition::default();
+    text.gauge(
+        "foreshadow_ready",
+        "Whether the service takes requests.",
+        f64::from(ready),
+    );
+    pools(&mut text, &metrics.pools);
+    decisions(&mut text, metrics);
+    forecasts(&mut text, metrics);
+    telemetry(&mut text, metrics);
+    text.finish()
+}
+
+fn pools(text: &mut Exposition, pools: &[PoolView]) {
+    let mut gauge = |name, help, value: &dyn Fn(&PoolView) -> f64| {
+        let samples = pools
+            .iter()
+            .map(|pool| (vec![("pool", pool.status.name.as_str())], value(pool)));
+        text.family(name, "gauge", help, samples);
+    };
+    gauge(
+        "foreshadow_pool_target_instances",
+        "Free instances that the plan asks for.",
+        &|p| p.status.target.into(),
+    );
+    gauge(
+        "foreshadow_pool_max_instances",
+        "The most instances at a time.",
+        &|p| p.status.max.into(),
+    );
+    gauge(
+        "foreshadow_pool_queued_requests",
+        "Requests that wait.",
+        &|p| p.status.queued.into(),
+    );
+    gauge(
+        "foreshadow_pool_booked_requests",
+        "Requests for a time ahead.",
+        &|p| p.status.booked.into(),
+    );
+    gauge(
+        "foreshadow_pool_startup_typical_seconds",
+        "Median of the last starts.",
+        &|p| p.status.startup_typical.as_secs_f64(),
+    );
+    gauge(
+        "foreshadow_pool_target_hit_ratio",
+        "The share of hits that is aimed at.",
+        &|p| p.target_hit_rate,
+    );
+    let states = pools.iter().flat_map(|pool| {
+        let status = &pool.status;
+        [
+            ("ready", status.ready),
+            ("starting", status.starting),
+            ("leased", status.leased),
+            ("stopping", status.stopping),
+        ]
+        .map(|(state, count)| {
+            (
+                vec![("pool", status.name.as_str()), ("state", state)],
+                count.into(),
+            )
+        })
+    });
+    text.family(
+        "foreshadow_pool_instances",
+        "gauge",
+        "Instances by state.",
+        states,
+    );
+    let outcomes = pools.iter().flat_map(|pool| {
+        let counts = &pool.outcomes;
+        [
+            ("hit", counts.hits),
+            ("join", counts.joins),
+            ("miss", counts.misses),
+            ("rejected", counts.rejected),
+            ("booked", counts.booked),
+        ]
+        .map(|(outcome, count)| {
+            (
+                vec![("pool", pool.status.name.as_str()), ("outcome", outcome)],
+                count as f64,
+            )
+        })
+    });
+    let help = "Requests by what became of them.";
+    text.family("foreshadow_pool_requests_total", "counter", help, outcomes);
+    let failed = pools.iter().map(|pool| {
+        (
+            vec![("pool", pool.status.name.as_str())],
+            pool.status.failed_starts as f64,
+        )
+    });
+    let help = "Starts that failed.";
+    text.family(
+        "foreshadow_pool_failed_starts_total",
+        "counter",
+        help,
+        failed,
+    );
+}
+
+fn decisions(text: &mut Exposition, metrics: &MetricsSnapshot) {
+    let numbers = &metrics.decisions;
+    text.counter(
+        "foreshadow_allocator_inputs_total",
+        "Inputs handled.",
+        numbers.inputs,
+    );
+    text.counter(
+        "foreshadow_allocator_refused_total",
+        "Inputs refused.",
+        numbers.refused,
+    );
+    text.counter(
+        "foreshadow_ledger_events_total",
+        "Events made durable.",
+        numbers.events,
+    );
+    text.counter(
+        "foreshadow_ledger_commits_total",
+        "Commits of the ledger.",
+        numbers.commits,
+    );
+    text.gauge(
+        "foreshadow_allocator_waiting_inputs",
+        "Inputs that wait for the allocator.",
+        numbers.waiting as f64,
+    );
+    text.histogram(
+        "foreshadow_ledger_commit_duration_seconds",
+        "How long commits took.",
+        &numbers.commit_time,
+    );
+    text.histogram(
+        "foreshadow_allocation_duration_seconds",
+        "From the arrival of an input until its reply left.",
+        &numbers.reply_time,
+    );
+}
+
+fn forecasts(text: &mut Exposition, metrics: &MetricsSnapshot) {
+    let numbers = &metrics.forecasts;
+    text.counter("foreshadow_ticks_total", "Ticks.", numbers.ticks);
+    text.counter(
+        "foreshadow_ticks_skipped_total",
+        "Ticks left out because the one before was late.",
+        numbers.ticks_skipped,
+    );
+    text.gauge(
+        "foreshadow_forecast_series",
+        "Series in the latest batch.",
+        numbers.series as f64,
+    );
+    text.histogram(
+        "foreshadow_forecast_batch_duration_seconds",
+        "How long a batch of forecasts took.",
+        &numbers.batch_time,
+    );
+    let causes = [
+        ("late", numbers.late),
+        ("failed", numbers.failed),
+        ("not_finite", numbers.not_finite),
+    ];
+    text.family(
+        "foreshadow_forecast_fallbacks_total",
+        "counter",
+        "Forecasts that a simpler model had to give, by cause.",
+        causes.map(|(cause, count)| (vec![("cause", cause)], count as f64)),
+    );
+    text.family(
+        "foreshadow_model_info",
+        "gauge",
+        "The model in use.",
+        [(vec![("model", numbers.model.as_str())], 1.0)],
+    );
+    text.gauge(
+        "foreshadow_triggers_active",
+        "Trigger rules that are active.",
+        numbers.triggers_active as f64,
+    );
+    let age = numbers.plan_age.as_secs_f64();
+    text.gauge(
+        "foreshadow_plan_age_seconds",
+        "The age of the plan in force.",
+        age,
+    );
+}
+
+fn telemetry(text: &mut Exposition, metrics: &MetricsSnapshot) {
+    let numbers = &metrics.telemetry;
+    let outcomes = [
+        ("accepted", numbers.accepted),
+        ("rejected", numbers.rejected),
+    ];
+    text.family(
+        "foreshadow_telemetry_samples_total",
+        "counter",
+        "Samples received by what became of them.",
+        outcomes.map(|(outcome, count)| (vec![("outcome", outcome)], count as f64)),
+    );
+    text.gauge(
+        "foreshadow_entities",
+        "Entities with a shadow.",
+        numbers.entities as f64,
+    );
+    text.counter(
+        "foreshadow_entities_evicted_total",
+        "Entities dropped for others.",
+        numbers.evicted,
+    );
+    text.counter(
+        "foreshadow_history_rows_total",
+        "Rows written.",
+        numbers.history_rows,
+    );
+    text.counter(
+        "foreshadow_history_rows_lost_total",
+        "Rows lost.",
+        numbers.history_rows_lost,
+    );
+    let retraining = &metrics.retraining;
+    let outcomes = [
+        ("started", retraining.started),
+        ("failed", retraining.failed),
+        ("promoted", retraining.promoted),
+        ("rejected", retraining.rejected),
+    ];
+    text.family(
+        "foreshadow_retrainings_total",
+        "counter",
+        "Trainings by what became of them.",
+        outcomes.map(|(outcome, count)| (vec![("outcome", outcome)], count as f64)),
+    );
+}

@@ -1,0 +1,79 @@
+//! HTTP with JSON: the proto3 JSON of the same messages as gRPC.
+
+mod admin;
+mod json;
+mod metrics;
+mod openapi;
+mod overview;
+mod probes;
+mod shadow;
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    http::{StatusCode, Uri},
+    middleware,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use foreshadow_engine::EngineHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::Code;
+use tower_http::timeout::TimeoutLayer;
+
+use crate::{auth::refuse_other_sites, console, error::ApiError, options::ServerOptions};
+
+/// What handlers are given.
+#[derive(Debug, Clone)]
+pub(crate) struct HttpState {
+    pub(crate) engine: EngineHandle,
+    /// Cancelled when the server begins to stop.
+    pub(crate) stopping: CancellationToken,
+}
+
+/// All HTTP routes.
+pub(crate) fn router(state: HttpState, options: &ServerOptions) -> Router {
+    let timeout = TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, options.http_timeout);
+    Router::new()
+        .route("/", get(console::page))
+        .route(
+            "/user/{user_id}/resource_shadow",
+            get(shadow::resource_shadow),
+        )
+        .route(
+            "/admin/shadow_config",
+            get(admin::shadow_config).post(admin::set_shadow_config),
+        )
+        .route(
+            "/admin/shadow_override",
+            post(admin::set_override).get(admin::overrides),
+        )
+        .route("/api/v1/overview", get(overview::overview))
+        .route("/healthz", get(probes::healthz))
+        .route("/readyz", get(probes::readyz))
+        .route("/metrics", get(metrics::page))
+        .route("/openapi.json", get(openapi::document))
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn(refuse_other_sites))
+        .layer(timeout)
+        .layer(DefaultBodyLimit::max(options.max_http_body_bytes))
+        .with_state(state)
+}
+
+/// Neither an HTTP route nor a service.
+pub(crate) async fn not_found(uri: Uri, headers: axum::http::HeaderMap) -> Response {
+    if crate::auth::is_grpc(&headers) {
+        let message = format!("there is no service for {}", uri.path());
+        return tonic::Status::unimplemented(message).into_http();
+    }
+    let message = format!("there is nothing at {}; see /openapi.json", uri.path());
+    ApiError::new(Code::NotFound, StatusCode::NOT_FOUND, message).into_response()
+}
+
+async fn wrong_method(uri: Uri) -> ApiError {
+    let message = format!(
+        "{} does not take this method; see /openapi.json",
+        uri.path()
+    );
+    ApiError::new(Code::Unimplemented, StatusCode::METHOD_NOT_ALLOWED, message)
+}

@@ -1,0 +1,147 @@
+//! `/openapi.json`: the paths by hand, the messages from the descriptors of the contract.
+
+mod schemas;
+
+use std::sync::LazyLock;
+
+use axum::{
+    http::header,
+    response::{IntoResponse, Response},
+};
+use serde_json::{Value, json};
+
+static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Foreshadow",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "Predictive warm pools. Bodies are the proto3 JSON of package \
+                            foreshadow.v1; gRPC serves more on the same port.",
+        },
+        "paths": paths(),
+        "components": {
+            "schemas": schemas::all(),
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+    })
+    .to_string()
+});
+
+pub(crate) async fn document() -> Response {
+    let kind = [(header::CONTENT_TYPE, "application/json")];
+    (kind, DOCUMENT.as_str()).into_response()
+}
+
+fn paths() -> Value {
+    json!({
+        "/user/{userId}/resource_shadow": {"get": {
+            "summary": "The live profile of a user",
+            "parameters": [{
+                "name": "userId", "in": "path", "required": true, "schema": {"type": "string"},
+            }],
+            "responses": answers("ResourceShadow"),
+        }},
+        "/admin/shadow_config": {
+            "get": {
+                "summary": "The shadow configuration; its ETag is for If-Match",
+                "responses": answers("ShadowConfig"),
+            },
+            "post": {
+                "summary": "Replace the shadow configuration as a whole",
+                "parameters": [if_match(), {
+                    "name": "dry_run", "in": "query", "schema": {"type": "boolean"},
+                    "description": "Check and answer with the plan, but change nothing",
+                }],
+                "requestBody": body("ShadowConfig"),
+                "responses": answers("SetShadowConfigResponse"),
+            },
+        },
+        "/admin/shadow_override": {
+            "get": {
+                "summary": "The overrides in force",
+                "responses": answers("ListOverridesResponse"),
+            },
+            "post": {
+                "summary": "Set, extend or clear an override",
+                "parameters": [if_match()],
+                "requestBody": body("SetOverrideRequest"),
+                "responses": answers("SetOverrideResponse"),
+            },
+        },
+        "/api/v1/overview": {"get": {
+            "summary": "Everything that the console shows",
+            "responses": answers("Overview"),
+        }},
+        "/healthz": {"get": probe("The process answers")},
+        "/readyz": {"get": probe("Whether requests should be sent here")},
+        "/metrics": {"get": probe("Metrics in the text format of Prometheus")},
+    })
+}
+
+fn if_match() -> Value {
+    json!({"name": "If-Match", "in": "header", "schema": {"type": "string"}})
+}
+
+fn content(message: &str) -> Value {
+    let schema = json!({"$ref": format!("#/components/schemas/{message}")});
+    json!({"application/json": {"schema": schema}})
+}
+
+fn body(message: &str) -> Value {
+    json!({"required": true, "content": content(message)})
+}
+
+fn answers(message: &str) -> Value {
+    json!({
+        "200": {"description": "Done", "content": content(message)},
+        "default": {"description": "Refused, with the reason", "content": content("Error")},
+    })
+}
+
+fn probe(summary: &str) -> Value {
+    let text = json!({"text/plain": {"schema": {"type": "string"}}});
+    json!({"summary": summary, "responses": {"200": {"description": "Yes", "content": text}}})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All values under the key `$ref`.
+    fn references(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Object(fields) => {
+                if let Some(Value::String(reference)) = fields.get("$ref") {
+                    found.push(reference.clone());
+                }
+                fields.values().for_each(|field| references(field, found));
+            }
+            Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        let document: Value = serde_json::from_str(&DOCUMENT).unwrap();
+        let mut found = Vec::new();
+        references(&document, &mut found);
+        assert!(found.len() > 20);
+        for reference in found {
+            let place = reference.strip_prefix('#').unwrap();
+            assert!(document.pointer(place).is_some(), "{reference}");
+        }
+    }
+
+    #[test]
+    fn fields_are_named_as_in_proto3_json() {
+        let document: Value = serde_json::from_str(&DOCUMENT).unwrap();
+        let field = |path: &str| document.pointer(&format!("/components/schemas/{path}"));
+        let wait = field("AllocateRequest/properties/maxWait").unwrap();
+        assert_eq!(wait["type"], "string");
+        let state = field("Allocation.State/enum").unwrap();
+        assert!(state.as_array().unwrap().contains(&json!("GRANTED")));
+        assert!(field("PoolPlan/properties/reserved/additionalProperties").is_some());
+    }
+}

@@ -1,0 +1,25 @@
+//! `/healthz` and `/readyz`.
+
+use axum::{extract::State, http::StatusCode};
+use foreshadow_engine::Readiness;
+
+use super::HttpState;
+
+/// The process answers.
+pub(crate) async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// Whether requests should be sent here.
+pub(crate) async fn readyz(State(state): State<HttpState>) -> (StatusCode, String) {
+    if state.stopping.is_cancelled() {
+        return (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "shutting down\n".to_owned(),
+        );
+    }
+    match state.engine.ready() {
+        Readiness::Ready => (StatusCode::OK, "ready\n".to_owned()),
+        Readiness::NotReady(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
+    }
+}

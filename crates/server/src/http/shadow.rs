@@ -1,0 +1,20 @@
+//! `/user/{userId}/resource_shadow`.
+
+use axum::{
+    Json,
+    extract::{Path, State, rejection::PathRejection},
+};
+use foreshadow_api::v1;
+
+use super::HttpState;
+use crate::{error::ApiError, grpc};
+
+pub(crate) async fn resource_shadow(
+    State(state): State<HttpState>,
+    user: Result<Path<String>, PathRejection>,
+) -> Result<Json<v1::ResourceShadow>, ApiError> {
+    let Path(user) = user.map_err(|rejection| ApiError::invalid(rejection.body_text()))?;
+    grpc::shadow_of(&state.engine, "userId", &user)
+        .await
+        .map(Json)
+}

@@ -1,0 +1,98 @@
+//! What a server is started with.
+
+use std::{net::SocketAddr, time::Duration};
+
+use foreshadow_telemetry::IntakeLimits;
+use thiserror::Error;
+
+/// Where and how to serve.
+#[derive(Debug, Clone)]
+pub struct ServerOptions {
+    /// The address of the one port.
+    pub listen: SocketAddr,
+    /// When set, every call but the probes must carry it: as `authorization: Bearer TOKEN`, or as
+    /// the password of HTTP basic authentication, which browsers ask for.
+    pub token: Option<String>,
+    /// The largest body of an HTTP request, in bytes.
+    pub max_http_body_bytes: usize,
+    /// The largest gRPC message, in bytes.
+    pub max_message_bytes: usize,
+    /// How long an HTTP request may take.
+    pub http_timeout: Duration,
+    /// Calls that ask for an allocation at once; further ones are refused with a retry delay.
+    pub max_in_flight: usize,
+    /// How long calls under way may take to end at a shutdown.
+    pub drain: Duration,
+    /// What telemetry is taken.
+    pub intake: IntakeLimits,
+}
+
+/// Why the options were refused.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum OptionsError {
+    /// The address can be reached from elsewhere, and nothing guards it.
+    #[error("{0} can be reached from other machines; set a token, or listen on 127.0.0.1 or [::1]")]
+    Unguarded(SocketAddr),
+    /// The token cannot be sent in a header or is too easily guessed.
+    #[error("the token must have at least 16 printable ASCII characters without spaces")]
+    WeakToken,
+}
+
+impl ServerOptions {
+    /// This address, no token, everything else at its default.
+    pub fn new(listen: SocketAddr) -> Self {
+        Self {
+            listen,
+            token: None,
+            max_http_body_bytes: 1 << 20,
+            max_message_bytes: 16 << 20,
+            http_timeout: Duration::from_secs(10),
+            max_in_flight: 16_384,
+            drain: Duration::from_secs(10),
+            intake: IntakeLimits::default(),
+        }
+    }
+
+    /// Checks the options before anything is opened.
+    ///
+    /// # Errors
+    /// [`OptionsError`] if the port would be open to others without a token, or the token is weak.
+    pub fn check(&self) -> Result<(), OptionsError> {
+        match &self.token {
+            None if !self.listen.ip().is_loopback() => Err(OptionsError::Unguarded(self.listen)),
+            Some(token) if token.len() < 16 || !token.bytes().all(|b| b.is_ascii_graphic()) => {
+                Err(OptionsError::WeakToken)
+            }
+            None | Some(_) => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(listen: &str, token: Option<&str>) -> Result<(), OptionsError> {
+        let mut options = ServerOptions::new(listen.parse().unwrap());
+        options.token = token.map(str::to_owned);
+        options.check()
+    }
+
+    #[test]
+    fn an_open_port_needs_a_token() {
+        assert_eq!(options("127.0.0.1:0", None), Ok(()));
+        assert_eq!(options("[::1]:7070", None), Ok(()));
+        assert!(matches!(
+            options("0.0.0.0:7070", None),
+            Err(OptionsError::Unguarded(_))
+        ));
+        assert_eq!(
+            options("0.0.0.0:7070", Some("correct-horse-battery")),
+            Ok(())
+        );
+        assert_eq!(
+            options("0.0.0.0:7070", Some("short")),
+            Err(OptionsError::WeakToken)
+        );
+    }
+}

@@ -1,0 +1,245 @@
+//! The one port: binding, serving, and stopping in order.
+
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{Router, middleware};
+use foreshadow_api::{
+    DESCRIPTORS,
+    v1::{
+        admin_server::AdminServer, allocations_server::AllocationsServer,
+        forecasts_server::ForecastsServer, shadows_server::ShadowsServer,
+        telemetry_server::TelemetryServer,
+    },
+};
+use foreshadow_engine::{EngineHandle, Readiness};
+use thiserror::Error;
+use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+use tonic::{service::Routes, transport::server::TcpIncoming};
+use tonic_health::{ServingStatus, server::HealthReporter};
+
+use crate::{
+    auth::require_token,
+    grpc::{AdminService, AllocationsService, ForecastsService, ShadowsService, TelemetryService},
+    http::{self, HttpState},
+    options::{OptionsError, ServerOptions},
+};
+
+/// How often the health service looks at the engine.
+const HEALTH_CHECK: Duration = Duration::from_millis(500);
+/// A connection that does not answer a ping for this long is closed.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+/// Streams of one connection at a time.
+const MAX_STREAMS: u32 = 4096;
+
+/// Why the server did not start or ended.
+#[derive(Debug, Error)]
+pub enum ServeError {
+    /// The options were refused.
+    #[error(transparent)]
+    Options(#[from] OptionsError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The descriptors of the contract cannot be read.
+    #[error("cannot offer reflection: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// The transport failed.
+    #[error("the transport failed: {0}")]
+    Transport(#[from] tonic::transport::Error),
+}
+
+/// A port that is bound; nothing is answered before [`Server::run`].
+#[derive(Debug)]
+pub struct Server {
+    options: ServerOptions,
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Server {
+    /// Checks the options and binds the port, before any data needs to be touched.
+    ///
+    /// # Errors
+    /// [`ServeError`] if the options are refused or the address cannot be listened on.
+    pub async fn bind(options: ServerOptions) -> Result<Self, ServeError> {
+        options.check()?;
+        let failed = |source| ServeError::Bind {
+            address: options.listen,
+            source,
+        };
+        let listener = TcpListener::bind(options.listen).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        Ok(Self {
+            options,
+            listener,
+            address,
+        })
+    }
+
+    /// The address that is bound, with the port that was chosen if 0 was asked for.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `shutdown` completes: then health turns to NOT_SERVING, streams end, calls under
+    /// way are answered, and the port closes. The engine goes on; stop it after this returns.
+    ///
+    /// # Errors
+    /// [`ServeError`] if reflection cannot be offered or the transport fails.
+    pub async fn run(
+        self,
+        engine: EngineHandle,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), ServeError> {
+        let stopping = CancellationToken::new();
+        let drain = self.options.drain;
+        let (reporter, health) = tonic_health::server::health_reporter();
+        let grpc = grpc_routes(&engine, &self.options, &stopping)?.add_service(health);
+        let http = http::router(
+            HttpState {
+                engine: engine.clone(),
+                stopping: stopping.clone(),
+            },
+            &self.options,
+        );
+        let router = merged(grpc, http, self.options.token.as_deref());
+
+        let mut tasks = JoinSet::new();
+        tasks.spawn(report_health(reporter.clone(), engine, stopping.clone()));
+        let served = tonic::transport::Server::builder()
+            .accept_http1(true)
+            .tcp_nodelay(true)
+            .http2_keepalive_interval(Some(KEEPALIVE))
+            .max_concurrent_streams(MAX_STREAMS)
+            .add_routes(Routes::from(router))
+            .serve_with_incoming_shutdown(
+                TcpIncoming::from(self.listener).with_nodelay(Some(true)),
+                announced(shutdown, reporter, stopping.clone()),
+            );
+        let outcome = tokio::select! {
+            outcome = served => outcome.map_err(ServeError::from),
+            () = too_long(&stopping, drain) => {
+                tracing::warn!(drain_s = drain.as_secs_f64(), "calls under way were cut off");
+                Ok(())
+            }
+        };
+        stopping.cancel();
+        tasks.shutdown().await;
+        outcome
+    }
+}
+
+/// Waits for the end, says so to whoever asks for health, and ends streams.
+async fn announced(
+    shutdown: impl Future<Output = ()>,
+    reporter: HealthReporter,
+    stopping: CancellationToken,
+) {
+    shutdown.await;
+    set_health(&reporter, ServingStatus::NotServing).await;
+    stopping.cancel();
+}
+
+async fn too_long(stopping: &CancellationToken, drain: Duration) {
+    stopping.cancelled().await;
+    tokio::time::sleep(drain).await;
+}
+
+/// Keeps the health service true to the engine.
+async fn report_health(
+    reporter: HealthReporter,
+    engine: EngineHandle,
+    stopping: CancellationToken,
+) {
+    let mut ticks = tokio::time::interval(HEALTH_CHECK);
+    loop {
+        tokio::select! {
+            () = stopping.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        let status = match engine.ready() {
+            Readiness::Ready => ServingStatus::Serving,
+            Readiness::NotReady(_) => ServingStatus::NotServing,
+        };
+        set_health(&reporter, status).await;
+    }
+}
+
+/// The whole server and each service answer alike.
+async fn set_health(reporter: &HealthReporter, status: ServingStatus) {
+    for service in [
+        "",
+        "foreshadow.v1.Admin",
+        "foreshadow.v1.Allocations",
+        "foreshadow.v1.Forecasts",
+        "foreshadow.v1.Shadows",
+        "foreshadow.v1.Telemetry",
+    ] {
+        reporter.set_service_status(service, status).await;
+    }
+}
+
+fn grpc_routes(
+    engine: &EngineHandle,
+    options: &ServerOptions,
+    stopping: &CancellationToken,
+) -> Result<Routes, ServeError> {
+    let allocations = AllocationsService {
+        engine: engine.clone(),
+        permits: Arc::new(Semaphore::new(options.max_in_flight)),
+        shutdown: stopping.clone(),
+    };
+    let telemetry = TelemetryService {
+        engine: engine.clone(),
+        limits: options.intake,
+        shutdown: stopping.clone(),
+    };
+    let (admin, forecasts, shadows) = (
+        AdminService {
+            engine: engine.clone(),
+        },
+        ForecastsService {
+            engine: engine.clone(),
+        },
+        ShadowsService {
+            engine: engine.clone(),
+        },
+    );
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let most = options.max_message_bytes;
+    Ok(
+        Routes::new(AllocationsServer::new(allocations).max_decoding_message_size(most))
+            .add_service(TelemetryServer::new(telemetry).max_decoding_message_size(most))
+            .add_service(AdminServer::new(admin).max_decoding_message_size(most))
+            .add_service(ForecastsServer::new(forecasts).max_decoding_message_size(most))
+            .add_service(ShadowsServer::new(shadows).max_decoding_message_size(most))
+            .add_service(reflection().build_v1()?)
+            .add_service(reflection().build_v1alpha()?),
+    )
+}
+
+/// Services and pages behind one fallback and, if there is a token, behind it.
+fn merged(grpc: Routes, http: Router, token: Option<&str>) -> Router {
+    let router = grpc
+        .into_axum_router()
+        .reset_fallback()
+        .merge(http)
+        .fallback(http::not_found);
+    match token {
+        Some(token) => router.layer(middleware::from_fn_with_state(
+            Arc::<str>::from(token),
+            require_token,
+        )),
+        None => router,
+    }
+}
