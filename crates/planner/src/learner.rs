@@ -6,12 +6,11 @@ use foreshadow_types::Timestamp;
 
 use crate::{
     demand::{Extractor, LeadTime, Levels, Snapshot, StaticCurve},
+    experts::{Elapsed, Experts},
     feedback::Feedback,
     learn::{DemandModel, Grid, ModelOf, Sample, Samples},
     plan::{Mode, Reason, TradeOff},
     policy::{Arrival, Outcome},
-    prices::{PRICES, Prices},
-    replay::{Choice, Family},
     settings::{Objective, PoolSettings},
 };
 
@@ -26,14 +25,10 @@ pub(crate) struct Learnt {
 /// Ticks and requests before the first fit.
 const FIRST_FIT_TICKS: u64 = 300;
 const FIRST_FIT_REQUESTS: f64 = 150.0;
+/// Own ticks after which a model fitted elsewhere is replaced, less the growth.
+const ADOPTED_TICKS: u64 = 2_000;
 /// By how much the ticks seen must grow before the next fit.
 const REFIT_GROWTH: f64 = 1.3;
-/// Requests that a policy's record must hold before it is trusted.
-const TRUSTED_REQUESTS: f64 = 100.0;
-/// How much cheaper another policy must be on recent history to be changed to.
-const SWITCH: f64 = 0.97;
-/// How much less a warm instance may bring than a new one must, in logarithm: one for each variant.
-const BANDS: [f32; 3] = [0.0, 0.5, 1.5];
 /// The record's half-life: a share of the past, within these limits.
 const MEMORY_SHARE: f64 = 0.3;
 const MEMORY_LEAST_S: f64 = 6.0 * 3600.0;
@@ -60,14 +55,12 @@ pub(crate) struct Learner {
     samples: Samples,
     model: Option<DemandModel>,
     fitted_at: u64,
-    prices: Prices,
-    families: Vec<Family>,
+    experts: Experts,
     feedback: Feedback,
     arrivals: f64,
     first_ms: Option<i64>,
     last: Option<(i64, Snapshot, Learnt)>,
-    /// The variant followed, when it is a forecast's.
-    variant: Option<usize>,
+    highest: usize,
     latest_arrival_ms: i64,
 }
 
@@ -94,13 +87,12 @@ impl Learner {
             samples: Samples::default(),
             model: None,
             fitted_at: 0,
-            families: vec![Family::new(PRICES, startup_ms); BANDS.len()],
-            prices: Prices::new(),
+            experts: Experts::new(startup_ms, tick_ms),
             feedback: Feedback::new(wanted),
             arrivals: 0.0,
             first_ms: None,
             last: None,
-            variant: None,
+            highest: 0,
             latest_arrival_ms: i64::MIN,
         }
     }
@@ -125,9 +117,8 @@ impl Learner {
         };
         self.extractor
             .arrive(at_ms, user, end_ms, self.lead.level());
-        for family in &mut self.families {
-            family.claim(at_ms);
-        }
+        self.highest = self.highest.max(self.lead.level());
+        self.experts.claim(at_ms);
         self.arrivals += 1.0;
         self.feedback.count(outcome == Outcome::Hit);
     }
@@ -150,7 +141,19 @@ impl Learner {
             .push_back((now_ms.saturating_add(self.startup_ms), decided));
         self.refit_when_due();
         let held = last.map_or(0, |last| last.2.target);
-        self.shadow_tick(now_ms, elapsed_ms, &known);
+        self.first_ms.get_or_insert(now_ms);
+        let elapsed = Elapsed {
+            now_ms,
+            seconds: elapsed_ms as f64 / 1e3,
+            requests: std::mem::take(&mut self.arrivals),
+            highest: std::mem::take(&mut self.highest).max(self.lead.level()) as f64,
+            keep: self.keep(elapsed_ms, now_ms),
+        };
+        self.feedback.fade(elapsed.keep);
+        let fitted_to = self.model.as_ref().map_or(0, DemandModel::highest_met);
+        let highest_met = self.all.levels().seconds.len().max(fitted_to);
+        self.experts
+            .tick(&elapsed, &known, self.model.as_ref(), highest_met);
         let learnt = self.decide(held);
         self.last = Some((now_ms, known, learnt.clone()));
         learnt
@@ -160,20 +163,9 @@ impl Learner {
         self.model.as_ref()
     }
 
-    /// What each price would have given lately, for the variant followed.
+    /// What each price would have given lately.
     pub(crate) fn trade_off(&self) -> Vec<TradeOff> {
-        let family = &self.families[self.variant.unwrap_or(0)];
-        if family.requests() < TRUSTED_REQUESTS {
-            return Vec::new();
-        }
-        family
-            .record()
-            .map(|choice| TradeOff {
-                idle_s_per_hit: self.tick_ms as f64 / 1e3 / Prices::hits_per_tick(choice.setting),
-                hit_rate: choice.hit_rate,
-                idle: choice.idle,
-            })
-            .collect()
+        self.experts.trade_off()
     }
 
     /// Scores the periods that end by `now_ms`.
@@ -209,112 +201,58 @@ impl Learner {
 
     fn refit_when_due(&mut self) {
         let ticks = self.samples.ticks();
-        let due = if self.model.is_some() {
-            ticks as f64 >= self.fitted_at as f64 * REFIT_GROWTH
-        } else {
-            ticks >= FIRST_FIT_TICKS && self.samples.requests() >= FIRST_FIT_REQUESTS
-        };
-        if due {
-            let of = ModelOf {
-                startup_ms: self.startup_ms as u64,
-                tick_ms: self.tick_ms as u64,
-                through: Timestamp::from_millis(self.latest_arrival_ms),
-            };
-            let model = DemandModel::fit(&self.samples, self.all.levels(), of, self.seed);
-            self.model = Some(model);
-            self.fitted_at = ticks;
+        if self.model.is_none() || ticks as f64 >= self.fitted_at as f64 * REFIT_GROWTH {
+            self.fit();
         }
     }
 
-    fn shadow_tick(&mut self, now_ms: i64, elapsed_ms: i64, known: &Snapshot) {
-        self.first_ms.get_or_insert(now_ms);
-        let keep = self.keep(elapsed_ms, now_ms);
-        self.feedback.fade(keep);
-        let arrivals = std::mem::take(&mut self.arrivals);
-        let Some(model) = &self.model else {
-            for family in &mut self.families {
-                family.tick(now_ms, 0.0, 0.0, 0.0, |_, _| 0);
-            }
+    /// Fits a model if enough has been seen.
+    pub(crate) fn fit(&mut self) {
+        let ticks = self.samples.ticks();
+        if ticks < FIRST_FIT_TICKS || self.samples.requests() < FIRST_FIT_REQUESTS {
             return;
-        };
-        self.prices
-            .appraise(model, known, self.all.levels().seconds.len());
-        let prices = &self.prices;
-        for (family, band) in self.families.iter_mut().zip(BANDS) {
-            family.tick(
-                now_ms,
-                arrivals,
-                elapsed_ms as f64 / 1e3,
-                keep,
-                |setting, held| prices.target(setting as f64, band, held),
-            );
         }
+        let of = ModelOf {
+            startup_ms: self.startup_ms as u64,
+            tick_ms: self.tick_ms as u64,
+            through: Timestamp::from_millis(self.latest_arrival_ms),
+        };
+        let model = DemandModel::fit(&self.samples, self.all.levels(), of, self.seed);
+        self.model = Some(model);
+        self.fitted_at = ticks;
+    }
+
+    /// Takes a model fitted elsewhere.
+    pub(crate) fn adopt(&mut self, model: DemandModel) {
+        self.model = Some(model);
+        self.fitted_at = ADOPTED_TICKS;
+    }
+
+    pub(crate) fn release(&mut self, user: u64, at: Timestamp) {
+        self.extractor.release(user, at.as_millis());
     }
 
     fn decide(&mut self, held: u32) -> Learnt {
         let horizon = MAKE_UP * self.recent.requests();
         let aim = self.feedback.aim(horizon.max(50.0));
-        let constant = self.recent.for_hit_rate(aim);
-        let choices: Vec<Choice> = self
-            .families
-            .iter()
-            .map(|family| match self.objective {
-                Objective::HitRate(_) => family.for_hit_rate(aim),
-                Objective::IdleBudget { idle_instances } => family.for_idle(idle_instances),
-                Objective::Costs {
-                    idle_seconds_per_hit,
-                } => family.at(Prices::setting(
-                    self.tick_ms as f64 / 1e3 / idle_seconds_per_hit,
-                )),
-            })
-            .collect();
-        let best = self.gate(&choices, constant.idle);
-        self.variant = best;
-        let (mode, target, price) = match best {
-            Some(variant) => {
-                let setting = choices[variant].setting;
-                let target = self.prices.target(setting, BANDS[variant], held);
-                let price = self.tick_ms as f64 / 1e3 / Prices::hits_per_tick(setting);
-                (Mode::Forecast, target, Some(price))
-            }
-            None => {
-                let near = (constant.size - f64::from(held)).abs() < 0.75;
-                let target = if near {
-                    held
-                } else {
-                    constant.size.round() as u32
-                };
-                let learning = self.model.is_none();
-                (
-                    if learning {
-                        Mode::Learning
-                    } else {
-                        Mode::Static
-                    },
-                    target,
-                    None,
-                )
-            }
+        let verdict = self.experts.decide(self.objective, aim, &self.recent, held);
+        let learning = self.model.is_none() && verdict.mode == Mode::Static;
+        let mode = if learning {
+            Mode::Learning
+        } else {
+            verdict.mode
         };
         let mut reasons = vec![Reason::Learnt {
             mode,
-            target,
-            idle_s_per_hit: price,
+            target: verdict.target,
+            idle_s_per_hit: verdict.idle_s_per_hit,
             recent_demand: self.lead.level() as u32,
         }];
-        if self.model.is_some() {
-            let cheapest = choices
-                .iter()
-                .map(|choice| choice.idle)
-                .fold(f64::MAX, f64::min);
-            let (idle, next_best) = match best {
-                Some(variant) => (choices[variant].idle, (Mode::Static, constant.idle)),
-                None => (constant.idle, (Mode::Forecast, cheapest)),
-            };
+        if verdict.next_best.is_some() {
             reasons.push(Reason::Gate {
                 mode,
-                idle,
-                next_best: Some(next_best),
+                idle: verdict.idle,
+                next_best: verdict.next_best,
             });
         }
         if let Objective::HitRate(wanted) = self.objective {
@@ -325,27 +263,9 @@ impl Learner {
             });
         }
         Learnt {
-            target,
+            target: verdict.target,
             mode,
             reasons,
-        }
-    }
-
-    /// The variant of the forecast to follow; none if a constant pool was cheaper lately.
-    fn gate(&self, choices: &[Choice], constant_idle: f64) -> Option<usize> {
-        if self.families[0].requests() < TRUSTED_REQUESTS {
-            return None;
-        }
-        let idle_of = |variant: Option<usize>| variant.map_or(constant_idle, |v| choices[v].idle);
-        let best = (0..choices.len())
-            .map(Some)
-            .chain([None])
-            .min_by(|&a, &b| idle_of(a).total_cmp(&idle_of(b)))
-            .flatten();
-        if idle_of(best) < SWITCH * idle_of(self.variant) {
-            best
-        } else {
-            self.variant
         }
     }
 }

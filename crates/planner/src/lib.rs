@@ -10,10 +10,12 @@
 pub mod baselines;
 mod breaker;
 mod demand;
+mod experts;
 mod feedback;
 mod known;
 mod learn;
 mod learner;
+mod margins;
 mod misses;
 mod plan;
 mod planner;

@@ -7,7 +7,7 @@ use foreshadow_types::Timestamp;
 use crate::{
     breaker::Breaker,
     known::KnownDemand,
-    learn::DemandModel,
+    learn::{DemandModel, ModelError},
     learner::{Learner, Learnt},
     misses::{MissCause, MissCounts},
     plan::{Bound, Mode, PoolPlan, Reason, TradeOff},
@@ -44,6 +44,31 @@ impl PoolPlanner {
         })
     }
 
+    /// A planner that starts with a model fitted elsewhere to the same start-up time and tick.
+    ///
+    /// It refits on its own schedule as requests come, as any other.
+    ///
+    /// # Errors
+    /// [`ModelError::OtherPool`] if the model was fitted to another start-up time or tick.
+    pub fn with_model(mut self, model: DemandModel) -> Result<Self, ModelError> {
+        let same = model.startup_ms() == self.settings.startup.as_millis() as u64
+            && model.tick_ms() == self.settings.tick.as_millis() as u64;
+        if !same {
+            return Err(ModelError::OtherPool {
+                startup_ms: model.startup_ms(),
+                tick_ms: model.tick_ms(),
+            });
+        }
+        self.learner.adopt(model);
+        Ok(self)
+    }
+
+    /// Fits a model to what was seen so far; absent when that is too little.
+    pub fn fit(&mut self) -> Option<&DemandModel> {
+        self.learner.fit();
+        self.learner.model()
+    }
+
     /// The settings it works with.
     pub fn settings(&self) -> &PoolSettings {
         &self.settings
@@ -65,6 +90,12 @@ impl PoolPlanner {
         if outcome != Outcome::Hit {
             self.misses.add(self.cause_of(arrival.at, outcome));
         }
+    }
+
+    /// Takes note that work of a user has ended, where its [`Arrival`] did not say for how long it
+    /// would run.
+    pub fn observe_release(&mut self, user: u64, at: Timestamp) {
+        self.learner.release(user, at);
     }
 
     /// Takes note of a request that was booked: it is served, but is no part of the learnt demand.

@@ -93,6 +93,11 @@ impl Extractor {
         self.latest.push_back(at_ms);
     }
 
+    /// Work of `user` has ended.
+    pub(crate) fn release(&mut self, user: u64, at_ms: i64) {
+        self.users.release(user, at_ms);
+    }
+
     /// What is known at `now_ms`, a tick later than the last.
     pub(crate) fn tick(&mut self, now_ms: i64, lead: &LeadTime) -> Snapshot {
         let elapsed_ms = self

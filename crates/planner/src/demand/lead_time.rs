@@ -116,12 +116,14 @@ pub(crate) struct StaticCurve {
 }
 
 /// A constant pool, between two whole sizes.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(crate) struct ConstantPool {
     /// Its size.
     pub(crate) size: f64,
-    /// Its average idle instances.
-    pub(crate) idle: f64,
+    /// Requests it would have met at once.
+    pub(crate) hits: f64,
+    /// Instance-seconds it would have idled.
+    pub(crate) idle_s: f64,
 }
 
 impl StaticCurve {
@@ -147,6 +149,11 @@ impl StaticCurve {
         &self.faded
     }
 
+    /// Seconds behind the curve.
+    pub(crate) fn seconds(&self) -> f64 {
+        self.faded.seconds.iter().sum()
+    }
+
     /// Requests behind the curve.
     pub(crate) fn requests(&self) -> f64 {
         self.faded.arrivals.iter().sum()
@@ -155,22 +162,40 @@ impl StaticCurve {
     /// The least constant pool with this hit rate; a size between two whole ones shares its time.
     pub(crate) fn for_hit_rate(&self, rate: f64) -> ConstantPool {
         let wanted = rate * self.requests();
-        let total_s: f64 = self.faded.seconds.iter().sum();
-        let (mut size, mut hits, mut below_s, mut idle_s) = (0.0, 0.0, 0.0, 0.0);
+        self.grow(|pool, step| (wanted - pool.hits) / step.hits.max(f64::MIN_POSITIVE))
+    }
+
+    /// The largest constant pool that idles no more than this, on average.
+    pub(crate) fn for_idle(&self, idle: f64) -> ConstantPool {
+        let wanted_s = idle * self.seconds();
+        self.grow(|pool, step| (wanted_s - pool.idle_s) / step.idle_s.max(f64::MIN_POSITIVE))
+    }
+
+    /// The largest constant pool whose every instance idles no more than this for each hit.
+    pub(crate) fn for_price(&self, idle_s_per_hit: f64) -> ConstantPool {
+        self.grow(|_, step| f64::from(u8::from(step.idle_s <= step.hits * idle_s_per_hit)))
+    }
+
+    /// Adds instances while the wanted share of the next is a whole one.
+    fn grow(&self, wanted: impl Fn(&ConstantPool, &ConstantPool) -> f64) -> ConstantPool {
+        let mut pool = ConstantPool::default();
+        let mut below_s = 0.0;
         for (arrivals, seconds) in self.faded.arrivals.iter().zip(&self.faded.seconds) {
-            if hits >= wanted {
+            below_s += seconds;
+            let step = ConstantPool {
+                size: 1.0,
+                hits: *arrivals,
+                idle_s: below_s,
+            };
+            let share = wanted(&pool, &step).clamp(0.0, 1.0);
+            pool.size += share;
+            pool.hits += share * step.hits;
+            pool.idle_s += share * step.idle_s;
+            if share < 1.0 {
                 break;
             }
-            below_s += seconds;
-            let share = ((wanted - hits) / arrivals.max(f64::MIN_POSITIVE)).min(1.0);
-            hits += arrivals;
-            idle_s += share * below_s;
-            size += share;
         }
-        ConstantPool {
-            size,
-            idle: if total_s > 0.0 { idle_s / total_s } else { 0.0 },
-        }
+        pool
     }
 }
 
@@ -193,11 +218,14 @@ mod tests {
         let mut curve = StaticCurve::default();
         curve.add(&met, 1.0);
         let one = curve.for_hit_rate(2.0 / 3.0);
-        assert_eq!((one.size, one.idle), (1.0, 9.0 / 20.0));
+        assert_eq!((one.size, one.idle_s), (1.0, 9.0));
         let two = curve.for_hit_rate(1.0);
-        assert_eq!((two.size, two.idle), (2.0, 25.0 / 20.0));
+        assert_eq!((two.size, two.idle_s), (2.0, 25.0));
         let between = curve.for_hit_rate(2.5 / 3.0);
         assert!((between.size - 1.5).abs() < 1e-9);
+        assert_eq!(curve.for_idle(9.0 / 20.0).size, 1.0);
+        assert_eq!(curve.for_price(5.0).size, 1.0);
+        assert_eq!(curve.for_price(16.0).size, 2.0);
     }
 
     #[test]

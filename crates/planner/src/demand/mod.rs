@@ -7,5 +7,6 @@ mod lead_time;
 mod profile;
 mod users;
 
+pub(crate) use fading::FadingMean;
 pub(crate) use features::{Extractor, OTHERS, REFERENCES, Snapshot};
 pub(crate) use lead_time::{LeadTime, Levels, MAX_LEVEL, StaticCurve};

@@ -102,9 +102,20 @@ impl Users {
         state.batches.arrive(at_ms, self.tick_ms);
         state.burst += 1.0;
         state.fresh += 1;
-        if let Some(end_ms) = end_ms.filter(|_| self.ends.len() < MAX_RUNNING) {
-            state.running += 1;
-            self.ends.push(Reverse((end_ms, user)));
+        match end_ms {
+            Some(end_ms) if self.ends.len() < MAX_RUNNING => {
+                state.running += 1;
+                self.ends.push(Reverse((end_ms, user)));
+            }
+            Some(_) | None => {}
+        }
+    }
+
+    /// A piece of work of `user`, reported as running, has ended.
+    pub(crate) fn release(&mut self, user: u64, at_ms: i64) {
+        if let Some(state) = self.followed.get_mut(&user) {
+            state.running = state.running.saturating_sub(1);
+            state.last_end_ms = state.last_end_ms.max(at_ms);
         }
     }
 
@@ -158,10 +169,7 @@ impl Users {
                 break;
             }
             self.ends.pop();
-            if let Some(state) = self.followed.get_mut(&user) {
-                state.running = state.running.saturating_sub(1);
-                state.last_end_ms = state.last_end_ms.max(end_ms);
-            }
+            self.release(user, end_ms);
         }
     }
 

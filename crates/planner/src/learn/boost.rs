@@ -32,14 +32,14 @@ pub(crate) struct BoostSettings {
 impl Default for BoostSettings {
     fn default() -> Self {
         Self {
-            trees: 90,
-            leaves: 20,
-            rate: 0.12,
+            trees: 200,
+            leaves: 8,
+            rate: 0.07,
             prior: 6.0,
             least: 12.0,
             row_share: 0.5,
             input_share: 0.5,
-            patience: 12,
+            patience: 20,
         }
     }
 }
@@ -296,10 +296,6 @@ fn best_split(
     best
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the state of a growing tree, used in one place"
-)]
 fn split_leaf(
     parent: Open,
     split: Split,

@@ -149,6 +149,13 @@ impl DemandModel {
         }
     }
 
+    /// The highest demand over a start-up time that it was fitted to.
+    pub(crate) fn highest_met(&self) -> usize {
+        self.base.points.last().map_or(0, |&(size, _)| {
+            (size * size / 4.0).clamp(0.0, crate::demand::MAX_LEVEL as f32) as usize
+        })
+    }
+
     /// Log hits per idle tick for each of the ascending `scaled_sizes`; never rising.
     pub(crate) fn scores(&self, known: &Snapshot, scaled_sizes: &[f32], scores: &mut Vec<f32>) {
         let tick = TickInputs::new(known);
@@ -163,6 +170,21 @@ impl DemandModel {
             last = last.min(sum + self.base.score(size));
             *score = last;
         }
+    }
+
+    /// The start-up time it was fitted to, in milliseconds.
+    pub fn startup_ms(&self) -> u64 {
+        self.startup_ms
+    }
+
+    /// The tick it was fitted to, in milliseconds.
+    pub fn tick_ms(&self) -> u64 {
+        self.tick_ms
+    }
+
+    /// The last request it was fitted to.
+    pub fn trained_through(&self) -> Timestamp {
+        Timestamp::from_millis(self.trained_through_ms)
     }
 
     /// How many trees it has; none if nothing that is known at a tick predicts demand.

@@ -1,6 +1,7 @@
 //! A policy at many settings at once, and which of them meets a hit rate.
 
 use super::shadow_pool::ShadowPool;
+use crate::experts::Elapsed;
 
 /// One policy's shadow pools, ordered from the smallest pool to the largest.
 #[derive(Debug, Clone)]
@@ -48,25 +49,24 @@ impl Family {
         }
     }
 
-    /// Closes a tick: fades the record by `keep`, adds what happened, and resizes each member to
-    /// what `target(member, held)` says.
-    pub(crate) fn tick(
-        &mut self,
-        now_ms: i64,
-        requests: f64,
-        elapsed_s: f64,
-        keep: f64,
-        mut target: impl FnMut(usize, u32) -> u32,
-    ) {
-        self.requests = keep * self.requests + requests;
-        self.seconds = keep * self.seconds + elapsed_s;
+    /// Closes a tick: fades the record, adds what happened, and resizes each member to what
+    /// `target(member, held)` says.
+    pub(crate) fn tick(&mut self, elapsed: &Elapsed, mut target: impl FnMut(usize, u32) -> u32) {
+        let keep = elapsed.keep;
+        self.requests = keep * self.requests + elapsed.requests;
+        self.seconds = keep * self.seconds + elapsed.seconds;
         for (index, member) in self.members.iter_mut().enumerate() {
             let target = target(index, member.pool.held());
-            member.pool.resize(now_ms, target);
+            member.pool.resize(elapsed.now_ms, target);
             let tally = member.pool.take();
             member.hits = keep * member.hits + tally.hits;
             member.idle_s = keep * member.idle_s + tally.idle_s;
         }
+    }
+
+    /// Seconds behind the record.
+    pub(crate) fn seconds(&self) -> f64 {
+        self.seconds
     }
 
     /// Requests behind the record.
@@ -105,6 +105,14 @@ impl Family {
             idle: mix(|member| member.idle_s) / self.seconds.max(1e-9),
             hit_rate: mix(|member| member.hits) / self.requests.max(1e-9),
         }
+    }
+
+    /// The member with the least idle time less what its hits are worth.
+    pub(crate) fn for_price(&self, idle_s_per_hit: f64) -> Choice {
+        let loss = |member: &Member| member.idle_s - idle_s_per_hit * member.hits;
+        let best = (0..self.members.len())
+            .min_by(|&a, &b| loss(&self.members[a]).total_cmp(&loss(&self.members[b])));
+        self.at(best.unwrap_or(0) as f64)
     }
 
     /// The record of every member.

@@ -58,13 +58,11 @@ impl ShadowPool {
                 .push_back(now_ms.saturating_add(self.startup_ms));
         }
         while self.held() > target {
-            let age_ms = match self.starting.pop_back() {
-                Some(ready_ms) => self.startup_ms - (ready_ms - now_ms),
-                None => {
-                    self.ready -= 1;
-                    self.startup_ms
-                }
-            };
+            let left_ms = self.starting.pop_back().map(|ready_ms| ready_ms - now_ms);
+            if left_ms.is_none() {
+                self.ready -= 1;
+            }
+            let age_ms = self.startup_ms - left_ms.unwrap_or(0);
             self.tally.idle_s += age_ms as f64 / 1e3;
         }
     }

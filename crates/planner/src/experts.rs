@@ -1,0 +1,277 @@
+//! The policies that compete for a pool, and which of them to follow.
+//!
+//! Each is replayed on the same requests at many settings at once, so that what it would have cost
+//! to meet the objective lately is known, not guessed. A forecast that stops paying loses the pool
+//! to a safe policy, and gets it back when it pays again.
+
+use crate::{
+    demand::{Snapshot, StaticCurve},
+    learn::DemandModel,
+    margins::{MARGINS, Margins, VARIANTS},
+    plan::{Mode, TradeOff},
+    prices::{PRICES, Prices},
+    replay::{Choice, Family},
+    settings::Objective,
+};
+
+/// Requests that a record must hold before it is trusted.
+const TRUSTED_REQUESTS: f64 = 100.0;
+/// How much cheaper another policy must be on recent history to be changed to.
+const SWITCH: f64 = 0.97;
+/// How much less a warm instance may bring than a new one must, in logarithm: one for each variant.
+const BANDS: [f32; 3] = [0.0, 0.5, 1.5];
+/// What a hit rate short of the one aimed at costs, in idle instances, so that it is never chosen
+/// for being cheap.
+const UNMET: f64 = 1e9;
+
+/// One competitor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expert {
+    Constant,
+    Margin(usize),
+    Forecast(usize),
+}
+
+impl Expert {
+    fn mode(self) -> Mode {
+        match self {
+            Self::Constant => Mode::Static,
+            Self::Margin(_) => Mode::Reactive,
+            Self::Forecast(_) => Mode::Forecast,
+        }
+    }
+}
+
+/// A competitor with the setting that meets the objective on its record.
+#[derive(Debug, Clone, Copy)]
+struct Candidate {
+    expert: Expert,
+    setting: f64,
+    idle: f64,
+    /// What is compared: less is better.
+    loss: f64,
+}
+
+/// What happened since the last tick, and how much of the record before is kept.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Elapsed {
+    pub(crate) now_ms: i64,
+    pub(crate) seconds: f64,
+    pub(crate) requests: f64,
+    pub(crate) highest: f64,
+    pub(crate) keep: f64,
+}
+
+/// The target chosen and what it rests on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Verdict {
+    pub(crate) mode: Mode,
+    pub(crate) target: u32,
+    pub(crate) idle_s_per_hit: Option<f64>,
+    /// Average idle instances of the policy followed on recent history.
+    pub(crate) idle: f64,
+    /// The best policy of another kind and its idle instances.
+    pub(crate) next_best: Option<(Mode, f64)>,
+}
+
+/// The competitors of one pool.
+#[derive(Debug)]
+pub(crate) struct Experts {
+    tick_s: f64,
+    prices: Prices,
+    margins: Margins,
+    forecasts: Vec<Family>,
+    reactive: Vec<Family>,
+    current: Expert,
+}
+
+impl Experts {
+    pub(crate) fn new(startup_ms: i64, tick_ms: i64) -> Self {
+        Self {
+            tick_s: tick_ms as f64 / 1e3,
+            prices: Prices::new(),
+            margins: Margins::new(),
+            forecasts: vec![Family::new(PRICES, startup_ms); BANDS.len()],
+            reactive: vec![Family::new(MARGINS, startup_ms); VARIANTS],
+            current: Expert::Constant,
+        }
+    }
+
+    /// A request.
+    pub(crate) fn claim(&mut self, at_ms: i64) {
+        for family in self.forecasts.iter_mut().chain(&mut self.reactive) {
+            family.claim(at_ms);
+        }
+    }
+
+    /// Lets every competitor set its pools for the coming tick.
+    pub(crate) fn tick(
+        &mut self,
+        elapsed: &Elapsed,
+        known: &Snapshot,
+        model: Option<&DemandModel>,
+        highest_met: usize,
+    ) {
+        let Self {
+            prices,
+            margins,
+            forecasts,
+            reactive,
+            ..
+        } = self;
+        margins.add(elapsed.highest);
+        for (variant, family) in reactive.iter_mut().enumerate() {
+            family.tick(elapsed, |setting, _| {
+                margins.target(variant, setting as f64)
+            });
+        }
+        let Some(model) = model else {
+            return;
+        };
+        prices.appraise(model, known, highest_met);
+        for (family, band) in forecasts.iter_mut().zip(BANDS) {
+            family.tick(elapsed, |setting, held| {
+                prices.target(setting as f64, band, held)
+            });
+        }
+    }
+
+    /// Chooses the policy and the target; `aim` is the hit rate aimed at, where one is wanted, and
+    /// `held` the target until now.
+    pub(crate) fn decide(
+        &mut self,
+        objective: Objective,
+        aim: f64,
+        constant: &StaticCurve,
+        held: u32,
+    ) -> Verdict {
+        let candidates = self.candidates(objective, aim, constant);
+        let best = candidates.iter().min_by(|a, b| a.loss.total_cmp(&b.loss));
+        let current = candidates
+            .iter()
+            .find(|candidate| candidate.expert == self.current);
+        let followed = match (best, current) {
+            (Some(best), Some(current)) if best.loss < worth_a_switch(current.loss) => best,
+            (_, Some(current)) => current,
+            (Some(best), None) => best,
+            (None, None) => unreachable!("a constant pool is always a candidate"),
+        };
+        self.current = followed.expert;
+        let next_best = candidates
+            .iter()
+            .filter(|candidate| candidate.expert.mode() != followed.expert.mode())
+            .min_by(|a, b| a.loss.total_cmp(&b.loss))
+            .map(|candidate| (candidate.expert.mode(), candidate.idle));
+        let idle_s_per_hit = matches!(followed.expert, Expert::Forecast(_))
+            .then(|| self.tick_s / Prices::hits_per_tick(followed.setting));
+        Verdict {
+            mode: followed.expert.mode(),
+            target: self.target(followed, held),
+            idle_s_per_hit,
+            idle: followed.idle,
+            next_best,
+        }
+    }
+
+    /// What each price would have given lately, for the forecast followed or the plainest.
+    pub(crate) fn trade_off(&self) -> Vec<TradeOff> {
+        let variant = match self.current {
+            Expert::Forecast(variant) => variant,
+            Expert::Constant | Expert::Margin(_) => 0,
+        };
+        let family = &self.forecasts[variant];
+        if family.requests() < TRUSTED_REQUESTS {
+            return Vec::new();
+        }
+        let row = |choice: Choice| TradeOff {
+            idle_s_per_hit: self.tick_s / Prices::hits_per_tick(choice.setting),
+            hit_rate: choice.hit_rate,
+            idle: choice.idle,
+        };
+        family.record().map(row).collect()
+    }
+
+    fn candidates(&self, objective: Objective, aim: f64, constant: &StaticCurve) -> Vec<Candidate> {
+        let pool = match objective {
+            Objective::HitRate(_) => constant.for_hit_rate(aim),
+            Objective::IdleBudget { idle_instances } => constant.for_idle(idle_instances),
+            Objective::Costs {
+                idle_seconds_per_hit,
+            } => constant.for_price(idle_seconds_per_hit),
+        };
+        let always = Choice {
+            setting: pool.size,
+            idle: pool.idle_s / constant.seconds().max(1e-9),
+            hit_rate: pool.hits / constant.requests().max(1e-9),
+        };
+        let mut candidates = vec![candidate(Expert::Constant, always, objective, aim, 1.0)];
+        let forecasts = self.forecasts.iter().enumerate();
+        let reactive = self.reactive.iter().enumerate();
+        let others = forecasts
+            .map(|(variant, family)| (Expert::Forecast(variant), family))
+            .chain(reactive.map(|(variant, family)| (Expert::Margin(variant), family)));
+        for (expert, family) in others.filter(|(_, family)| family.requests() >= TRUSTED_REQUESTS) {
+            let choice = match (objective, expert) {
+                (Objective::HitRate(_), _) => family.for_hit_rate(aim),
+                (Objective::IdleBudget { idle_instances }, _) => family.for_idle(idle_instances),
+                (
+                    Objective::Costs {
+                        idle_seconds_per_hit,
+                    },
+                    Expert::Forecast(_),
+                ) => family.at(Prices::setting(self.tick_s / idle_seconds_per_hit)),
+                (
+                    Objective::Costs {
+                        idle_seconds_per_hit,
+                    },
+                    _,
+                ) => family.for_price(idle_seconds_per_hit),
+            };
+            let hits_per_s = family.requests() / family.seconds().max(1e-9);
+            candidates.push(candidate(expert, choice, objective, aim, hits_per_s));
+        }
+        candidates
+    }
+
+    fn target(&self, followed: &Candidate, held: u32) -> u32 {
+        match followed.expert {
+            Expert::Constant => {
+                let near = (followed.setting - f64::from(held)).abs() < 0.75;
+                if near {
+                    held
+                } else {
+                    followed.setting.round() as u32
+                }
+            }
+            Expert::Margin(variant) => self.margins.target(variant, followed.setting),
+            Expert::Forecast(variant) => self.prices.target(followed.setting, BANDS[variant], held),
+        }
+    }
+}
+
+fn candidate(
+    expert: Expert,
+    choice: Choice,
+    objective: Objective,
+    aim: f64,
+    requests_per_s: f64,
+) -> Candidate {
+    let loss = match objective {
+        Objective::HitRate(_) => choice.idle + UNMET * (aim - choice.hit_rate - 0.003).max(0.0),
+        Objective::IdleBudget { .. } => -choice.hit_rate,
+        Objective::Costs {
+            idle_seconds_per_hit,
+        } => choice.idle - idle_seconds_per_hit * choice.hit_rate * requests_per_s,
+    };
+    Candidate {
+        expert,
+        setting: choice.setting,
+        idle: choice.idle,
+        loss,
+    }
+}
+
+/// The loss below which another policy is worth a switch.
+fn worth_a_switch(loss: f64) -> f64 {
+    loss - (1.0 - SWITCH) * loss.abs()
+}
