@@ -20,6 +20,9 @@ pub enum Invariant {
     OneAllocationPerKey,
     /// A queue does not grow past its limit.
     QueueBounded,
+    /// In one pool without reservations, nobody is served from the queue before somebody more
+    /// urgent.
+    QueueInOrder,
     /// Nothing that has a deadline outlives it.
     DeadlinesKept,
     /// The counts of a pool add up to its instances and allocations.
@@ -36,12 +39,13 @@ pub enum Invariant {
 
 impl Invariant {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::OneOwnerPerInstance,
         Self::AcknowledgedLeaseSurvives,
         Self::StaleTokenRefused,
         Self::OneAllocationPerKey,
         Self::QueueBounded,
+        Self::QueueInOrder,
         Self::DeadlinesKept,
         Self::CountsConserved,
         Self::MergeOnlyWhenAllowed,
@@ -58,6 +62,7 @@ impl Invariant {
             Self::StaleTokenRefused => "stale_token_refused",
             Self::OneAllocationPerKey => "one_allocation_per_key",
             Self::QueueBounded => "queue_bounded",
+            Self::QueueInOrder => "queue_in_order",
             Self::DeadlinesKept => "deadlines_kept",
             Self::CountsConserved => "counts_conserved",
             Self::MergeOnlyWhenAllowed => "merge_only_when_allowed",

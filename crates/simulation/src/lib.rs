@@ -3,3 +3,4 @@
 //! Pure: no I/O, no clock, no operating-system randomness.
 
 pub mod backtest;
+pub mod chaos;

@@ -162,14 +162,17 @@ impl Allocator {
         id
     }
 
-    /// When the request has waited long enough, if it starts waiting now or at its time ahead.
+    /// When the request has waited long enough: its wait starts when it was asked for or, if that is
+    /// later, at its time ahead.
     pub(super) fn gives_up_at(
         &self,
         request: &AllocationRequest,
         ix: PoolIx,
-        now: Timestamp,
+        created_at: Timestamp,
     ) -> Timestamp {
-        let from = request.availability_time().map_or(now, |at| at.max(now));
+        let from = request
+            .availability_time()
+            .map_or(created_at, |at| at.max(created_at));
         from + request
             .max_wait()
             .unwrap_or(self.state.pool(ix).spec().max_wait)

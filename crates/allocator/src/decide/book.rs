@@ -2,12 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use foreshadow_types::{AllocationId, Timestamp};
+use foreshadow_types::{AllocationId, InstanceId, Timestamp};
 
 use super::place::Spot;
 use crate::{
     AllocationRequest, AllocationState, Allocator, AllocatorError, Binding, Effect, EventKind,
-    Served,
+    Hold, Served,
     state::{Pool, PoolIx, available_at},
 };
 
@@ -84,14 +84,21 @@ impl Allocator {
 
     fn activate(&mut self, id: AllocationId, ix: PoolIx, now: Timestamp) {
         let record = self.state.allocations[&id].record.clone();
-        let until = self.gives_up_at(&record.request, ix, now);
-        if let Some(hold) = record.binding.hold() {
+        let until = self.gives_up_at(&record.request, ix, record.created_at);
+        // After a long pause of the server its whole wait may have passed.
+        let at_once = until <= now;
+        let promised = record.binding.hold();
+        let usable = |hold: &Hold| !at_once || self.is_ready(hold.instance);
+        if let Some(hold) = promised.filter(usable) {
             let binding = self.binding_to(hold, &record, until, now);
             self.decide(now, EventKind::AllocationBound { id, binding });
             self.effects.push_back(Effect::Notify { allocation: id });
             return;
         }
-        let at_once = record.request.max_wait() == Some(Duration::ZERO);
+        if promised.is_some() {
+            self.end(id, AllocationState::Rejected, now);
+            return;
+        }
         if let Some(spot) = self.find_spot(&record.request, &[ix], at_once, now) {
             self.bind(id, &spot, until, now);
             return;
@@ -104,6 +111,13 @@ impl Allocator {
         let binding = Binding::Queued { round, until };
         self.decide(now, EventKind::AllocationBound { id, binding });
         self.effects.push_back(Effect::Notify { allocation: id });
+    }
+}
+
+impl Allocator {
+    fn is_ready(&self, id: InstanceId) -> bool {
+        let instance = self.state.instances.get(&id);
+        instance.is_some_and(|instance| instance.is_ready())
     }
 }
 

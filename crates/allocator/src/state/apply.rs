@@ -29,6 +29,9 @@ pub enum ApplyError {
     /// The event speaks of an allocation that was never created or is over.
     #[error("an event speaks of allocation {0}, which no earlier event creates")]
     Allocation(AllocationId),
+    /// The event takes an instance from its holders.
+    #[error("an event stops instance {0}, which is held")]
+    Held(InstanceId),
     /// An id is used twice.
     #[error("an event creates {0} a second time")]
     Twice(String),
@@ -83,7 +86,7 @@ impl State {
                 self.instance_stopping(*instance, *cause, *retry_at)?;
             }
             EventKind::InstanceGone { instance } => {
-                self.known_instance(*instance)?;
+                self.free_instance(*instance)?;
                 self.remove_instance(*instance);
             }
             EventKind::AllocationCreated(record) | EventKind::AllocationRestored(record) => {
@@ -113,6 +116,14 @@ impl State {
     fn known_instance(&self, id: InstanceId) -> Result<&Instance, ApplyError> {
         let known = self.instances.get(&id);
         known.map(|known| &**known).ok_or(ApplyError::Instance(id))
+    }
+
+    fn free_instance(&self, id: InstanceId) -> Result<&Instance, ApplyError> {
+        let instance = self.known_instance(id)?;
+        if instance.holders.is_empty() {
+            return Ok(instance);
+        }
+        Err(ApplyError::Held(id))
     }
 
     fn define_pool(&mut self, spec: &Arc<PoolSpec>) {
@@ -230,7 +241,7 @@ impl State {
         cause: StopCause,
         retry_at: Timestamp,
     ) -> Result<(), ApplyError> {
-        let instance = self.known_instance(id)?;
+        let instance = self.free_instance(id)?;
         let ix = instance.pool;
         let starting = matches!(instance.record.phase, Phase::Starting { .. });
         if starting && cause == StopCause::Failed {
@@ -282,8 +293,8 @@ impl State {
         self.live_allocation(id)?;
         self.check_hold(&binding)?;
         let merged = binding.hold().is_some_and(|hold| {
-            let others = &self.instances[&hold.instance].holders;
-            others.iter().any(|&other| other != id)
+            let instance = self.instances.get(&hold.instance);
+            instance.is_some_and(|known| known.holders.iter().any(|&other| other != id))
         });
         self.rebind(id, |record| {
             let booked = matches!(record.binding, Binding::Booked { .. });
@@ -319,7 +330,7 @@ impl State {
             record.binding = Binding::Ended { state, at, hold }
         });
         if let (Binding::Granted { .. }, Some(hold)) = (binding, hold)
-            && self.instances[&hold.instance].holders.is_empty()
+            && self.free_instance(hold.instance).is_ok()
         {
             self.pools[ix.0 as usize].record.turn_over(at);
         }

@@ -2,7 +2,7 @@
 
 use std::hash::{Hash, Hasher};
 
-use super::{Pool, State};
+use super::{Pool, State, Timer};
 
 impl State {
     /// Equal for equal states, on every machine of the same byte order.
@@ -28,7 +28,13 @@ impl State {
     /// Equal where the indices are equal.
     pub(crate) fn index_digest(&self) -> u128 {
         let mut hasher = Fnv128::new();
-        self.timers.hash(&mut hasher);
+        for (at, timer) in &self.timers {
+            match timer {
+                Timer::Allocation(id) => (at, id).hash(&mut hasher),
+                Timer::Instance(id) => (at, id).hash(&mut hasher),
+                Timer::Pool(ix) => (at, &self.pool(*ix).spec().name).hash(&mut hasher),
+            }
+        }
         self.ended.hash(&mut hasher);
         for (key, pool, id) in &self.merge {
             (key, self.pool(*pool).spec(), id).hash(&mut hasher);

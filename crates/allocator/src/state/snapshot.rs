@@ -16,10 +16,12 @@ impl State {
                 limit: Some(limit),
             })
         });
-        let pools = self
-            .pool_names
-            .values()
-            .map(|&ix| EventKind::PoolRestored(Box::new(self.pool(ix).record.clone())));
+        // In the order in which they were defined, which breaks ties between them.
+        let mut defined: Vec<_> = self.pool_names.values().copied().collect();
+        defined.sort_unstable();
+        let pools = defined
+            .into_iter()
+            .map(|ix| EventKind::PoolRestored(Box::new(self.pool(ix).record.clone())));
         let instances = self
             .instances
             .values()
