@@ -28,6 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     pbjson_build::Builder::new()
         .register_descriptors(&encoded)?
         .btree_map(["."])
+        .emit_fields()
         .build(&[".foreshadow.v1"])?;
     Ok(())
 }

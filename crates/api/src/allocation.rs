@@ -97,9 +97,10 @@ mod tests {
             durability: allocation::Durability::Fsync.into(),
             ..v1::Allocation::default()
         };
-        assert_eq!(
-            serde_json::to_value(wire).unwrap(),
-            serde_json::json!({"state": "GRANTED", "fencingToken": "7", "durability": "FSYNC"})
-        );
+        let json = serde_json::to_value(wire).unwrap();
+        assert_eq!(json["state"], "GRANTED");
+        assert_eq!(json["fencingToken"], "7");
+        assert_eq!(json["durability"], "FSYNC");
+        assert_eq!(json["warm"], false, "what is false is said too");
     }
 }

@@ -2,7 +2,11 @@
 
 use std::fmt;
 
-use crate::{fingerprint::Fingerprint, kmeans::Clusters};
+use crate::{
+    class::ResourceClass,
+    fingerprint::Fingerprint,
+    kmeans::{Clusters, LEAST_SCALE},
+};
 
 /// The number of a category; it stays while the group does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,7 +79,11 @@ pub(crate) fn categories(clusters: &Clusters) -> Vec<Category> {
 /// The words for a centre: its size and variation against the mean, and when it is used.
 fn label(centre: &Fingerprint, clusters: &Clusters) -> String {
     let against_mean = |d: usize| (centre.0[d] - clusters.mean.0[d]) / clusters.scale.0[d];
-    let level = (0..4).map(against_mean).sum::<f32>() / 4.0;
+    let differing: Vec<f32> = (0..ResourceClass::PHYSICAL.len())
+        .filter(|&d| clusters.scale.0[d] > LEAST_SCALE)
+        .map(against_mean)
+        .collect();
+    let level = differing.iter().sum::<f32>() / differing.len().max(1) as f32;
     let size = if level > 0.4 {
         "large"
     } else if level < -0.4 {

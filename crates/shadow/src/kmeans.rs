@@ -6,7 +6,7 @@ use crate::fingerprint::{FINGERPRINT_DIMENSIONS, Fingerprint};
 
 const STEPS: usize = 30;
 /// A dimension that hardly varies is scaled by this, not blown up.
-const LEAST_SCALE: f32 = 0.05;
+pub(crate) const LEAST_SCALE: f32 = 0.05;
 
 /// Centres and the scale of each dimension they were found with.
 #[derive(Debug, Clone, Default)]
