@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_stream::{Stream, wrappers::WatchStream};
 
 use crate::{
+    clock::Stopwatch,
     collector::CollectorCommand,
     config::{Durability, OnShutdown, ShadowConfig},
     error::EngineError,
@@ -40,7 +41,15 @@ pub(crate) struct Shared {
     pub(crate) durability: Durability,
 }
 
-/// The engine, as its callers see it; cheap to clone.
+/// When nobody can call the engine any more it stops, and all processes are kept.
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.lifecycle.ask_to_stop(Some(OnShutdown::Keep));
+    }
+}
+
+/// The engine, as its callers see it; cheap to clone. When the last one is dropped, the engine stops
+/// and the processes are kept for the next run.
 ///
 /// Calls are answered when what they decided is durable. When the engine has stopped, every call
 /// answers [`EngineError::Stopped`].
@@ -79,7 +88,13 @@ impl EngineHandle {
             .map(|request| Input::Allocate(Arc::new(request)))
             .collect();
         let (reply, answer) = oneshot::channel();
-        self.ask_owner(OwnerCommand::Many { inputs, reply }).await?;
+        let asked = Stopwatch::start();
+        let command = OwnerCommand::Many {
+            inputs,
+            asked,
+            reply,
+        };
+        self.ask_owner(command).await?;
         let answers = answer.await.map_err(|_| EngineError::Stopped)?;
         Ok(answers.into_iter().map(into_allocation).collect())
     }
@@ -369,7 +384,13 @@ impl EngineHandle {
 
     async fn input(&self, input: Input) -> Result<Reply, EngineError> {
         let (reply, answer) = oneshot::channel();
-        self.ask_owner(OwnerCommand::One { input, reply }).await?;
+        let asked = Stopwatch::start();
+        let command = OwnerCommand::One {
+            input,
+            asked,
+            reply,
+        };
+        self.ask_owner(command).await?;
         answer.await.map_err(|_| EngineError::Stopped)?
     }
 

@@ -7,8 +7,11 @@ pub mod config;
 
 mod clock;
 mod collector;
+mod demand;
+mod engine;
 mod error;
 mod handle;
+mod inference;
 mod latency;
 mod lifecycle;
 mod metrics;
@@ -18,10 +21,12 @@ mod planning;
 mod views;
 
 pub use config::{ConfigError, EngineConfig};
+pub use engine::Engine;
 pub use error::{EngineError, StartError};
 pub use foreshadow_allocator as allocator;
 pub use foreshadow_shadow as shadow;
 pub use handle::{AllocationWatch, EngineHandle};
+pub use inference::BoxedForecaster;
 pub use latency::{LATENCY_BOUNDS_S, LatencySnapshot};
 pub use metrics::{
     DecisionMetrics, ForecastMetrics, MetricsSnapshot, RetrainingMetrics, TelemetryMetrics,

@@ -137,6 +137,13 @@ impl From<&ApplicationId> for EntityId {
     }
 }
 
+/// Requests for a pool are a series too, of an entity with the pool's name.
+impl From<&PoolName> for EntityId {
+    fn from(pool: &PoolName) -> Self {
+        Self(pool.0.clone())
+    }
+}
+
 macro_rules! number {
     ($(#[$doc:meta])* $type:ident, $kind:literal, $prefix:literal) => {
         $(#[$doc])*

@@ -2,5 +2,212 @@
 //! series and hands rows to the history.
 
 mod command;
+mod history;
+mod series;
 
-pub(crate) use command::CollectorCommand;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use foreshadow_shadow::{Access, Observation, ShadowStore, StoreLimits};
+use foreshadow_types::{EntityId, Timestamp};
+use tokio::sync::mpsc;
+
+pub(crate) use self::{
+    command::{CollectorCommand, Gathered, GatheredSeries},
+    history::HistoryFolder,
+    series::SeriesKey,
+};
+use self::{history::HistoryBuffer, series::SeriesStore};
+use crate::{
+    config::Limits,
+    demand::{Fate, Happening, RequestSeen},
+    numbers::Numbers,
+    planning::REQUESTS,
+    views::ReportOutcome,
+};
+
+/// Observations further ahead of the clock than this are refused.
+const FURTHEST_AHEAD: Duration = Duration::from_mins(5);
+
+/// Observations older than this are refused.
+const OLDEST: Duration = Duration::from_hours(24 * 30);
+
+/// Happenings kept for planning at most; beyond it the oldest are dropped.
+const MOST_HAPPENINGS: usize = 1 << 20;
+
+/// How often categories are found anew.
+const RECLUSTER_EVERY: Duration = Duration::from_mins(10);
+
+/// The shadows and what is gathered for the next tick.
+pub(crate) struct Collector {
+    shadows: ShadowStore,
+    series: SeriesStore,
+    history: HistoryBuffer,
+    happenings: Vec<Happening>,
+    clustered_at: Option<Timestamp>,
+    requests_metric: Arc<str>,
+    numbers: Arc<Numbers>,
+    limits: Limits,
+}
+
+/// What the collector listens to.
+pub(crate) struct Inbox {
+    pub(crate) commands: mpsc::Receiver<CollectorCommand>,
+    pub(crate) happenings: mpsc::Receiver<Vec<Happening>>,
+}
+
+impl Collector {
+    pub(crate) fn new(
+        interval: Duration,
+        limits: Limits,
+        history: HistoryFolder,
+        numbers: Arc<Numbers>,
+    ) -> Self {
+        let store = StoreLimits {
+            max_entities: limits.entities,
+            ..StoreLimits::default()
+        };
+        Self {
+            shadows: ShadowStore::new(store),
+            series: SeriesStore::new(interval, limits.series),
+            history: HistoryBuffer::new(history, numbers.clone()),
+            happenings: Vec::new(),
+            clustered_at: None,
+            requests_metric: REQUESTS.into(),
+            numbers,
+            limits,
+        }
+    }
+
+    /// Collects until told to finish, then writes what waits.
+    pub(crate) async fn run(mut self, mut inbox: Inbox) {
+        loop {
+            tokio::select! {
+                command = inbox.commands.recv() => match command {
+                    None | Some(CollectorCommand::Finish) => break,
+                    Some(command) => self.take(command).await,
+                },
+                Some(happened) = inbox.happenings.recv() => self.take_happenings(happened),
+            }
+            self.history.write_when_due().await;
+        }
+        while let Ok(happened) = inbox.happenings.try_recv() {
+            self.take_happenings(happened);
+        }
+        self.history.flush().await;
+    }
+
+    async fn take(&mut self, command: CollectorCommand) {
+        match command {
+            CollectorCommand::Report {
+                observations,
+                reply,
+            } => {
+                let outcome = self.observe(observations);
+                let _ = reply.send(outcome);
+            }
+            CollectorCommand::Shadow { entity, reply } => {
+                let now = self.numbers.clock.now();
+                let _ = reply.send(self.shadows.snapshot(&entity, now));
+            }
+            CollectorCommand::Gather { now, reply } => {
+                let _ = reply.send(self.gather(now));
+            }
+            CollectorCommand::Rebin { interval } => {
+                if interval != self.series.interval() {
+                    self.series = SeriesStore::new(interval, self.limits.series);
+                }
+            }
+            CollectorCommand::Flush { reply } => {
+                self.history.flush().await;
+                let _ = reply.send(());
+            }
+            CollectorCommand::Finish => {}
+        }
+    }
+
+    fn observe(&mut self, observations: Vec<Observation>) -> ReportOutcome {
+        let now = self.numbers.clock.now();
+        let (oldest, latest) = (now - OLDEST, now + FURTHEST_AHEAD);
+        let mut outcome = ReportOutcome::default();
+        for observation in observations {
+            let timely = observation.at >= oldest && observation.at <= latest;
+            if timely && self.shadows.observe(&observation) {
+                outcome.accepted += 1;
+                let key = SeriesKey::Entity(observation.entity.clone(), observation.metric.clone());
+                self.series.sample(key, observation.at, observation.value);
+                self.history.usage(observation);
+            } else {
+                outcome.rejected += 1;
+            }
+        }
+        let telemetry = &self.numbers.telemetry;
+        telemetry.accepted.add(outcome.accepted);
+        telemetry.rejected.add(outcome.rejected);
+        telemetry.entities.set(self.shadows.len() as u64);
+        telemetry.evicted.set(self.shadows.counts().evicted);
+        outcome
+    }
+
+    fn take_happenings(&mut self, happened: Vec<Happening>) {
+        for happening in &happened {
+            if let Happening::Request(seen) = happening {
+                self.take_request(seen);
+            }
+        }
+        self.happenings.extend(happened);
+        let excess = self.happenings.len().saturating_sub(MOST_HAPPENINGS);
+        self.happenings.drain(..excess);
+    }
+
+    fn take_request(&mut self, seen: &RequestSeen) {
+        let request = &seen.request;
+        if let Some(user) = request.user() {
+            self.shadows.access(&Access {
+                user: user.clone(),
+                application: request.application().cloned(),
+                at: seen.at,
+            });
+        }
+        for entity in request.entities() {
+            let key = SeriesKey::Entity(entity, self.requests_metric.clone());
+            self.series.count(key, seen.at);
+        }
+        if seen.fate != Fate::Booked {
+            self.series
+                .count(SeriesKey::Pool(seen.pool.clone()), seen.at);
+        }
+        self.history.request(seen);
+    }
+
+    fn gather(&mut self, now: Timestamp) -> Gathered {
+        let closed = self.series.closed(now);
+        let due = |at: Timestamp| now.since(at) >= RECLUSTER_EVERY;
+        if closed.is_some() && self.clustered_at.is_none_or(due) {
+            self.shadows.recluster(now);
+            self.clustered_at = Some(now);
+        }
+        let series = closed.map(|(panel, keys)| GatheredSeries {
+            panel: Arc::new(panel),
+            keys: keys.into(),
+        });
+        let categories = series.as_ref().map(|series| self.categories(&series.keys));
+        Gathered {
+            happenings: std::mem::take(&mut self.happenings),
+            series,
+            categories: categories.unwrap_or_default(),
+        }
+    }
+
+    fn categories(&self, keys: &[SeriesKey]) -> BTreeMap<EntityId, Arc<str>> {
+        let mut categories = BTreeMap::new();
+        for key in keys {
+            if let SeriesKey::Entity(entity, _) = key
+                && !categories.contains_key(entity)
+                && let Some(category) = self.shadows.category_of(entity)
+            {
+                categories.insert(entity.clone(), category.label.as_str().into());
+            }
+        }
+        categories
+    }
+}

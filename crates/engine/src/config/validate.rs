@@ -39,6 +39,14 @@ pub enum ConfigError {
         /// Why.
         source: SpecError,
     },
+    /// The planner of a pool cannot work as it is told.
+    #[error("pool `{pool}`: {reason}")]
+    Planner {
+        /// Which pool.
+        pool: PoolName,
+        /// Why.
+        reason: String,
+    },
     /// A value is outside of what is allowed.
     #[error("{place}: `{key}` is {value}; {mend}")]
     Value {

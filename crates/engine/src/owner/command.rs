@@ -1,10 +1,10 @@
 //! What the owner is asked.
 
 use foreshadow_allocator::{Allocation, Input, ListFilter, Page, PoolStatus, Reply};
-use foreshadow_types::{AllocationId, UserId};
+use foreshadow_types::{AllocationId, Timestamp, UserId};
 use tokio::sync::{oneshot, watch};
 
-use crate::error::EngineError;
+use crate::{clock::Stopwatch, error::EngineError};
 
 /// Where one answer goes.
 pub(crate) type Answer<T> = oneshot::Sender<T>;
@@ -12,15 +12,25 @@ pub(crate) type Answer<T> = oneshot::Sender<T>;
 /// What came of one input.
 pub(crate) type Outcome = Result<Reply, EngineError>;
 
+/// A pool as planning sees it.
+#[derive(Debug, Clone)]
+pub(crate) struct PoolInventory {
+    pub(crate) status: PoolStatus,
+    /// The times of requests ahead that have no instance yet.
+    pub(crate) bookings: Vec<Timestamp>,
+}
+
 /// One question or command.
 #[derive(Debug)]
 pub(crate) enum OwnerCommand {
     One {
         input: Input,
+        asked: Stopwatch,
         reply: Answer<Outcome>,
     },
     Many {
         inputs: Vec<Input>,
+        asked: Stopwatch,
         reply: Answer<Vec<Outcome>>,
     },
     Get {
@@ -43,5 +53,13 @@ pub(crate) enum OwnerCommand {
     },
     Pools {
         reply: Answer<Vec<PoolStatus>>,
+    },
+    Inventory {
+        reply: Answer<Vec<PoolInventory>>,
+    },
+    PutDocument {
+        name: &'static str,
+        body: Vec<u8>,
+        reply: Answer<Result<(), EngineError>>,
     },
 }

@@ -1,5 +1,318 @@
 //! The one owner of the allocator: decides, makes durable, replies, then acts.
 
+mod batch;
 mod command;
+mod index;
+mod run;
+mod watchers;
 
-pub(crate) use command::OwnerCommand;
+use std::{collections::BTreeSet, sync::Arc};
+
+use foreshadow_allocator::{Allocation, AllocationState, Allocator, Effect, Input, ListFilter};
+use foreshadow_ledger::{Ledger, LedgerError};
+use foreshadow_providers::{Provider, ProviderEvent};
+use foreshadow_types::{AllocationId, InstanceId, PoolName, Timestamp};
+use tokio::sync::mpsc;
+
+use self::{batch::Replies, index::UserIndex, watchers::Watchers};
+pub(crate) use self::{
+    command::{OwnerCommand, PoolInventory},
+    run::{Ending, Inbox},
+};
+use crate::{
+    config::OnShutdown,
+    demand::{Happening, RequestSeen},
+    error::EngineError,
+    numbers::Numbers,
+};
+
+/// Happenings that wait for the collector at most; beyond it the oldest are dropped and counted.
+const MAX_HAPPENINGS: usize = 1 << 20;
+
+/// Events since the last snapshot before another is made, at the least.
+const SNAPSHOT_AFTER: u64 = 200_000;
+
+/// The allocator, its ledger and those who are told of what it decides.
+pub(crate) struct Owner {
+    allocator: Allocator,
+    ledger: Ledger,
+    provider: Arc<dyn Provider>,
+    numbers: Arc<Numbers>,
+    watchers: Watchers,
+    users: UserIndex,
+    /// The newest allocation so far: a request answered with an older one was a repetition.
+    newest: Option<AllocationId>,
+    happenings: mpsc::Sender<Vec<Happening>>,
+    unsent: Vec<Happening>,
+    /// Size of the last snapshot, in events.
+    snapshot_events: u64,
+}
+
+impl Owner {
+    /// The owner of a recovered allocator, whose events and effects have been drained.
+    pub(crate) fn new(
+        allocator: Allocator,
+        ledger: Ledger,
+        provider: Arc<dyn Provider>,
+        numbers: Arc<Numbers>,
+        happenings: mpsc::Sender<Vec<Happening>>,
+    ) -> Self {
+        Self {
+            allocator,
+            ledger,
+            provider,
+            numbers,
+            watchers: Watchers::default(),
+            users: UserIndex::default(),
+            newest: None,
+            happenings,
+            unsent: Vec::new(),
+            snapshot_events: 0,
+        }
+    }
+
+    /// All instances there are.
+    pub(crate) fn instances(&self) -> BTreeSet<InstanceId> {
+        let instances = self.allocator.instances();
+        instances.map(|instance| instance.id).collect()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.numbers.clock.now()
+    }
+
+    /// Decides on one command; the reply waits for the commit.
+    fn take(&mut self, command: OwnerCommand, replies: &mut Replies, now: Timestamp) {
+        match command {
+            OwnerCommand::One {
+                input,
+                asked,
+                reply,
+            } => {
+                let outcome = self.decide(input, now);
+                replies.one(reply, outcome, asked);
+            }
+            OwnerCommand::Many {
+                inputs,
+                asked,
+                reply,
+            } => {
+                let outcomes = inputs.into_iter().map(|input| self.decide(input, now));
+                let outcomes = outcomes.collect();
+                replies.many(reply, outcomes, asked);
+            }
+            OwnerCommand::Get { id, reply } => {
+                replies.read(reply, self.known(id, now));
+            }
+            OwnerCommand::Watch { id, reply } => {
+                let watch = self.known(id, now).map(|known| self.watchers.watch(known));
+                replies.read(reply, watch);
+            }
+            OwnerCommand::List {
+                filter,
+                after,
+                limit,
+                reply,
+            } => replies.read(reply, self.allocator.list(&filter, after, limit, now)),
+            OwnerCommand::OfUser { user, reply } => {
+                let held = self.users.of(&user);
+                let held = held.filter_map(|id| self.allocator.allocation(id, now));
+                replies.read(reply, held.collect());
+            }
+            OwnerCommand::Pools { reply } => replies.read(reply, self.allocator.pools()),
+            OwnerCommand::Inventory { reply } => replies.read(reply, self.inventory()),
+            OwnerCommand::PutDocument { name, body, reply } => {
+                let kept = self.ledger.put_document(name, &body);
+                replies.read(reply, kept.map_err(|error| ledger_failed(&error)));
+            }
+        }
+    }
+
+    fn known(&self, id: AllocationId, now: Timestamp) -> Result<Allocation, EngineError> {
+        let known = self.allocator.allocation(id, now);
+        known.ok_or_else(|| foreshadow_allocator::AllocatorError::UnknownAllocation(id).into())
+    }
+
+    fn inventory(&self) -> Vec<PoolInventory> {
+        let pools = self.allocator.pools().into_iter();
+        pools
+            .map(|status| PoolInventory {
+                bookings: self.allocator.bookings(&status.name),
+                status,
+            })
+            .collect()
+    }
+
+    fn decide(&mut self, input: Input, now: Timestamp) -> command::Outcome {
+        self.numbers.decisions.inputs.add(1);
+        let request = match &input {
+            Input::Allocate(request) => Some(request.clone()),
+            _ => None,
+        };
+        let outcome = self.allocator.handle(input, now).map_err(EngineError::from);
+        if outcome.is_err() {
+            self.numbers.decisions.refused.add(1);
+        }
+        if let Some(request) = request
+            && self.is_new(&outcome)
+            && let Some(seen) = RequestSeen::of(request, &outcome, now)
+        {
+            self.happened(Happening::Request(seen));
+        }
+        outcome
+    }
+
+    /// Whether a request was not the repetition of an earlier one under its idempotency key.
+    fn is_new(&mut self, outcome: &command::Outcome) -> bool {
+        let Ok(foreshadow_allocator::Reply::Allocation(allocation)) = outcome else {
+            return true;
+        };
+        let new = self.newest.is_none_or(|newest| allocation.id > newest);
+        self.newest = self.newest.max(Some(allocation.id));
+        new
+    }
+
+    fn happened(&mut self, happening: Happening) {
+        if self.unsent.len() < MAX_HAPPENINGS {
+            self.unsent.push(happening);
+        } else {
+            self.numbers.telemetry.history_rows_lost.add(1);
+        }
+    }
+
+    /// What a provider reports becomes an input.
+    fn take_report(&mut self, event: ProviderEvent, now: Timestamp) {
+        let (instance, input) = match event {
+            ProviderEvent::Ready {
+                instance,
+                address,
+                took,
+            } => {
+                if let Some(pool) = self.pool_of(instance)
+                    && !took.is_zero()
+                {
+                    self.happened(Happening::Started { pool, took });
+                }
+                let address = address.into();
+                (instance, Input::Ready { instance, address })
+            }
+            ProviderEvent::Failed { instance, reason } => {
+                if let Some(pool) = self.pool_of(instance) {
+                    tracing::warn!(%pool, %instance, reason, "a start failed");
+                    self.happened(Happening::StartFailed { pool });
+                }
+                (instance, Input::Failed { instance })
+            }
+            ProviderEvent::Gone { instance, reason } => {
+                tracing::debug!(%instance, %reason, "an instance is gone");
+                (instance, Input::Gone { instance })
+            }
+        };
+        self.numbers.decisions.inputs.add(1);
+        let was_ready = matches!(input, Input::Ready { .. });
+        if self.allocator.handle(input, now).is_err() && was_ready {
+            // Nobody wants it any more.
+            self.provider.stop(instance);
+        }
+    }
+
+    fn pool_of(&self, instance: InstanceId) -> Option<PoolName> {
+        let known = self.allocator.instance(instance)?;
+        Some(known.pool.clone())
+    }
+
+    /// Makes all that was decided durable, then acts on it. An error means that nothing more may be
+    /// acknowledged.
+    fn commit(&mut self, now: Timestamp) -> Result<(), LedgerError> {
+        let events: Vec<_> = std::iter::from_fn(|| self.allocator.poll_event()).collect();
+        if !events.is_empty() {
+            let watch = crate::clock::Stopwatch::start();
+            self.ledger.append(&events)?;
+            let decisions = &self.numbers.decisions;
+            decisions.commit_time.record(watch.elapsed());
+            decisions.commits.add(1);
+            decisions.events.add(events.len() as u64);
+            for event in &events {
+                self.users.note(event, &self.allocator, now);
+            }
+        }
+        while let Some(effect) = self.allocator.poll_effect() {
+            self.carry_out(&effect, now);
+        }
+        self.tell_happenings();
+        self.snapshot_when_due()
+    }
+
+    fn carry_out(&mut self, effect: &Effect, now: Timestamp) {
+        match effect {
+            Effect::Start { instance, pool } => self.provider.start(pool, *instance),
+            Effect::Stop { instance, .. } => self.provider.stop(*instance),
+            Effect::Reset { instance, pool } => self.provider.reset(pool, *instance),
+            Effect::Hold { instance, .. } => self.provider.hold(*instance),
+            Effect::Thaw { instance, .. } => self.provider.thaw(*instance),
+            Effect::Verify { instance, pool } => self.provider.verify(pool, *instance),
+            Effect::Notify { allocation } => {
+                self.watchers.notify(*allocation, &self.allocator, now);
+            }
+        }
+    }
+
+    /// Hands happenings on without waiting: the owner waits for nobody.
+    fn tell_happenings(&mut self) {
+        if self.unsent.is_empty() {
+            return;
+        }
+        if let Ok(permit) = self.happenings.try_reserve() {
+            permit.send(std::mem::take(&mut self.unsent));
+        }
+    }
+
+    fn snapshot_when_due(&mut self) -> Result<(), LedgerError> {
+        let due = SNAPSHOT_AFTER.max(2 * self.snapshot_events);
+        if self.ledger.tail_events() < due {
+            return Ok(());
+        }
+        let snapshot = self.allocator.snapshot();
+        self.snapshot_events = snapshot.len() as u64;
+        self.ledger.snapshot(&snapshot)
+    }
+
+    /// The instances that a shutdown stops.
+    fn to_stop(&self, processes: OnShutdown, now: Timestamp) -> Vec<InstanceId> {
+        let all = || self.allocator.instances().map(|instance| instance.id);
+        match processes {
+            OnShutdown::Keep => Vec::new(),
+            OnShutdown::StopAll => all().collect(),
+            OnShutdown::StopWarm => {
+                let held = self.held(now);
+                all().filter(|id| !held.contains(id)).collect()
+            }
+        }
+    }
+
+    fn held(&self, now: Timestamp) -> BTreeSet<InstanceId> {
+        let filter = ListFilter {
+            states: vec![
+                AllocationState::Granted,
+                AllocationState::Joined,
+                AllocationState::Booked,
+            ],
+            ..ListFilter::default()
+        };
+        let mut held = BTreeSet::new();
+        let mut after = None;
+        loop {
+            let page = self.allocator.list(&filter, after, usize::MAX, now);
+            let instances = page.allocations.iter().filter_map(|a| a.instance.as_ref());
+            held.extend(instances.map(|instance| instance.id));
+            after = page.next;
+            if after.is_none() {
+                return held;
+            }
+        }
+    }
+}
+
+pub(crate) fn ledger_failed(error: &LedgerError) -> EngineError {
+    EngineError::Ledger(error.to_string())
+}

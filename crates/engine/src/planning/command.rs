@@ -1,10 +1,13 @@
 //! What planning is asked.
 
+use std::time::Duration;
+
 use tokio::sync::oneshot;
 
 use crate::{
     config::ShadowConfig,
     error::EngineError,
+    inference::BoxedForecaster,
     views::{
         OverrideChange, OverridesView, PredictRequest, Prediction, ShadowConfigOutcome,
         VersionedShadowConfig,
@@ -12,7 +15,6 @@ use crate::{
 };
 
 /// One question or command.
-#[derive(Debug)]
 pub(crate) enum PlanningCommand {
     Predict {
         request: PredictRequest,
@@ -34,5 +36,10 @@ pub(crate) enum PlanningCommand {
         change: OverrideChange,
         if_match: Option<String>,
         reply: oneshot::Sender<Result<OverridesView, EngineError>>,
+    },
+    /// A model was promoted.
+    UseModel {
+        model: BoxedForecaster,
+        interval: Duration,
     },
 }

@@ -20,7 +20,7 @@ pub(crate) struct LatestForecasts {
     pub(crate) origin: Timestamp,
     /// The length of a step.
     pub(crate) interval: Duration,
-    pub(crate) entities: BTreeMap<EntityId, BTreeMap<Arc<str>, SeriesForecast>>,
+    pub(crate) entities: Arc<BTreeMap<EntityId, BTreeMap<Arc<str>, SeriesForecast>>>,
     pub(crate) pools: BTreeMap<PoolName, PoolOutlook>,
 }
 

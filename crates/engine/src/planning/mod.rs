@@ -1,7 +1,181 @@
 //! Forecasts, rules, overrides and plans, renewed each tick.
 
+mod admin;
 mod command;
+mod document;
+mod forecasts;
 mod latest;
+mod pool;
+mod predict;
+mod rebuild;
+mod score;
+mod tick;
 
-pub(crate) use command::PlanningCommand;
-pub(crate) use latest::LatestForecasts;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use foreshadow_planner::RuleBook;
+use foreshadow_types::{PoolName, Timestamp};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use self::forecasts::Forecasts;
+pub(crate) use self::{
+    command::PlanningCommand,
+    document::{OVERRIDES, SHADOW_CONFIG, Versioned, read_config, read_overrides},
+    latest::{LatestForecasts, REQUESTS},
+    pool::PlannedPool,
+    rebuild::recall,
+};
+use crate::{
+    collector::CollectorCommand,
+    config::ConfigError,
+    config::{CapacityOverride, PoolConfig, ShadowConfig},
+    error::{EngineError, StartError},
+    inference::Inference,
+    numbers::Numbers,
+    owner::OwnerCommand,
+};
+
+/// The planners of all pools and what they go by.
+pub(crate) struct Planning {
+    pools: BTreeMap<PoolName, PlannedPool>,
+    config: Versioned<ShadowConfig>,
+    overrides: Versioned<Vec<CapacityOverride>>,
+    rules: RuleBook,
+    forecasts: Forecasts,
+    /// The width of the bins: the model's, or the tick while there is none.
+    bin: Duration,
+    model_interval: Option<Duration>,
+    horizon_limit: usize,
+    links: Links,
+}
+
+/// The other parts of the engine, as planning reaches them.
+pub(crate) struct Links {
+    pub(crate) owner: mpsc::Sender<OwnerCommand>,
+    pub(crate) collector: mpsc::Sender<CollectorCommand>,
+    pub(crate) inference: Inference,
+    pub(crate) latest: watch::Sender<Arc<LatestForecasts>>,
+    pub(crate) numbers: Arc<Numbers>,
+}
+
+impl Planning {
+    pub(crate) fn new(
+        pools: Vec<PlannedPool>,
+        config: Versioned<ShadowConfig>,
+        overrides: Versioned<Vec<CapacityOverride>>,
+        model_interval: Option<Duration>,
+        horizon_limit: usize,
+        links: Links,
+    ) -> Result<Self, StartError> {
+        let rules = RuleBook::new(config.value.triggers.clone()).map_err(ConfigError::from)?;
+        Ok(Self {
+            pools: pools
+                .into_iter()
+                .map(|pool| (pool.name().clone(), pool))
+                .collect(),
+            bin: model_interval.unwrap_or(config.value.tick),
+            config,
+            overrides,
+            rules,
+            forecasts: Forecasts::default(),
+            model_interval,
+            horizon_limit,
+            links,
+        })
+    }
+
+    /// Plans at each tick and answers between them, until nobody can ask any more.
+    pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<PlanningCommand>) {
+        let mut next = self.now();
+        loop {
+            let pause = next.since(self.now());
+            tokio::select! {
+                command = inbox.recv() => match command {
+                    Some(command) => self.answer(command).await,
+                    None => return,
+                },
+                () = tokio::time::sleep(pause) => {
+                    if self.tick().await.is_err() {
+                        return;
+                    }
+                    next = self.next_tick();
+                }
+            }
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.links.numbers.clock.now()
+    }
+
+    /// The next tick on the grid; those that were missed are left out and counted.
+    fn next_tick(&self) -> Timestamp {
+        let tick = self.config.value.tick;
+        let next = self.now().floor_to(tick) + tick;
+        let ticks = &self.links.numbers.forecasts;
+        ticks.ticks.add(1);
+        next
+    }
+
+    async fn answer(&mut self, command: PlanningCommand) {
+        // A caller that has gone away needs no answer.
+        match command {
+            PlanningCommand::Predict { request, reply } => {
+                let _ = reply.send(self.predict(&request).await);
+            }
+            PlanningCommand::Config { reply } => {
+                let _ = reply.send(self.config_view());
+            }
+            PlanningCommand::SetConfig {
+                config,
+                if_match,
+                dry_run,
+                reply,
+            } => {
+                let outcome = self.set_config(*config, if_match.as_deref(), dry_run).await;
+                let _ = reply.send(outcome);
+            }
+            PlanningCommand::Overrides { reply } => {
+                let _ = reply.send(self.overrides_view());
+            }
+            PlanningCommand::SetOverride {
+                change,
+                if_match,
+                reply,
+            } => {
+                let outcome = self.set_override(change, if_match.as_deref()).await;
+                let _ = reply.send(outcome);
+            }
+            PlanningCommand::UseModel { model, interval } => {
+                self.use_model(model, interval).await;
+            }
+        }
+    }
+
+    fn pool_configs(&self) -> Vec<PoolConfig> {
+        self.pools
+            .values()
+            .map(|pool| pool.config.clone())
+            .collect()
+    }
+
+    async fn ask_owner<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<T>) -> OwnerCommand,
+    ) -> Result<T, EngineError> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.links.owner.send(command(reply)).await;
+        sent.map_err(|_| EngineError::Stopped)?;
+        answer.await.map_err(|_| EngineError::Stopped)
+    }
+
+    async fn ask_collector<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<T>) -> CollectorCommand,
+    ) -> Result<T, EngineError> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.links.collector.send(command(reply)).await;
+        sent.map_err(|_| EngineError::Stopped)?;
+        answer.await.map_err(|_| EngineError::Stopped)
+    }
+}

@@ -139,10 +139,11 @@ impl ProcessProvider {
         Ok(ReconcileReport { kept, killed })
     }
 
-    /// Stops these instances and waits until nothing is left of them; all others keep running.
-    pub async fn close(self, stop: &[InstanceId]) {
+    /// Stops these instances and waits until nothing is left of them; all others keep running, and
+    /// nothing is reported of them any more.
+    pub async fn close(&self, stop: &[InstanceId]) {
         for &instance in stop {
-            Provider::stop(&self, instance);
+            Provider::stop(self, instance);
         }
         let left = |shared: &Shared| {
             let state = shared.state();

@@ -1,0 +1,93 @@
+//! What the owner tells the other parts of: requests and what became of them, and starts.
+
+use std::{sync::Arc, time::Duration};
+
+use foreshadow_allocator::{
+    Allocation, AllocationRequest, AllocationState, AllocatorError, Reply, Served, Target,
+};
+use foreshadow_planner::Outcome;
+use foreshadow_types::{PoolName, Timestamp};
+
+use crate::error::EngineError;
+
+/// One thing that happened, for the collector and for planning.
+#[derive(Debug, Clone)]
+pub(crate) enum Happening {
+    /// A request, whatever became of it: demand is what was asked for.
+    Request(RequestSeen),
+    /// An instance became ready.
+    Started { pool: PoolName, took: Duration },
+    /// A start failed.
+    StartFailed { pool: PoolName },
+}
+
+/// A request as it was seen.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestSeen {
+    pub(crate) at: Timestamp,
+    pub(crate) pool: PoolName,
+    pub(crate) request: Arc<AllocationRequest>,
+    pub(crate) fate: Fate,
+}
+
+/// What became of a request at first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Served(Outcome),
+    Booked,
+    Rejected,
+}
+
+impl RequestSeen {
+    /// What is to be noted of a request; nothing if it named no pool that there is.
+    pub(crate) fn of(
+        request: Arc<AllocationRequest>,
+        outcome: &Result<Reply, EngineError>,
+        at: Timestamp,
+    ) -> Option<Self> {
+        let (pool, fate) = match outcome {
+            Ok(Reply::Allocation(allocation)) => (allocation.pool.clone(), fate(allocation)),
+            Ok(Reply::Done) => return None,
+            Err(EngineError::Allocator(error)) => (asked_of(error, &request)?, Fate::Rejected),
+            Err(_) => return None,
+        };
+        Some(Self {
+            at,
+            pool,
+            request,
+            fate,
+        })
+    }
+}
+
+fn fate(allocation: &Allocation) -> Fate {
+    if allocation.state == AllocationState::Booked {
+        return Fate::Booked;
+    }
+    Fate::Served(match allocation.served {
+        Served::Ready | Served::Merged => Outcome::Hit,
+        Served::Starting => Outcome::Join,
+        Served::Started | Served::Nothing => Outcome::Miss,
+    })
+}
+
+/// The pool that a refused request would have used.
+fn asked_of(error: &AllocatorError, request: &AllocationRequest) -> Option<PoolName> {
+    match error {
+        AllocatorError::Exhausted { pool, .. } => Some(pool.clone()),
+        AllocatorError::TenantLimit { .. } => match request.target() {
+            Target::Pool(pool) => Some(pool.clone()),
+            Target::Requirements(_) => None,
+        },
+        AllocatorError::UnknownPool(_)
+        | AllocatorError::NothingFits
+        | AllocatorError::UnknownAllocation(_)
+        | AllocatorError::UnknownInstance(_)
+        | AllocatorError::StaleToken { .. }
+        | AllocatorError::WrongState { .. }
+        | AllocatorError::IdempotencyConflict { .. }
+        | AllocatorError::BadLeaseDuration
+        | AllocatorError::StalePlan { .. }
+        | AllocatorError::PoolSpec(_) => None,
+    }
+}

@@ -1,0 +1,139 @@
+//! The owner's loop, on a thread of its own.
+
+use std::{sync::Arc, time::Duration};
+
+use foreshadow_allocator::Event;
+use foreshadow_providers::ProviderEvent;
+use foreshadow_types::InstanceId;
+use tokio::{sync::mpsc, time::sleep};
+
+use super::{Owner, OwnerCommand, batch::Replies, ledger_failed};
+use crate::{config::OnShutdown, error::EngineError, lifecycle::Lifecycle};
+
+/// How long the owner sleeps at most, so that happenings that could not be handed on are tried again.
+const LONGEST_SLEEP: Duration = Duration::from_millis(100);
+
+/// What the owner listens to.
+pub(crate) struct Inbox {
+    pub(crate) commands: mpsc::Receiver<OwnerCommand>,
+    pub(crate) reports: mpsc::Receiver<ProviderEvent>,
+    /// Commands or reports taken together at most.
+    pub(crate) batch: usize,
+}
+
+/// What is left to do after the owner has ended.
+pub(crate) struct Ending {
+    /// Instances to be stopped.
+    pub(crate) stop: Vec<InstanceId>,
+}
+
+impl Owner {
+    /// Brings the index of users up to the recovered state.
+    pub(crate) fn index(&mut self, events: &[Event]) {
+        let now = self.now();
+        for event in events {
+            self.users.note(event, &self.allocator, now);
+        }
+    }
+
+    /// Carries out what recovery decided; it is durable already.
+    pub(crate) fn begin(&mut self) -> Result<(), EngineError> {
+        let now = self.now();
+        self.commit(now).map_err(|error| ledger_failed(&error))
+    }
+
+    /// Owns until asked to stop, on the calling thread.
+    pub(crate) fn run(
+        mut self,
+        mut inbox: Inbox,
+        lifecycle: &Lifecycle,
+        on_shutdown: OnShutdown,
+    ) -> Result<Ending, EngineError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .map_err(|error| EngineError::Ledger(format!("no thread to decide on: {error}")))?;
+        runtime.block_on(self.serve(&mut inbox, lifecycle, on_shutdown))
+    }
+
+    async fn serve(
+        &mut self,
+        inbox: &mut Inbox,
+        lifecycle: &Lifecycle,
+        on_shutdown: OnShutdown,
+    ) -> Result<Ending, EngineError> {
+        let mut commands = Vec::with_capacity(inbox.batch);
+        let mut reports = Vec::with_capacity(inbox.batch);
+        let mut replies = Replies::default();
+        let mut stop = std::pin::pin!(lifecycle.asked_to_stop());
+        loop {
+            let pause = self.pause();
+            let asked = tokio::select! {
+                biased;
+                asked = &mut stop => Some(asked.unwrap_or(on_shutdown)),
+                _ = inbox.commands.recv_many(&mut commands, inbox.batch) => None,
+                _ = inbox.reports.recv_many(&mut reports, inbox.batch) => None,
+                () = sleep(pause) => None,
+            };
+            if asked.is_some() {
+                inbox.commands.close();
+                while let Ok(command) = inbox.commands.try_recv() {
+                    commands.push(command);
+                }
+            }
+            while reports.len() < inbox.batch
+                && let Ok(report) = inbox.reports.try_recv()
+            {
+                reports.push(report);
+            }
+            self.handle_group(&mut commands, &mut reports, &mut replies)?;
+            if let Some(processes) = asked {
+                let stop = self.to_stop(processes, self.now());
+                return Ok(Ending { stop });
+            }
+        }
+    }
+
+    fn pause(&self) -> Duration {
+        let until_deadline = self
+            .allocator
+            .next_deadline()
+            .map_or(Duration::MAX, |deadline| deadline.since(self.now()));
+        let longest = if self.unsent.is_empty() {
+            Duration::from_secs(3600)
+        } else {
+            LONGEST_SLEEP
+        };
+        until_deadline.min(longest)
+    }
+
+    /// One group: decided together, durable together, answered together.
+    fn handle_group(
+        &mut self,
+        commands: &mut Vec<OwnerCommand>,
+        reports: &mut Vec<ProviderEvent>,
+        replies: &mut Replies,
+    ) -> Result<(), EngineError> {
+        let now = self.now();
+        if self.allocator.next_deadline().is_some_and(|due| due <= now) {
+            self.allocator.handle_timeout(now);
+        }
+        for report in reports.drain(..) {
+            self.take_report(report, now);
+        }
+        for command in commands.drain(..) {
+            self.take(command, replies, now);
+        }
+        match self.commit(now) {
+            Ok(()) => {
+                let numbers = Arc::clone(&self.numbers);
+                replies.send(&numbers.decisions.reply_time);
+                Ok(())
+            }
+            Err(error) => {
+                replies.fail(&error);
+                Err(ledger_failed(&error))
+            }
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Changes of the shadow configuration and of the overrides: checked, kept, then in force.
+
+use std::collections::BTreeMap;
+
+use foreshadow_planner::{PoolSettings, RuleBook};
+use foreshadow_types::PoolName;
+
+use super::{
+    OVERRIDES, Planning, SHADOW_CONFIG, Versioned,
+    document::{write_config, write_overrides},
+    tick::{known_demand, plan_view},
+};
+use crate::{
+    config::{CapacityOverride, ConfigError, ShadowConfig},
+    error::EngineError,
+    owner::OwnerCommand,
+    views::{
+        OverrideChange, OverridesView, PoolPlanView, ShadowConfigOutcome, VersionedShadowConfig,
+    },
+};
+
+/// The most overrides at a time.
+const MOST_OVERRIDES: usize = 10_000;
+
+impl Planning {
+    pub(super) fn config_view(&self) -> VersionedShadowConfig {
+        view(&self.config)
+    }
+
+    pub(super) async fn set_config(
+        &mut self,
+        config: ShadowConfig,
+        if_match: Option<&str>,
+        dry_run: bool,
+    ) -> Result<ShadowConfigOutcome, EngineError> {
+        check_tag(if_match, self.config.version)?;
+        config.validate(&self.pool_configs())?;
+        let next = Versioned {
+            version: self.config.version + 1,
+            value: config,
+        };
+        if dry_run {
+            let plan = self.plan_under(&next.value).await?;
+            let config = view(&next);
+            return Ok(ShadowConfigOutcome {
+                applied: false,
+                config,
+                plan,
+            });
+        }
+        let rules = RuleBook::new(next.value.triggers.clone()).map_err(ConfigError::from)?;
+        let body = write_config(&next).map_err(EngineError::Ledger)?;
+        self.keep(SHADOW_CONFIG, body).await?;
+        self.rules = rules;
+        self.config = next;
+        self.make_anew(self.changed_settings(&self.config.value))
+            .await?;
+        let bin = self.model_interval.unwrap_or(self.config.value.tick);
+        self.rebin(bin).await;
+        self.replan_as_of_the_latest_tick().await?;
+        Ok(ShadowConfigOutcome {
+            applied: true,
+            config: self.config_view(),
+            plan: self.links.latest.borrow().plan(),
+        })
+    }
+
+    fn changed_settings(&self, config: &ShadowConfig) -> BTreeMap<PoolName, PoolSettings> {
+        self.pools
+            .iter()
+            .filter_map(|(name, pool)| {
+                let wanted = pool.wanted_settings(config, None);
+                (wanted != *pool.settings()).then(|| (name.clone(), wanted))
+            })
+            .collect()
+    }
+
+    /// The plan that another configuration would give now; nothing changes by asking.
+    async fn plan_under(
+        &mut self,
+        config: &ShadowConfig,
+    ) -> Result<Vec<PoolPlanView>, EngineError> {
+        let now = self.now();
+        let mut rules = RuleBook::new(config.triggers.clone()).map_err(ConfigError::from)?;
+        let wishes = {
+            let views = self.forecasts.views();
+            let views: Vec<_> = views
+                .map(
+                    |(entity, metric, category, forecast)| foreshadow_planner::ForecastView {
+                        entity,
+                        category,
+                        metric,
+                        interval: self.bin,
+                        forecast: &forecast.quantiles,
+                    },
+                )
+                .collect();
+            rules.evaluate(now, &views)
+        };
+        let inventory = self.inventory().await?;
+        let overrides = self.overrides.value.clone();
+        let config = config.clone();
+        let pools = std::mem::take(&mut self.pools);
+        let planned = tokio::task::spawn_blocking(move || {
+            let mut plans = Vec::new();
+            for pool in &inventory {
+                let Some(planned) = pools.get(&pool.status.name) else {
+                    continue;
+                };
+                let settings = planned.wanted_settings(&config, None);
+                let Ok(mut planner) = planned.made_anew(settings, now) else {
+                    continue;
+                };
+                let counts = super::tick::counts(pool);
+                let known = known_demand(pool, &wishes, &overrides);
+                let plan = planner.plan(now, &counts, &known);
+                plans.push(plan_view(planned.name(), &plan, &overrides));
+            }
+            (pools, plans)
+        });
+        let (pools, plans) = planned.await.map_err(|_| EngineError::Stopped)?;
+        self.pools = pools;
+        Ok(plans)
+    }
+
+    pub(super) fn overrides_view(&self) -> OverridesView {
+        let now = self.now();
+        let in_force = self.overrides.value.iter().filter(|one| one.holds_at(now));
+        OverridesView {
+            etag: etag(self.overrides.version),
+            overrides: in_force.cloned().collect(),
+        }
+    }
+
+    pub(super) async fn set_override(
+        &mut self,
+        change: OverrideChange,
+        if_match: Option<&str>,
+    ) -> Result<OverridesView, EngineError> {
+        check_tag(if_match, self.overrides.version)?;
+        let now = self.now();
+        let mut next = self.overrides.clone();
+        next.version += 1;
+        next.value.retain(|one| one.holds_at(now));
+        self.change(&mut next.value, change)?;
+        let body = write_overrides(&next).map_err(EngineError::Ledger)?;
+        self.keep(OVERRIDES, body).await?;
+        self.overrides = next;
+        self.replan_as_of_the_latest_tick().await?;
+        Ok(self.overrides_view())
+    }
+
+    fn change(
+        &self,
+        overrides: &mut Vec<CapacityOverride>,
+        change: OverrideChange,
+    ) -> Result<(), EngineError> {
+        match change {
+            OverrideChange::Set(one) => {
+                self.check_override(&one)?;
+                overrides.retain(|other| other.name != one.name);
+                if overrides.len() >= MOST_OVERRIDES {
+                    return Err(EngineError::Argument {
+                        field: "overrides",
+                        value: overrides.len().to_string(),
+                        mend: "clear some first".to_owned(),
+                    });
+                }
+                overrides.push(one);
+            }
+            OverrideChange::Extend { name, until } => {
+                self.check_until(until)?;
+                let one = overrides.iter_mut().find(|one| one.name == name);
+                one.ok_or(EngineError::UnknownOverride(name))?.until = until;
+            }
+            OverrideChange::Clear { name } => {
+                let before = overrides.len();
+                overrides.retain(|one| one.name != name);
+                if overrides.len() == before {
+                    return Err(EngineError::UnknownOverride(name));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_override(&self, one: &CapacityOverride) -> Result<(), EngineError> {
+        let Some(pool) = self.pools.get(&one.pool) else {
+            return Err(EngineError::UnknownPool(one.pool.clone()));
+        };
+        self.check_until(one.until)?;
+        if one.name.is_empty() {
+            return Err(EngineError::Argument {
+                field: "name",
+                value: "empty".to_owned(),
+                mend: "give the override a name".to_owned(),
+            });
+        }
+        let max = pool.config.spec.max.0;
+        if one.instances > max {
+            return Err(EngineError::Argument {
+                field: "instances",
+                value: one.instances.to_string(),
+                mend: format!("give at most {max}, the `max` of pool `{}`", one.pool),
+            });
+        }
+        Ok(())
+    }
+
+    fn check_until(&self, until: Option<foreshadow_types::Timestamp>) -> Result<(), EngineError> {
+        match until {
+            Some(until) if until <= self.now() => Err(EngineError::Argument {
+                field: "until",
+                value: until.to_string(),
+                mend: "give a time ahead, or none".to_owned(),
+            }),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    async fn keep(&self, name: &'static str, body: Vec<u8>) -> Result<(), EngineError> {
+        self.ask_owner(|reply| OwnerCommand::PutDocument { name, body, reply })
+            .await?
+    }
+
+    /// The planners are asked for the same moment again, so that their ticks stay regular.
+    async fn replan_as_of_the_latest_tick(&mut self) -> Result<(), EngineError> {
+        let at = self.now().floor_to(self.config.value.tick);
+        self.replan(at).await
+    }
+}
+
+fn view(config: &Versioned<ShadowConfig>) -> VersionedShadowConfig {
+    VersionedShadowConfig {
+        version: config.version,
+        etag: etag(config.version),
+        config: config.value.clone(),
+    }
+}
+
+fn etag(version: u64) -> String {
+    format!("v{version}")
+}
+
+fn check_tag(given: Option<&str>, version: u64) -> Result<(), EngineError> {
+    let current = etag(version);
+    match given.map(|tag| tag.trim().trim_matches('"')) {
+        None | Some("*") => Ok(()),
+        Some(tag) if tag == current => Ok(()),
+        Some(tag) => Err(EngineError::EtagMismatch {
+            given: tag.to_owned(),
+            current,
+        }),
+    }
+}

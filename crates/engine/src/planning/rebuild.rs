@@ -1,0 +1,78 @@
+//! Planners made anew: from history when the engine starts, from memory when settings change.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use foreshadow_history::{HistoryError, HistoryPaths, RequestReader, RequestRecord};
+use foreshadow_planner::{Arrival, Outcome, PoolSettings, stable_hash};
+use foreshadow_types::{ApplicationId, PoolName, Timestamp, UserId};
+
+use super::{PlannedPool, Planning};
+use crate::error::EngineError;
+
+/// Shows each pool the requests of past runs and of imports. Takes up to minutes.
+///
+/// # Errors
+/// [`HistoryError`] if a file cannot be read.
+pub(crate) fn recall(
+    pools: &mut [PlannedPool],
+    histories: &[PathBuf],
+    now: Timestamp,
+) -> Result<u64, HistoryError> {
+    if histories.is_empty() || pools.is_empty() {
+        return Ok(0);
+    }
+    let mut recalled = 0;
+    for record in RequestReader::open(&HistoryPaths::expand(histories)?)? {
+        let record = record?;
+        let pool = pools.iter_mut().find(|pool| *pool.name() == record.pool);
+        if let Some(pool) = pool {
+            pool.remember(arrival(&record), Outcome::Hit);
+            recalled += 1;
+        }
+    }
+    for pool in pools {
+        let settings = pool.settings().clone();
+        if let Ok(planner) = pool.made_anew(settings, now) {
+            pool.replace_planner(planner);
+        }
+    }
+    Ok(recalled)
+}
+
+fn arrival(record: &RequestRecord) -> Arrival {
+    let hash = |name: Option<&str>| name.map_or(0, stable_hash);
+    Arrival {
+        at: record.at,
+        user: hash(record.user.as_ref().map(UserId::as_str)),
+        application: hash(record.application.as_ref().map(ApplicationId::as_str)),
+        hold: record.hold,
+    }
+}
+
+impl Planning {
+    /// Makes the planners of these pools anew with other settings.
+    pub(super) async fn make_anew(
+        &mut self,
+        changes: BTreeMap<PoolName, PoolSettings>,
+    ) -> Result<(), EngineError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let now = self.now();
+        let mut pools = std::mem::take(&mut self.pools);
+        let made = tokio::task::spawn_blocking(move || {
+            for (name, settings) in changes {
+                let Some(pool) = pools.get_mut(&name) else {
+                    continue;
+                };
+                match pool.made_anew(settings, now) {
+                    Ok(planner) => pool.replace_planner(planner),
+                    Err(error) => tracing::error!(pool = %name, %error, "settings were refused"),
+                }
+            }
+            pools
+        });
+        self.pools = made.await.map_err(|_| EngineError::Stopped)?;
+        Ok(())
+    }
+}
