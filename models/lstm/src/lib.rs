@@ -1,1 +1,34 @@
-//! The LSTM in burn: definition, training step and batched inference.
+//! The LSTM: features, definition in burn, training step and batched inference.
+
+mod average;
+mod block;
+mod cell;
+mod chunk;
+mod clock;
+mod device;
+mod features;
+mod fit;
+mod forecaster;
+mod gradient;
+#[cfg(any(test, feature = "gpu"))]
+mod graph;
+mod head;
+mod kernel;
+mod live;
+mod matmul;
+mod memory;
+mod network;
+#[cfg(test)]
+mod parity;
+mod pointwise;
+mod random;
+mod tensors;
+
+pub use device::{Compute, DeviceChoice, DeviceError};
+pub use fit::{ChunkSize, Fit, FitData, FitOptions, FitState};
+pub use forecaster::{LONGEST_HORIZON, LstmForecaster};
+pub use kernel::{Network, NetworkError};
+pub use live::{LiveBatch, Slot};
+pub use network::NetworkSize;
+pub use random::Random;
+pub use tensors::WeightsError;

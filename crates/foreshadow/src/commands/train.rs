@@ -1,12 +1,171 @@
-//! `foreshadow train`.
+//! `foreshadow train`: fits the model on usage or request history.
+
+mod bars;
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use clap::ValueEnum;
+use foreshadow_lstm::{Compute, DeviceChoice};
+use foreshadow_training::{
+    DatasetOptions, Manifest, TrainError, TrainOptions, load_dataset, train,
+};
+use foreshadow_types::{Timestamp, parse_duration};
 
 use crate::failure::Failure;
+use bars::Bars;
 
 /// Arguments of `foreshadow train`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Usage or request history: Parquet files, folders or globs.
+    #[arg(long, value_name = "PATH", num_args = 1.., required = true)]
+    history: Vec<PathBuf>,
+    /// Metrics to learn, all by default.
+    #[arg(long, value_name = "METRIC", value_delimiter = ',')]
+    metrics: Option<Vec<String>>,
+    /// Width of a bin.
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
+    interval: Duration,
+    /// Use only history before this time (RFC 3339).
+    #[arg(long, value_name = "TIME", value_parser = Timestamp::parse)]
+    until: Option<Timestamp>,
+    /// Where to compute.
+    #[arg(long, value_enum, default_value_t = Device::Auto)]
+    device: Device,
+    /// The seed of all chance.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Longest training time in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 1_800, value_parser = clap::value_parser!(u64).range(1..))]
+    max_seconds: u64,
+    /// Folder of the model; an interrupted run with the same arguments goes on from there.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// How to print the manifest.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Device {
+    Auto,
+    Cpu,
+    Gpu,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+impl Args {
+    /// To learn request counts at a tick of `interval` for at most `longest`, without printing.
+    pub(crate) fn for_requests(
+        history: &Path,
+        interval: Duration,
+        longest: Duration,
+        out: &Path,
+    ) -> Self {
+        Self {
+            history: vec![history.to_owned()],
+            metrics: None,
+            interval,
+            until: None,
+            device: Device::Cpu,
+            seed: 0,
+            max_seconds: longest.as_secs().max(1),
+            out: out.to_owned(),
+            format: Format::Text,
+        }
+    }
+
+    fn dataset(&self) -> DatasetOptions {
+        DatasetOptions {
+            history: self.history.clone(),
+            metrics: self.metrics.clone(),
+            interval: self.interval,
+            until: self.until,
+            seed: self.seed,
+        }
+    }
+
+    fn options(&self) -> TrainOptions {
+        TrainOptions {
+            seed: self.seed,
+            longest: Duration::from_secs(self.max_seconds),
+            ..TrainOptions::default()
+        }
+    }
+
+    fn compute(&self) -> Result<Compute, Failure> {
+        let choice = match self.device {
+            Device::Auto => DeviceChoice::Auto,
+            Device::Cpu => DeviceChoice::Cpu,
+            Device::Gpu => DeviceChoice::Gpu,
+        };
+        let (compute, fallback) = Compute::probe(choice)
+            .map_err(|error| Failure::bad_input(format!("--device: {error}")))?;
+        if let Some(reason) = fallback {
+            eprintln!("training on the cpu: {reason}");
+        }
+        Ok(compute)
+    }
+}
 
 /// Runs the command.
-pub(crate) fn run(_args: Args) -> Result<(), Failure> {
-    Err(Failure::bad_input("this build has no `train` yet"))
+pub(crate) fn run(args: Args) -> Result<(), Failure> {
+    let bars = Bars::start();
+    let compute = args.compute()?;
+    let panel = load_dataset(&args.dataset()).map_err(Failure::bad_input)?;
+    let mut bars = bars.training(&panel, compute.name());
+    let manifest =
+        train(&panel, &args.options(), &compute, &args.out, &mut bars).map_err(failure)?;
+    bars.finish();
+    print(&manifest, &args)
+}
+
+fn failure(error: TrainError) -> Failure {
+    match error {
+        TrainError::Data(_) | TrainError::Checkpoint { .. } | TrainError::Model(_) => {
+            Failure::bad_input(error)
+        }
+        TrainError::Network(_) | TrainError::Validation(_) => error.into(),
+    }
+}
+
+fn print(manifest: &Manifest, args: &Args) -> Result<(), Failure> {
+    if args.format == Format::Json {
+        println!("{}", serde_json::to_string_pretty(manifest)?);
+        return Ok(());
+    }
+    println!(
+        "{}: {} series, {} weights, {} steps in {:.0} s, trained through {}",
+        args.out.display(),
+        manifest.series,
+        manifest.parameters,
+        manifest.steps,
+        manifest.training_seconds,
+        manifest.trained_through,
+    );
+    println!(
+        "{:<16} {:>8} {:>8} {:>8} {:>12}",
+        "validation", "CRPS", "MASE", "WAPE", "80 % covers"
+    );
+    let cell =
+        |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| format!("{value:.3}"));
+    for measured in &manifest.validation.models {
+        println!(
+            "{:<16} {:>8} {:>8} {:>8} {:>12}",
+            measured.model,
+            cell(measured.crps),
+            cell(measured.mase),
+            cell(measured.wape),
+            cell(measured.coverage_80)
+        );
+    }
+    Ok(())
 }

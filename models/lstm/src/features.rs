@@ -1,0 +1,184 @@
+//! What the network is shown: at each step, and for each step ahead.
+
+use foreshadow_types::Timestamp;
+
+use crate::{clock::Clock, memory::Memory};
+
+/// How many numbers enter the recurrence at a step.
+pub(crate) const INPUTS: usize = 26;
+/// How many numbers describe a step ahead.
+pub(crate) const AHEAD: usize = 24;
+/// How many levels a forecast blends: the last of the features ahead, uncompressed.
+pub(crate) const ANCHORS: usize = 8;
+
+/// A series seen in units of its scale, at the start of its next bin.
+pub(crate) struct View<'a> {
+    memory: &'a Memory,
+    clock: Clock,
+    /// The start of the latest bin.
+    at: Timestamp,
+    inverse: f32,
+}
+
+impl<'a> View<'a> {
+    /// After the bin that starts at `at` was pushed.
+    pub(crate) fn new(memory: &'a Memory, clock: Clock, at: Timestamp) -> Self {
+        let scale = memory.scale();
+        Self {
+            memory,
+            clock,
+            at,
+            inverse: if scale > f32::MIN_POSITIVE {
+                1.0 / scale
+            } else {
+                0.0
+            },
+        }
+    }
+
+    fn compressed(&self, value: f32) -> f32 {
+        compress(value * self.inverse)
+    }
+
+    /// Writes the inputs of the recurrence, one every `stride` places from `out[0]`.
+    pub(crate) fn write_inputs(&self, out: &mut [f32], stride: usize) {
+        let m = self.memory;
+        let c = |value| self.compressed(value);
+        let or_level = |value: Option<f32>| c(value.unwrap_or_else(|| m.level_day.get()));
+        let next = self.clock.later(self.at, 1);
+        let slot = self.clock.slot(next);
+        let here = self.clock.slot(self.at);
+        let yesterday = m.day_before(self.clock, here).unwrap_or(m.last);
+        let phases = Clock::phases(next);
+        let inputs: [f32; INPUTS] = [
+            c(m.last),
+            c(m.last - m.previous),
+            c(m.last - yesterday),
+            or_level(m.latest_day(slot)),
+            or_level(m.day_before(self.clock, slot)),
+            or_level(m.profile(self.clock, slot)),
+            or_level(m.week(self.clock, Clock::hour_of_week(next))),
+            c(m.level_hour.get()),
+            c(m.level_quarter.get()),
+            c(m.level_week.get()),
+            self.log_roughness(),
+            c(m.quantiles[0]),
+            c(m.quantiles[1]),
+            c(m.quantiles[2]),
+            m.zeros.get(),
+            0.25 * (1.0 / (m.grain * self.inverse).max(1e-6)).ln_1p(),
+            phases[0],
+            phases[1],
+            phases[2],
+            phases[3],
+            phases[4],
+            phases[5],
+            f32::from(u8::from(m.missing)),
+            (m.age as f32).ln_1p() / 8.0,
+            0.3 * self.clock.hours().ln(),
+            0.25 * (m.magnitude_ever.get() * self.inverse + 1e-4).ln(),
+        ];
+        for (place, input) in inputs.into_iter().enumerate() {
+            out[place * stride] = input;
+        }
+    }
+
+    /// Writes the features of `steps` bins after the latest one, one every `stride` places.
+    pub(crate) fn write_ahead(&self, steps: usize, out: &mut [f32], stride: usize) {
+        let target = self.clock.later(self.at, steps);
+        let anchors = self.anchors(target);
+        let phases = Clock::phases(target);
+        let slot = self.clock.slot(target);
+        let before = self.day_before(slot, anchors[1]);
+        let (low, high) = self.range_around(slot, anchors[1]);
+        let head: [f32; AHEAD - ANCHORS] = [
+            0.3 * (steps as f32).ln(),
+            0.4 * (steps as f32 * self.clock.hours()).ln_1p(),
+            0.3 * self.clock.hours().ln(),
+            phases[0],
+            phases[1],
+            phases[2],
+            phases[3],
+            phases[4],
+            phases[5],
+            compress(before),
+            compress((anchors[1] - before).abs()),
+            compress(low),
+            compress(high),
+            self.compressed(self.memory.quantiles[0]),
+            self.compressed(self.memory.quantiles[2]),
+            self.log_roughness(),
+        ];
+        for (place, feature) in head.into_iter().chain(anchors.map(compress)).enumerate() {
+            out[place * stride] = feature;
+        }
+    }
+
+    /// The levels that a forecast for the bin at `target` blends, in units of the scale.
+    pub(crate) fn anchors(&self, target: Timestamp) -> [f32; ANCHORS] {
+        let m = self.memory;
+        let day = m.level_day.get();
+        let slot = self.clock.slot(target);
+        let latest = m.latest_day(slot).unwrap_or(day);
+        let around = self.mean_around(slot).unwrap_or(latest);
+        [
+            m.last,
+            latest,
+            around,
+            m.profile(self.clock, slot).unwrap_or(latest),
+            m.level_hour.get(),
+            day,
+            m.quantiles[1],
+            m.week(self.clock, Clock::hour_of_week(target))
+                .unwrap_or(around),
+        ]
+        .map(|value| value * self.inverse)
+    }
+
+    fn log_roughness(&self) -> f32 {
+        0.25 * (self.memory.roughness.get() * self.inverse + 1e-4).ln()
+    }
+
+    fn day_before(&self, slot: usize, otherwise: f32) -> f32 {
+        self.memory
+            .day_before(self.clock, slot)
+            .map_or(otherwise, |value| value * self.inverse)
+    }
+
+    fn neighbours(&self, slot: usize, reach: usize) -> impl Iterator<Item = f32> {
+        let slots = self.clock.slots_per_day();
+        let reach = reach.min(slots / 12);
+        (0..=2 * reach).filter_map(move |offset| {
+            self.memory
+                .latest_day((slot + slots + offset - reach) % slots)
+        })
+    }
+
+    fn mean_around(&self, slot: usize) -> Option<f32> {
+        let (sum, count) = self
+            .neighbours(slot, 3)
+            .fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
+        (count > 0.0).then(|| sum / count)
+    }
+
+    fn range_around(&self, slot: usize, otherwise: f32) -> (f32, f32) {
+        let (low, high) = self
+            .neighbours(slot, 2)
+            .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), value| {
+                (low.min(value), high.max(value))
+            });
+        if low <= high {
+            (low * self.inverse, high * self.inverse)
+        } else {
+            (otherwise, otherwise)
+        }
+    }
+}
+
+/// The inverse hyperbolic sine: linear near zero, logarithmic far from it.
+pub(crate) fn compress(value: f32) -> f32 {
+    let magnitude = value.abs().min(1e18);
+    (magnitude + (magnitude * magnitude + 1.0).sqrt())
+        .ln()
+        .copysign(value)
+}

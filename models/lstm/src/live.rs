@@ -1,0 +1,363 @@
+//! Series that are served: each has a slot of fixed memory and advances by one step a tick.
+
+use std::{num::NonZero, thread, time::Duration};
+
+use foreshadow_forecast::{ForecastError, Panel, QuantileForecast};
+use foreshadow_types::Timestamp;
+
+use crate::{
+    block::{BLOCK_ROWS, Block},
+    clock::Clock,
+    forecaster::{at_levels, longest_steps},
+    kernel::{Network, Scratch},
+};
+
+/// Blocks that a second thread is worth starting for.
+const BLOCKS_A_THREAD: usize = 4;
+
+/// The place of one series in a [`LiveBatch`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slot(u32);
+
+/// All live series of one resolution, with their recurrent state and running facts.
+#[derive(Debug)]
+pub struct LiveBatch {
+    network: Network,
+    clock: Clock,
+    interval: Duration,
+    blocks: Vec<Block>,
+    free: Vec<Slot>,
+    taken: Vec<bool>,
+    /// Start of the latest bin taken in.
+    latest: Option<Timestamp>,
+}
+
+impl Slot {
+    /// A number below [`LiveBatch::slots`], for tables beside the batch.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    fn block(self) -> usize {
+        self.index() / BLOCK_ROWS
+    }
+
+    fn row(self) -> usize {
+        self.index() % BLOCK_ROWS
+    }
+}
+
+impl LiveBatch {
+    /// Without series, for bins of `interval`.
+    pub fn new(network: Network, interval: Duration) -> Self {
+        Self {
+            network,
+            clock: Clock::new(interval),
+            interval,
+            blocks: Vec::new(),
+            free: Vec::new(),
+            taken: Vec::new(),
+            latest: None,
+        }
+    }
+
+    /// With every series of `panel`, in its order, after all of its bins: what a restart or new
+    /// weights begin from.
+    pub fn replayed(network: Network, panel: &Panel) -> (Self, Vec<Slot>) {
+        let mut batch = Self::new(network, panel.interval());
+        let slots: Vec<Slot> = panel.ids().iter().map(|_| batch.add()).collect();
+        for bin in 0..panel.bins() {
+            batch.advance(panel.bin_start(bin), |slot| {
+                slots
+                    .get(slot.index())
+                    .map_or(f32::NAN, |_| panel.series(slot.index())[bin])
+            });
+        }
+        (batch, slots)
+    }
+
+    /// The width of a bin.
+    pub fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    /// How many series there are.
+    pub fn len(&self) -> usize {
+        self.taken.len() - self.free.len()
+    }
+
+    /// Whether there is no series.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Slots there are, taken or free: a bound of [`Slot::index`].
+    pub fn slots(&self) -> usize {
+        self.taken.len()
+    }
+
+    /// Start of the latest bin taken in.
+    pub fn latest(&self) -> Option<Timestamp> {
+        self.latest
+    }
+
+    /// A slot for a series that has not been seen.
+    pub fn add(&mut self) -> Slot {
+        if self.free.is_empty() {
+            self.grow();
+        }
+        let slot = self.free.pop().unwrap_or(Slot(0));
+        self.taken[slot.index()] = true;
+        slot
+    }
+
+    fn grow(&mut self) {
+        let first = self.taken.len() as u32;
+        self.blocks
+            .push(Block::new(&self.network, self.clock, BLOCK_ROWS));
+        self.taken.extend([false; BLOCK_ROWS]);
+        self.free
+            .extend((first..first + BLOCK_ROWS as u32).rev().map(Slot));
+    }
+
+    /// Forgets a series; its slot will be given to another.
+    pub fn remove(&mut self, slot: Slot) {
+        if self.taken.get(slot.index()).copied().unwrap_or(false) {
+            self.taken[slot.index()] = false;
+            self.blocks[slot.block()].clear(slot.row());
+            self.free.push(slot);
+        }
+    }
+
+    /// Takes the bin that starts at `at`, of every series at once; NaN where there is no sample.
+    pub fn advance(&mut self, at: Timestamp, value: impl Fn(Slot) -> f32 + Sync) {
+        self.latest = Some(at);
+        let (network, taken, value) = (&self.network, &self.taken, &value);
+        in_shares(&mut self.blocks, |first, blocks| {
+            let mut scratch = Scratch::default();
+            for (offset, block) in blocks.iter_mut().enumerate() {
+                let start = (first + offset) * BLOCK_ROWS;
+                block.remember(at, |row| {
+                    if taken[start + row] {
+                        value(Slot((start + row) as u32))
+                    } else {
+                        f32::NAN
+                    }
+                });
+                block.advance(network, at, &mut scratch);
+            }
+        });
+    }
+
+    /// Brings one series from not seen to the present, by its bins from `start` on.
+    pub fn replay(&mut self, slot: Slot, start: Timestamp, values: &[f32]) {
+        if !self.taken.get(slot.index()).copied().unwrap_or(false) {
+            return;
+        }
+        let mut alone = Block::new(&self.network, self.clock, 1);
+        let mut scratch = Scratch::default();
+        for (bin, &value) in values.iter().enumerate() {
+            let at = self.clock.later(start, bin);
+            alone.remember(at, |_| value);
+            alone.advance(&self.network, at, &mut scratch);
+        }
+        self.blocks[slot.block()].adopt(slot.row(), &alone);
+    }
+
+    /// Forecasts `horizon` bins after the latest one, in the order of `slots`. A series without a
+    /// sample is forecast as zero.
+    ///
+    /// # Errors
+    /// [`ForecastError::Horizon`] beyond seven days; [`ForecastError::Failed`] before the first bin.
+    pub fn forecast(
+        &self,
+        slots: &[Slot],
+        horizon: usize,
+        levels: &[f64],
+    ) -> Result<Vec<QuantileForecast>, ForecastError> {
+        let known = &self.network.size().levels;
+        let zero = || QuantileForecast::from_points(levels, &vec![0.0; horizon]);
+        let mut answers: Vec<Option<QuantileForecast>> = vec![None; slots.len()];
+        let mut order: Vec<usize> = (0..slots.len()).collect();
+        order.sort_by_key(|&place| slots[place]);
+        self.for_each(
+            order.iter().map(|&place| slots[place]).collect(),
+            horizon,
+            |place, values| {
+                answers[order[place]] = Some(at_levels(known, values, levels));
+            },
+        )?;
+        Ok(answers
+            .into_iter()
+            .map(|answer| answer.unwrap_or_else(zero))
+            .collect())
+    }
+
+    /// Shows the quantiles of each slot, `[horizon, levels]` at the network's levels, with its place
+    /// in `slots`, which ascend. Needs memory for one block at a time only.
+    ///
+    /// # Errors
+    /// As [`Self::forecast`].
+    pub fn for_each(
+        &self,
+        slots: Vec<Slot>,
+        horizon: usize,
+        mut sink: impl FnMut(usize, Vec<f32>),
+    ) -> Result<(), ForecastError> {
+        let longest = longest_steps(self.interval);
+        if horizon > longest {
+            return Err(ForecastError::Horizon {
+                longest,
+                asked: horizon,
+            });
+        }
+        let Some(at) = self.latest else {
+            return Err(ForecastError::Failed("no bin was taken in yet".to_owned()));
+        };
+        let mut scratch = Scratch::default();
+        let mut place = 0;
+        for group in slots.chunk_by(|left, right| left.block() == right.block()) {
+            let Some(block) = self.blocks.get(group[0].block()) else {
+                place += group.len();
+                continue;
+            };
+            let rows: Vec<usize> = group.iter().map(|slot| slot.row()).collect();
+            for values in block.forecast(&self.network, at, &rows, horizon, &mut scratch) {
+                sink(place, values);
+                place += 1;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Runs `work` on contiguous shares of the blocks, each with the index of its first one.
+fn in_shares(blocks: &mut [Block], work: impl Fn(usize, &mut [Block]) + Sync) {
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    let share = blocks.len().div_ceil(threads).max(BLOCKS_A_THREAD);
+    if blocks.len() <= share {
+        work(0, blocks);
+        return;
+    }
+    let work = &work;
+    thread::scope(|scope| {
+        for (index, part) in blocks.chunks_mut(share).enumerate() {
+            scope.spawn(move || work(index * share, part));
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use foreshadow_forecast::{Forecaster, SeriesId};
+    use foreshadow_types::EntityId;
+
+    use super::*;
+    use crate::{forecaster::LstmForecaster, network::NetworkSize, random::Random};
+
+    fn network() -> Network {
+        let size = NetworkSize {
+            hidden: 8,
+            layers: 2,
+            head: 8,
+            head_inner: 6,
+            levels: vec![0.1, 0.5, 0.9],
+        };
+        let weights = size.initial_weights(5);
+        Network::new(size, weights).unwrap()
+    }
+
+    /// Gaps, a late start, a series of zeros and one that never starts.
+    fn panel(series: usize, bins: usize) -> Panel {
+        let mut random = Random::new(11, 0);
+        let values = (0..series * bins)
+            .map(|index| {
+                let (row, bin) = (index / bins, index % bins);
+                let value = 100.0 * (1 + row) as f32 * random.unit();
+                match row % 5 {
+                    1 if bin < bins / 2 => f32::NAN,
+                    2 if random.unit() < 0.3 => f32::NAN,
+                    3 => 0.0,
+                    4 => f32::NAN,
+                    _ => value,
+                }
+            })
+            .collect();
+        let ids = (0..series)
+            .map(|row| SeriesId {
+                entity: EntityId::new(&format!("e{row}")).unwrap(),
+                metric: "m".to_owned(),
+            })
+            .collect();
+        Panel::new(
+            Timestamp::from_millis(1_372_629_600_000),
+            Duration::from_secs(300),
+            ids,
+            bins,
+            values,
+        )
+    }
+
+    #[test]
+    fn carried_state_forecasts_as_a_run_over_the_whole_sequence() {
+        let panel = panel(300, 40);
+        let (batch, slots) = LiveBatch::replayed(network(), &panel);
+        let levels = [0.1, 0.5, 0.9];
+        let live = batch.forecast(&slots, 30, &levels).unwrap();
+        let whole = LstmForecaster::new(network(), panel.interval())
+            .forecast(&panel, &[40], 30, &levels)
+            .unwrap();
+        for (live, whole) in live.iter().zip(&whole[0]) {
+            assert!(live.is_finite());
+            for step in 0..30 {
+                for (a, b) in live.step(step).iter().zip(whole.step(step)) {
+                    assert!((a - b).abs() <= 1e-4 * b.abs().max(1.0), "{a} {b}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_series_that_was_replayed_alone_is_as_if_it_had_always_been_there() {
+        let panel = panel(6, 40);
+        let (batch, slots) = LiveBatch::replayed(network(), &panel);
+        let mut other = LiveBatch::new(network(), panel.interval());
+        let gone = other.add();
+        other.remove(gone);
+        let late = other.add();
+        assert_eq!((late, other.len()), (gone, 1));
+        other.advance(panel.bin_start(39), |_| f32::NAN);
+        other.replay(late, panel.start(), panel.series(2));
+        let expected = batch.forecast(&slots[2..3], 5, &[0.5]).unwrap();
+        let found = other.forecast(&[late], 5, &[0.5]).unwrap();
+        for step in 0..5 {
+            let (a, b) = (found[0].step(step)[0], expected[0].step(step)[0]);
+            assert!((a - b).abs() <= 1e-4 * b.abs().max(1.0), "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn zeros_and_the_unseen_are_forecast_as_zero_and_counts_are_never_negative() {
+        let panel = panel(5, 40);
+        let (batch, slots) = LiveBatch::replayed(network(), &panel);
+        let forecasts = batch.forecast(&slots, 4, &[0.1, 0.9]).unwrap();
+        for silent in [3, 4] {
+            assert_eq!(forecasts[silent].step(3), [0.0, 0.0]);
+        }
+        assert!(forecasts.iter().all(|forecast| forecast.step(0)[0] >= 0.0));
+    }
+
+    #[test]
+    fn a_horizon_beyond_a_week_is_refused() {
+        let (batch, slots) = LiveBatch::replayed(network(), &panel(1, 3));
+        assert!(batch.forecast(&slots, 2016, &[0.5]).is_ok());
+        let refused = batch.forecast(&slots, 2017, &[0.5]);
+        assert_eq!(
+            refused,
+            Err(ForecastError::Horizon {
+                longest: 2016,
+                asked: 2017
+            })
+        );
+    }
+}

@@ -1,0 +1,57 @@
+//! The hand-written kernel held to the burn graph.
+
+use burn::tensor::Device;
+
+use crate::{chunk::Chunk, gradient::gradient, graph::Graph, network::NetworkSize, random::Random};
+
+fn size() -> NetworkSize {
+    NetworkSize {
+        hidden: 8,
+        layers: 2,
+        head: 10,
+        head_inner: 6,
+        levels: vec![0.1, 0.5, 0.9],
+    }
+}
+
+fn random_chunk(size: &NetworkSize) -> Chunk {
+    let mut random = Random::new(3, 3);
+    let mut chunk = Chunk::zeros(5, 7, size.state(), vec![1, 4, 6], 3);
+    let Chunk {
+        inputs,
+        state,
+        ahead,
+        anchors,
+        targets,
+        weights,
+        ..
+    } = &mut chunk;
+    for values in [inputs, state, ahead, anchors, targets] {
+        values.fill_with(|| 2.0 * random.unit() - 1.0);
+    }
+    weights.fill_with(|| random.unit());
+    chunk
+}
+
+#[test]
+fn the_hand_written_gradient_equals_the_graphs() {
+    let size = size();
+    let weights = size.initial_weights(1);
+    let chunk = random_chunk(&size);
+    let by_hand = gradient(&size, &weights, &chunk);
+    let device = Device::flex().autodiff();
+    let by_graph = Graph::new(&size, &weights, &device).gradient(&chunk);
+    assert!((by_hand.loss - by_graph.loss).abs() < 1e-4 * by_graph.loss);
+    let worst = |left: &[f32], right: &[f32]| {
+        left.iter()
+            .zip(right)
+            .map(|(a, b)| (a - b).abs())
+            .fold(0.0, f32::max)
+    };
+    assert!(worst(&by_hand.state, &by_graph.state) < 1e-5);
+    let largest = by_graph
+        .gradient
+        .iter()
+        .fold(0.0_f32, |most, g| most.max(g.abs()));
+    assert!(worst(&by_hand.gradient, &by_graph.gradient) < 1e-4 * largest);
+}

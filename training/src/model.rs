@@ -1,0 +1,156 @@
+//! A model's folder: `manifest.json` and `weights.safetensors`.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use foreshadow_lstm::{LstmForecaster, Network, NetworkError, WeightsError};
+use foreshadow_types::Timestamp;
+use thiserror::Error;
+
+use crate::{
+    files,
+    manifest::{Manifest, SCHEMA},
+};
+
+const MANIFEST: &str = "manifest.json";
+const WEIGHTS: &str = "weights.safetensors";
+
+/// A model read from its folder and checked.
+#[derive(Debug, Clone)]
+pub struct LoadedModel {
+    /// What its manifest says.
+    pub manifest: Manifest,
+    /// Start of the last bin it was trained on.
+    pub trained_through: Timestamp,
+    /// The network.
+    pub network: Network,
+}
+
+/// Why a model could not be read.
+#[derive(Debug, Error)]
+pub enum ModelError {
+    /// A file cannot be read or written.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// The manifest is not of this version's form.
+    #[error("{}: {reason}; train the model anew with `foreshadow train`", path.display())]
+    Manifest {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The weights are damaged or of another network.
+    #[error("{}: {source}; restore the file or train the model anew", path.display())]
+    Weights {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: WeightsError,
+    },
+}
+
+impl LoadedModel {
+    /// The model as a forecaster.
+    pub fn forecaster(&self) -> LstmForecaster {
+        LstmForecaster::new(self.network.clone(), self.manifest.interval())
+    }
+}
+
+/// Reads and checks the model in `dir`.
+///
+/// # Errors
+/// [`ModelError`] names the file, what is wrong with it and how to mend it.
+pub fn load_model(dir: &Path) -> Result<LoadedModel, ModelError> {
+    let (manifest, trained_through) = read_manifest(&dir.join(MANIFEST))?;
+    let path = dir.join(WEIGHTS);
+    let bytes = fs::read(&path).map_err(|source| ModelError::File {
+        path: path.clone(),
+        source,
+    })?;
+    let network = Network::from_safetensors(manifest.network.clone(), &bytes)
+        .map_err(|source| ModelError::Weights { path, source })?;
+    Ok(LoadedModel {
+        manifest,
+        trained_through,
+        network,
+    })
+}
+
+fn read_manifest(path: &Path) -> Result<(Manifest, Timestamp), ModelError> {
+    let wrong = |reason: String| ModelError::Manifest {
+        path: path.to_owned(),
+        reason,
+    };
+    let text = fs::read_to_string(path).map_err(|source| ModelError::File {
+        path: path.to_owned(),
+        source,
+    })?;
+    let json: serde_json::Value =
+        serde_json::from_str(&text).map_err(|error| wrong(format!("not JSON ({error})")))?;
+    let schema = json.get("schema").and_then(serde_json::Value::as_str);
+    if schema != Some(SCHEMA) {
+        let found = schema.map_or_else(|| "none".to_owned(), |schema| format!("`{schema}`"));
+        return Err(wrong(format!(
+            "its schema is {found}, this version reads `{SCHEMA}`"
+        )));
+    }
+    let manifest: Manifest =
+        serde_json::from_value(json).map_err(|error| wrong(error.to_string()))?;
+    let trained_through = manifest.trained_through().ok_or_else(|| {
+        wrong(format!(
+            "`trained_through` is not a time: `{}`",
+            manifest.trained_through
+        ))
+    })?;
+    if manifest.interval().is_zero() {
+        return Err(wrong(format!("`interval_s` is {}", manifest.interval_s)));
+    }
+    Ok((manifest, trained_through))
+}
+
+/// Writes a model into `dir`: the weights first, so that a manifest is never without them.
+///
+/// # Errors
+/// [`ModelError`] if a file cannot be written.
+pub fn save_model(dir: &Path, manifest: &Manifest, network: &Network) -> Result<(), ModelError> {
+    let weights = dir.join(WEIGHTS);
+    let bytes = network
+        .to_safetensors()
+        .map_err(|source| ModelError::Weights {
+            path: weights.clone(),
+            source,
+        })?;
+    write(&weights, &bytes)?;
+    let path = dir.join(MANIFEST);
+    let mut text =
+        serde_json::to_string_pretty(manifest).map_err(|error| ModelError::Manifest {
+            path: path.clone(),
+            reason: error.to_string(),
+        })?;
+    text.push('\n');
+    write(&path, text.as_bytes())
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
+    files::write_atomically(path, bytes).map_err(|source| ModelError::File {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+impl From<NetworkError> for ModelError {
+    fn from(error: NetworkError) -> Self {
+        Self::Weights {
+            path: PathBuf::from(WEIGHTS),
+            source: error.into(),
+        }
+    }
+}

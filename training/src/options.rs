@@ -1,0 +1,131 @@
+//! What a training run is told.
+
+use std::{path::Path, time::Duration};
+
+use foreshadow_forecast::{PLANNING_LEVELS, Panel};
+use foreshadow_lstm::{ChunkSize, FitOptions, NetworkSize};
+
+/// What a training run is told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainOptions {
+    /// The seed of all chance.
+    pub seed: u64,
+    /// When to stop at the latest, validation included; an interrupted run's time counts.
+    pub longest: Duration,
+    /// Sizes of the network.
+    pub network: NetworkSize,
+    /// Optimiser steps between checkpoints.
+    pub epoch_steps: u64,
+    /// Epochs at most; `None` takes as many as the amount of data asks for.
+    pub epochs: Option<u64>,
+}
+
+impl Default for TrainOptions {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            longest: Duration::from_secs(1_800),
+            network: NetworkSize {
+                hidden: 64,
+                layers: 2,
+                head: 48,
+                head_inner: 32,
+                levels: PLANNING_LEVELS.to_vec(),
+            },
+            epoch_steps: 200,
+            epochs: None,
+        }
+    }
+}
+
+/// Steps that gradients flow back through.
+const CHUNK_STEPS: usize = 96;
+const MOST_LANES: usize = 256;
+const FEWEST_LANES: usize = 32;
+/// How often each value is passed, roughly.
+const PASSES: usize = 24;
+/// Bounds of the number of optimiser steps.
+const STEPS: (u64, u64) = (800, 8_000);
+
+/// The plan of a fit, from the options and the amount of data.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct FitPlan {
+    pub(crate) fit: FitOptions,
+    pub(crate) epoch_steps: u64,
+    pub(crate) epochs: u64,
+}
+
+impl TrainOptions {
+    pub(crate) fn plan(&self, panel: &Panel) -> FitPlan {
+        let values = panel.ids().len() * panel.bins();
+        let steps = CHUNK_STEPS.min((panel.bins() / 4).max(1));
+        let lanes = (values / (20 * steps)).clamp(FEWEST_LANES, MOST_LANES);
+        let wanted = (PASSES * values / (lanes * steps)) as u64;
+        let epoch_steps = self.epoch_steps.max(1);
+        FitPlan {
+            fit: FitOptions {
+                network: self.network.clone(),
+                chunk: ChunkSize {
+                    lanes,
+                    steps,
+                    origins: 8.min(steps),
+                    draws: 8,
+                },
+                rate: 2e-3,
+                decay: 0.0,
+                warm_up: 50,
+                average_over: 100.0,
+                seed: self.seed,
+            },
+            epoch_steps,
+            epochs: self
+                .epochs
+                .unwrap_or_else(|| wanted.clamp(STEPS.0, STEPS.1).div_ceil(epoch_steps)),
+        }
+    }
+}
+
+/// What a training run asks of and tells its caller, who owns the clock.
+pub trait Observer {
+    /// Time since the run began.
+    fn elapsed(&self) -> Duration;
+
+    /// A step was taken.
+    fn stepped(&mut self, progress: &StepProgress);
+
+    /// An epoch was validated and kept in `checkpoint`.
+    fn epoch(&mut self, report: &EpochReport<'_>);
+
+    /// The run goes on from an epoch that an interrupted one had reached.
+    fn resumed(&mut self, epoch: u64);
+}
+
+/// Where a run is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StepProgress {
+    /// Steps taken.
+    pub step: u64,
+    /// Steps planned.
+    pub steps: u64,
+    /// Training loss of this step.
+    pub loss: f64,
+    /// Expected time to the end, once it can be told.
+    pub remaining: Option<Duration>,
+}
+
+/// An epoch's result.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EpochReport<'a> {
+    /// Epochs done.
+    pub epoch: u64,
+    /// Epochs planned.
+    pub epochs: u64,
+    /// Mean training loss.
+    pub loss: f64,
+    /// Weighted quantile loss on the bins held out, averaged over metrics.
+    pub validation_loss: f64,
+    /// The lowest so far.
+    pub best: f64,
+    /// Where the state was written.
+    pub checkpoint: &'a Path,
+}
