@@ -77,12 +77,12 @@ mod tests {
 
     #[test]
     fn a_lead_time_is_split_over_the_bins_it_touches() {
-        let mut bins = BinCounter::for_lead(Duration::from_secs(180));
+        let mut bins = BinCounter::for_lead(Duration::from_mins(3));
         let start = Timestamp::from_millis(0);
         assert!(bins.advance(start).is_empty());
-        let late = start + Duration::from_secs(240);
+        let late = start + Duration::from_mins(4);
         assert!(bins.advance(late).is_empty());
-        assert_eq!(bins.shares(late, Duration::from_secs(180)), [0.2, 0.4, 0.0]);
+        assert_eq!(bins.shares(late, Duration::from_mins(3)), [0.2, 0.4, 0.0]);
     }
 
     #[test]

@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_steady_stream_is_forecast_over_the_lead_time() {
-        let (lead, tick) = (Duration::from_secs(180), Duration::from_secs(60));
+        let (lead, tick) = (Duration::from_mins(3), Duration::from_mins(1));
         let mut demand = SeasonalDemand::new(lead, tick);
         let mut now = Timestamp::from_millis(0);
         let mut last = DemandMoments::default();

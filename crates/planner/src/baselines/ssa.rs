@@ -205,14 +205,14 @@ mod tests {
 
     #[test]
     fn more_weight_on_waiting_never_gives_a_smaller_pool() {
-        let mut demand = SampledDemand::new(Duration::from_secs(60));
+        let mut demand = SampledDemand::new(Duration::from_mins(1));
         let mut now = Timestamp::from_millis(0);
         for tick in 0..600_u64 {
             demand.at(now);
             for request in 0..(tick * 7919) % 13 {
                 demand.observe(now + Duration::from_secs(request));
             }
-            now = now + Duration::from_secs(60);
+            now = now + Duration::from_mins(1);
         }
         let sizes = demand.at(now);
         assert!(sizes.is_sorted());

@@ -20,6 +20,9 @@ const REACTIVE_WINDOWS: [Duration; 3] = [
     Duration::from_hours(24),
 ];
 
+/// Halvings in the search for the hit rate that all pools are sized for.
+const GOAL_HALVINGS: u32 = 14;
+
 /// One policy over all pools; each pool has a curve for each variant of the policy.
 pub(crate) struct Contender<'a> {
     kind: PolicyKind,
@@ -100,8 +103,30 @@ impl<'a> Contender<'a> {
     }
 
     /// The idle seconds needed for at least `hit_rate` over all requests, if it can be reached.
+    ///
+    /// With several pools it is the least hit rate for which every pool is sized alike that gives so
+    /// much over all requests: small pools overshoot, since their sizes are whole.
     pub(crate) fn idle_needed_s(&self, hit_rate: f64) -> Option<f64> {
-        let totals = self.totals(hit_rate);
+        if self.pools.len() == 1 {
+            return self.idle_reaching_s(hit_rate, hit_rate);
+        }
+        let (mut low, mut high) = (0.0, 1.0);
+        let mut needed = self.idle_reaching_s(high, hit_rate)?;
+        for _ in 0..GOAL_HALVINGS {
+            let middle = f64::midpoint(low, high);
+            if let Some(idle_s) = self.idle_reaching_s(middle, hit_rate) {
+                needed = idle_s;
+                high = middle;
+            } else {
+                low = middle;
+            }
+        }
+        Some(needed)
+    }
+
+    /// The idle seconds when each pool is sized for `goal`, if that gives `hit_rate` over all.
+    fn idle_reaching_s(&self, goal: f64, hit_rate: f64) -> Option<f64> {
+        let totals = self.totals(goal);
         let rate = totals.hit_rate()?;
         (rate >= hit_rate - 1e-12).then(|| totals.idle_s())
     }

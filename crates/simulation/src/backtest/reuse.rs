@@ -146,11 +146,12 @@ impl Reuse {
             keep_alive,
         } = self.idle_times.windows();
         let keep_alive_ms = keep_alive.as_millis() as i64;
-        if pre_warm <= self.startup {
+        let apart = pre_warm.saturating_sub(self.startup);
+        if apart.is_zero() {
             let both_ms = (pre_warm + keep_alive).as_millis() as i64;
             self.keep(now_ms, now_ms, both_ms);
         } else {
-            let ask_ms = now_ms + (pre_warm - self.startup).as_millis() as i64;
+            let ask_ms = now_ms + apart.as_millis() as i64;
             self.at(ask_ms, Event::PreWarm { keep_alive_ms });
         }
     }

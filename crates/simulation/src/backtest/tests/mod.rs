@@ -1,5 +1,6 @@
 //! The kernel against hand-made scenarios, laws and a slow reference.
 
+mod causality;
 mod properties;
 mod reference;
 mod semantics;
