@@ -103,6 +103,6 @@ mod tests {
             Operand::new(&a, 2, 3),
             Operand::new(&b, 3, 2),
         );
-        assert_eq!(out, [8.0, 5.0, 17.0, 11.0]);
+        assert_eq!(out, [8.0, 3.0, 20.0, 6.0]);
     }
 }
