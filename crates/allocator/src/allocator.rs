@@ -133,7 +133,7 @@ impl Allocator {
 
     /// When [`Self::handle_timeout`] is to be called next; possibly in the past.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.state.timers.first().map(|&(at, _)| at)
+        self.state.timers.first().map(|(at, _)| at)
     }
 
     /// Keeps the deadlines that have come: leases and waits that end, starts that take too long,
@@ -146,7 +146,7 @@ impl Allocator {
 
     fn keep_deadlines(&mut self, at_most: usize, now: Timestamp) {
         for _ in 0..at_most {
-            let Some(&(at, timer)) = self.state.timers.first() else {
+            let Some((at, timer)) = self.state.timers.first() else {
                 return;
             };
             if at > now {
@@ -157,13 +157,13 @@ impl Allocator {
                 Timer::Instance(id) => self.instance_due(id, now),
                 Timer::Pool(ix) => self.unblock_starts(ix, now),
             }
-            let kept = !self.state.timers.contains(&(at, timer));
+            let kept = !self.state.timers.contains(at, timer);
             check_invariant!(
                 DeadlinesKept,
                 kept,
                 "{timer:?} at {at} was not kept at {now}"
             );
-            self.state.timers.remove(&(at, timer));
+            self.state.timers.remove(at, timer);
         }
     }
 

@@ -133,12 +133,13 @@ impl Audit<'_> {
 
     fn allocations_hold(&mut self) {
         let state = self.state;
-        for (id, alloc) in &state.allocations {
+        for alloc in state.allocations.values() {
+            let id = alloc.record.id;
             let Some(hold) = alloc.record.binding.hold() else {
                 continue;
             };
             let instance = state.instances.get(&hold.instance);
-            let listed = instance.is_some_and(|instance| instance.holders.contains(id));
+            let listed = instance.is_some_and(|instance| instance.holders.contains(&id));
             self.check(Invariant::AcknowledgedLeaseSurvives, listed, || {
                 format!("{id} holds {}, which does not know it", hold.instance)
             });
@@ -149,15 +150,18 @@ impl Audit<'_> {
         let first = self.state.timers.first();
         self.check(
             Invariant::DeadlinesKept,
-            first.is_none_or(|&(at, _)| at > now),
+            first.is_none_or(|(at, _)| at > now),
             || format!("{first:?} was due before {now}"),
         );
     }
 
     fn keys(&mut self) {
         let state = self.state;
-        for ((_, tenant, key), id) in &state.idempotency {
-            let request = state.allocations.get(id).map(|alloc| &alloc.record.request);
+        for ((_, tenant, key), id) in state.idempotency.iter() {
+            let request = state
+                .allocations
+                .get(&id)
+                .map(|alloc| &alloc.record.request);
             let same = request.is_some_and(|request| {
                 request.tenant() == tenant && request.idempotency_key() == Some(key)
             });

@@ -30,6 +30,7 @@ mod eta;
 mod event;
 mod input;
 mod invariant;
+mod keys;
 mod plan;
 mod pool;
 mod ranked;
@@ -37,6 +38,8 @@ mod record;
 mod request;
 mod startup;
 mod state;
+mod table;
+mod timers;
 mod view;
 
 pub use allocation::{Allocation, AllocationState, InstanceRef, ListFilter, Page, Served};

@@ -33,12 +33,12 @@ impl Allocator {
         let from = AllocationId(after.map_or(0, |id| id.0.saturating_add(1)));
         let mut page = Page::default();
         let mut last = None;
-        for (looked_at, (&id, alloc)) in self.state.allocations.range(from..).enumerate() {
+        for (looked_at, alloc) in self.state.allocations.values_from(from).enumerate() {
             if page.allocations.len() >= limit.min(MAX_PAGE) || looked_at >= LOOKED_AT {
                 page.next = last;
                 break;
             }
-            last = Some(id);
+            last = Some(alloc.record.id);
             if passes(filter, alloc) {
                 page.allocations.push(self.view(alloc, now));
             }

@@ -7,7 +7,7 @@ use foreshadow_types::{AllocationId, PoolName, Timestamp};
 use super::place::Spot;
 use crate::{
     AllocationRecord, AllocationRequest, Allocator, AllocatorError, Binding, EventKind, Served,
-    state::{PoolIx, tenant_key},
+    keys::tenant_key, state::PoolIx,
 };
 
 impl Allocator {
@@ -47,7 +47,7 @@ impl Allocator {
             .state
             .idempotency
             .get(&key)
-            .and_then(|&id| Some((id, self.state.allocations.get(&id)?)))
+            .and_then(|id| Some((id, self.state.allocations.get(&id)?)))
         else {
             return Ok(None);
         };

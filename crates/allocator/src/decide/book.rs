@@ -8,7 +8,7 @@ use super::place::Spot;
 use crate::{
     AllocationRequest, AllocationState, Allocator, AllocatorError, Binding, Effect, EventKind,
     Hold, Served,
-    state::{Pool, PoolIx, available_at},
+    state::{Instance, Pool, PoolIx, available_at},
 };
 
 /// An instance is set aside this much earlier than the slow start-up time asks for.
@@ -117,7 +117,7 @@ impl Allocator {
 impl Allocator {
     fn is_ready(&self, id: InstanceId) -> bool {
         let instance = self.state.instances.get(&id);
-        instance.is_some_and(|instance| instance.is_ready())
+        instance.is_some_and(Instance::is_ready)
     }
 }
 

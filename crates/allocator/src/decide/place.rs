@@ -8,8 +8,9 @@ use foreshadow_types::{AllocationId, EntityId, InstanceId, PoolName, Shape, Time
 use crate::{
     AllocationRecord, AllocationRequest, Allocator, AllocatorError, Binding, Effect, EventKind,
     HoldMode, Phase, Served, Target,
+    keys::tenant_key,
     record::Hold,
-    state::{Pool, PoolIx, available_at, share_of, tenant_key},
+    state::{Pool, PoolIx, available_at, share_of},
 };
 
 /// Most pools looked at for one request.

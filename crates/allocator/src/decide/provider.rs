@@ -17,9 +17,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 impl Allocator {
     fn known_instance(&self, id: InstanceId) -> Result<&Instance, AllocatorError> {
         let known = self.state.instances.get(&id);
-        known
-            .map(|known| &**known)
-            .ok_or(AllocatorError::UnknownInstance(id))
+        known.ok_or(AllocatorError::UnknownInstance(id))
     }
 
     pub(crate) fn report_ready(

@@ -190,7 +190,8 @@ impl Allocator {
 
     /// The effects that may have been lost with the last process.
     pub(crate) fn repeat_effects(&mut self) {
-        for (&id, instance) in &self.state.instances {
+        for instance in self.state.instances.values() {
+            let id = instance.record.id;
             let pool = instance.record.pool.clone();
             self.effects.push_back(match instance.record.phase {
                 Phase::Starting { .. } => Effect::Start { instance: id, pool },

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use foreshadow_types::{AllocationId, FencingToken, InstanceId, PoolName, Timestamp};
 use thiserror::Error;
 
-use super::{Alloc, Instance, Pool, PoolIx, State, Timer, reserved};
+use super::{Alloc, Instance, Pool, PoolIx, State, Timer, reserved, tenant_slot};
 use crate::{
     AdoptedPlan, AllocationRecord, AllocationState, Binding, Event, EventKind, InstanceRecord,
     Phase, PoolPlan, PoolRecord, PoolSpec, Served, StopCause,
@@ -114,8 +114,7 @@ impl State {
     }
 
     fn known_instance(&self, id: InstanceId) -> Result<&Instance, ApplyError> {
-        let known = self.instances.get(&id);
-        known.map(|known| &**known).ok_or(ApplyError::Instance(id))
+        self.instances.get(&id).ok_or(ApplyError::Instance(id))
     }
 
     fn free_instance(&self, id: InstanceId) -> Result<&Instance, ApplyError> {
@@ -151,10 +150,11 @@ impl State {
     }
 
     fn limit_tenant(&mut self, name: &foreshadow_types::TenantId, limit: Option<u32>) {
-        let tenant = self.tenants.entry(name.clone()).or_default();
+        let slot = tenant_slot(name);
+        let tenant = self.tenants.entry(slot.clone()).or_default();
         tenant.limit = limit;
         if tenant.live == 0 && limit.is_none() {
-            self.tenants.remove(name);
+            self.tenants.remove(&slot);
         }
     }
 

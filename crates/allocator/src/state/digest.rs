@@ -28,7 +28,7 @@ impl State {
     /// Equal where the indices are equal.
     pub(crate) fn index_digest(&self) -> u128 {
         let mut hasher = Fnv128::new();
-        for (at, timer) in &self.timers {
+        for (at, timer) in self.timers.iter() {
             match timer {
                 Timer::Allocation(id) => (at, id).hash(&mut hasher),
                 Timer::Instance(id) => (at, id).hash(&mut hasher),
@@ -39,7 +39,13 @@ impl State {
         for (key, pool, id) in &self.merge {
             (key, self.pool(*pool).spec(), id).hash(&mut hasher);
         }
-        self.idempotency.hash(&mut hasher);
+        let mut keys = 0_u128;
+        for entry in self.idempotency.iter() {
+            let mut hasher = Fnv128::new();
+            entry.hash(&mut hasher);
+            keys ^= hasher.0;
+        }
+        keys.hash(&mut hasher);
         for (name, tenant) in &self.tenants {
             (name, tenant.live).hash(&mut hasher);
         }

@@ -5,8 +5,11 @@ use std::{cmp::Reverse, time::Duration};
 
 use foreshadow_types::{AllocationId, Bytes, InstanceId, Shape, Timestamp, Vcpus};
 
-use super::{Alloc, Instance, Place, Pool, PoolIx, QueueKey, State, Timer, tenant_key};
-use crate::{AllocationRecord, Binding, Phase, PoolSpec, Target};
+use super::{Alloc, Instance, Place, Pool, PoolIx, QueueKey, State, Timer, tenant_slot};
+use crate::{
+    AllocationRecord, Binding, Phase, PoolSpec, Target,
+    keys::{TenantKey, tenant_key},
+};
 
 impl State {
     /// Changes an instance and keeps its pool's indices true.
@@ -30,7 +33,7 @@ impl State {
         pool.index_instance(&instance);
         let deadline = instance_deadline(&instance, pool.spec());
         self.move_timer(Timer::Instance(id), None, deadline);
-        self.instances.insert(id, Box::new(instance));
+        self.instances.insert(id, instance);
     }
 
     pub(super) fn remove_instance(&mut self, id: InstanceId) {
@@ -71,18 +74,18 @@ impl State {
             self.idempotency.insert(key, id);
         }
         self.index_allocation(&alloc.record, alloc.pool);
-        self.allocations.insert(id, Box::new(alloc));
+        self.allocations.insert(id, alloc);
     }
 
     /// Binds an allocation otherwise and keeps all indices true.
     pub(super) fn rebind(&mut self, id: AllocationId, change: impl FnOnce(&mut AllocationRecord)) {
-        let Some(mut alloc) = self.allocations.remove(&id) else {
+        let Some(mut alloc) = self.allocations.take(&id) else {
             return;
         };
         self.unindex_allocation(&alloc.record, alloc.pool);
         change(&mut alloc.record);
         self.index_allocation(&alloc.record, alloc.pool);
-        self.allocations.insert(id, alloc);
+        self.allocations.put(id, alloc);
     }
 
     pub(super) fn forget_allocation(&mut self, id: AllocationId) {
@@ -92,7 +95,7 @@ impl State {
         self.unindex_allocation(&alloc.record, alloc.pool);
         if let Some(key) = alloc.record.request.idempotency_key() {
             let key = tenant_key(alloc.record.request.tenant(), key);
-            if self.idempotency.get(&key) == Some(&id) {
+            if self.idempotency.get(&key) == Some(id) {
                 self.idempotency.remove(&key);
             }
         }
@@ -108,7 +111,7 @@ impl State {
         }
         self.pools[ix.0 as usize].index_allocation(record);
         let tenant = record.request.tenant();
-        self.tenants.entry(tenant.clone()).or_default().live += 1;
+        self.tenants.entry(tenant_slot(tenant)).or_default().live += 1;
         if let Some(entry) = merge_entry(record, ix) {
             self.merge.insert(entry);
         }
@@ -134,13 +137,13 @@ impl State {
     }
 
     fn leave_tenant(&mut self, record: &AllocationRecord) {
-        let name = record.request.tenant();
-        let Some(tenant) = self.tenants.get_mut(name) else {
+        let slot = tenant_slot(record.request.tenant());
+        let Some(tenant) = self.tenants.get_mut(&slot) else {
             return;
         };
         tenant.live = tenant.live.saturating_sub(1);
         if tenant.live == 0 && tenant.limit.is_none() {
-            self.tenants.remove(name);
+            self.tenants.remove(&slot);
         }
     }
 
@@ -168,10 +171,10 @@ impl State {
             return;
         }
         if let Some(at) = from {
-            self.timers.remove(&(at, timer));
+            self.timers.remove(at, timer);
         }
         if let Some(at) = to {
-            self.timers.insert((at, timer));
+            self.timers.insert(at, timer);
         }
     }
 }
@@ -343,10 +346,7 @@ fn turn(
     )
 }
 
-fn merge_entry(
-    record: &AllocationRecord,
-    ix: PoolIx,
-) -> Option<(super::TenantKey, PoolIx, AllocationId)> {
+fn merge_entry(record: &AllocationRecord, ix: PoolIx) -> Option<(TenantKey, PoolIx, AllocationId)> {
     let key = record.request.merge_key()?;
     match record.binding {
         Binding::Joined { .. } | Binding::Granted { .. } => {

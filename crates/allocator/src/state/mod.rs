@@ -20,15 +20,16 @@ pub(crate) use index::available_at;
 
 use crate::{
     AllocationRecord, AllocatorConfig, Counters, InstanceRecord, Phase, PoolRecord, PoolSpec,
-    ranked::Ranked, startup::Startups,
+    keys::{Keys, TenantKey, hash_of},
+    ranked::Ranked,
+    startup::Startups,
+    table::Table,
+    timers::Timers,
 };
 
 /// Index of a pool in [`State::pools`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct PoolIx(pub(crate) u32);
-
-/// A key of a tenant, hash first so that most comparisons end there.
-pub(crate) type TenantKey = (u64, TenantId, Arc<str>);
 
 /// Order of the queue: priority, turn, time, id.
 pub(crate) type QueueKey = (Reverse<i32>, u64, Timestamp, AllocationId);
@@ -50,12 +51,13 @@ pub(crate) struct State {
     pub(crate) counters: Counters,
     pub(crate) pool_names: BTreeMap<PoolName, PoolIx>,
     pub(crate) pools: Vec<Pool>,
-    pub(crate) instances: BTreeMap<InstanceId, Box<Instance>>,
-    pub(crate) allocations: BTreeMap<AllocationId, Box<Alloc>>,
-    pub(crate) tenants: BTreeMap<TenantId, Tenant>,
-    pub(crate) idempotency: BTreeMap<TenantKey, AllocationId>,
+    pub(crate) instances: Table<InstanceId, Instance>,
+    pub(crate) allocations: Table<AllocationId, Alloc>,
+    /// Tenants by a hash of their names and their names.
+    pub(crate) tenants: BTreeMap<(u64, TenantId), Tenant>,
+    pub(crate) idempotency: Keys,
     pub(crate) merge: BTreeSet<(TenantKey, PoolIx, AllocationId)>,
-    pub(crate) timers: BTreeSet<(Timestamp, Timer)>,
+    pub(crate) timers: Timers<Timer>,
     /// Ended allocations by the time at which they are forgotten.
     pub(crate) ended: BTreeSet<(Timestamp, AllocationId)>,
 }
@@ -132,12 +134,12 @@ impl State {
             },
             pool_names: BTreeMap::new(),
             pools: Vec::new(),
-            instances: BTreeMap::new(),
-            allocations: BTreeMap::new(),
+            instances: Table::default(),
+            allocations: Table::default(),
             tenants: BTreeMap::new(),
-            idempotency: BTreeMap::new(),
+            idempotency: Keys::default(),
             merge: BTreeSet::new(),
-            timers: BTreeSet::new(),
+            timers: Timers::default(),
             ended: BTreeSet::new(),
         }
     }
@@ -151,7 +153,7 @@ impl State {
     }
 
     pub(crate) fn tenant_limit(&self, tenant: &TenantId) -> (u32, u32) {
-        let known = self.tenants.get(tenant);
+        let known = self.tenants.get(&tenant_slot(tenant));
         let live = known.map_or(0, |known| known.live);
         let limit = known.and_then(|known| known.limit);
         (live, limit.unwrap_or(self.config.tenant_limit))
@@ -285,6 +287,11 @@ impl Instance {
     }
 }
 
+/// Where a tenant is kept.
+pub(crate) fn tenant_slot(tenant: &TenantId) -> (u64, TenantId) {
+    (hash_of(tenant.as_str().bytes()), tenant.clone())
+}
+
 /// What a holder without a shape takes of a shared instance.
 pub(crate) fn share_of(spec: &PoolSpec) -> Shape {
     let shares = u64::from(spec.shares.max(1));
@@ -292,13 +299,4 @@ pub(crate) fn share_of(spec: &PoolSpec) -> Shape {
         vcpus: Vcpus::from_thousandths(spec.shape.vcpus.thousandths() / shares),
         memory: Bytes(spec.shape.memory.0 / shares),
     }
-}
-
-/// FNV-1a: the same on every machine and in every release.
-pub(crate) fn tenant_key(tenant: &TenantId, key: &Arc<str>) -> TenantKey {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for byte in tenant.as_str().bytes().chain([0]).chain(key.bytes()) {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-    }
-    (hash, tenant.clone(), key.clone())
 }

@@ -10,7 +10,7 @@ impl State {
     /// applying them forgets nothing that is still known.
     pub(crate) fn snapshot(&self) -> Vec<Event> {
         let counters = std::iter::once(EventKind::CountersRestored(self.counters));
-        let limits = self.tenants.iter().filter_map(|(name, tenant)| {
+        let limits = self.tenants.iter().filter_map(|((_, name), tenant)| {
             tenant.limit.map(|limit| EventKind::TenantLimited {
                 tenant: name.clone(),
                 limit: Some(limit),
