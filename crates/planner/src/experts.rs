@@ -18,6 +18,8 @@ use crate::{
 const TRUSTED_REQUESTS: f64 = 100.0;
 /// How much cheaper another policy must be on recent history to be changed to.
 const SWITCH: f64 = 0.97;
+/// How much cheaper than a forecast a safe policy must be to be preferred.
+const HANDICAP: f64 = 0.06;
 /// How much less a warm instance may bring than a new one must, in logarithm: one for each variant.
 const BANDS: [f32; 3] = [0.0, 0.5, 1.5];
 /// What a hit rate short of the one aimed at costs, in idle instances, so that it is never chosen
@@ -146,12 +148,12 @@ impl Experts {
         held: u32,
     ) -> Verdict {
         let candidates = self.candidates(objective, aim, constant);
-        let best = candidates.iter().min_by(|a, b| a.loss.total_cmp(&b.loss));
+        let best = candidates.iter().min_by(|a, b| rank(a).total_cmp(&rank(b)));
         let current = candidates
             .iter()
             .find(|candidate| candidate.expert == self.current);
         let followed = match (best, current) {
-            (Some(best), Some(current)) if best.loss < worth_a_switch(current.loss) => best,
+            (Some(best), Some(current)) if rank(best) < worth_a_switch(rank(current)) => best,
             (_, Some(current)) => current,
             (Some(best), None) => best,
             (None, None) => unreachable!("a constant pool is always a candidate"),
@@ -180,7 +182,7 @@ impl Experts {
             Expert::Constant | Expert::Margin(_) => 0,
         };
         let family = &self.forecasts[variant];
-        if family.requests() < TRUSTED_REQUESTS {
+        if family.ever() < TRUSTED_REQUESTS {
             return Vec::new();
         }
         let row = |choice: Choice| TradeOff {
@@ -210,7 +212,7 @@ impl Experts {
         let others = forecasts
             .map(|(variant, family)| (Expert::Forecast(variant), family))
             .chain(reactive.map(|(variant, family)| (Expert::Margin(variant), family)));
-        for (expert, family) in others.filter(|(_, family)| family.requests() >= TRUSTED_REQUESTS) {
+        for (expert, family) in others.filter(|(_, family)| family.ever() >= TRUSTED_REQUESTS) {
             let choice = match (objective, expert) {
                 (Objective::HitRate(_), _) => family.for_hit_rate(aim),
                 (Objective::IdleBudget { idle_instances }, _) => family.for_idle(idle_instances),
@@ -268,6 +270,15 @@ fn candidate(
         setting: choice.setting,
         idle: choice.idle,
         loss,
+    }
+}
+
+/// The loss by which a candidate is ranked: a safe policy must be clearly cheaper than a forecast,
+/// whose record still holds what its earlier, poorer models cost.
+fn rank(candidate: &Candidate) -> f64 {
+    match candidate.expert {
+        Expert::Forecast(_) => candidate.loss,
+        Expert::Constant | Expert::Margin(_) => candidate.loss + HANDICAP * candidate.loss.abs(),
     }
 }
 

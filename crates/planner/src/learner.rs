@@ -1,6 +1,6 @@
 //! What a pool's planner has learnt from its requests.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use foreshadow_types::Timestamp;
 
@@ -28,7 +28,10 @@ const FIRST_FIT_REQUESTS: f64 = 150.0;
 /// Own ticks after which a model fitted elsewhere is replaced, less the growth.
 const ADOPTED_TICKS: u64 = 2_000;
 /// By how much the ticks seen must grow before the next fit.
-const REFIT_GROWTH: f64 = 1.3;
+const REFIT_GROWTH: f64 = 1.35;
+/// A pool rests after a silence so many times as long as any before, and at least this long.
+const DORMANT_SILENCES: i64 = 6;
+const DORMANT_LEAST_MS: i64 = 3_600_000;
 /// The record's half-life: a share of the past, within these limits.
 const MEMORY_SHARE: f64 = 0.3;
 const MEMORY_LEAST_S: f64 = 6.0 * 3600.0;
@@ -62,6 +65,7 @@ pub(crate) struct Learner {
     last: Option<(i64, Snapshot, Learnt)>,
     highest: usize,
     latest_arrival_ms: i64,
+    longest_silence_ms: i64,
 }
 
 impl Learner {
@@ -94,6 +98,7 @@ impl Learner {
             last: None,
             highest: 0,
             latest_arrival_ms: i64::MIN,
+            longest_silence_ms: 0,
         }
     }
 
@@ -104,6 +109,10 @@ impl Learner {
             .as_millis()
             .max(self.latest_arrival_ms)
             .max(last_tick_ms);
+        if self.latest_arrival_ms != i64::MIN {
+            let silence_ms = at_ms.saturating_sub(self.latest_arrival_ms);
+            self.longest_silence_ms = self.longest_silence_ms.max(silence_ms);
+        }
         self.latest_arrival_ms = at_ms;
         self.close_periods(at_ms);
         self.lead.arrive(at_ms);
@@ -154,7 +163,8 @@ impl Learner {
         let highest_met = self.all.levels().seconds.len().max(fitted_to);
         self.experts
             .tick(&elapsed, &known, self.model.as_ref(), highest_met);
-        let learnt = self.decide(held);
+        let mut learnt = self.decide(held);
+        self.rest_when_dormant(now_ms, &mut learnt);
         self.last = Some((now_ms, known, learnt.clone()));
         learnt
     }
@@ -230,6 +240,20 @@ impl Learner {
 
     pub(crate) fn release(&mut self, user: u64, at: Timestamp) {
         self.extractor.release(user, at.as_millis());
+    }
+
+    /// Lets a pool go that nobody asks for any more.
+    fn rest_when_dormant(&self, now_ms: i64, learnt: &mut Learnt) {
+        if self.latest_arrival_ms == i64::MIN {
+            return;
+        }
+        let silent_ms = now_ms - self.latest_arrival_ms;
+        let usual_ms = self.longest_silence_ms.max(DORMANT_LEAST_MS);
+        if silent_ms > usual_ms.saturating_mul(DORMANT_SILENCES) && learnt.target > 0 {
+            learnt.target = 0;
+            let silent = Duration::from_millis(silent_ms as u64);
+            learnt.reasons.push(Reason::Dormant { silent });
+        }
     }
 
     fn decide(&mut self, held: u32) -> Learnt {

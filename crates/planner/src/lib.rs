@@ -21,6 +21,8 @@ mod plan;
 mod planner;
 mod policy;
 mod prices;
+#[cfg(test)]
+mod properties;
 mod replay;
 mod rules;
 mod settings;

@@ -55,6 +55,11 @@ pub enum Reason {
         /// Requests in the last start-up time.
         recent_demand: u32,
     },
+    /// Nobody has asked for far longer than ever before.
+    Dormant {
+        /// For how long.
+        silent: Duration,
+    },
     /// Why the policy is not the forecast, or is it again.
     Gate {
         /// The policy chosen.
@@ -138,6 +143,11 @@ impl fmt::Display for Reason {
                 }
                 f.write_str(")")
             }
+            Self::Dormant { silent } => write!(
+                f,
+                "nobody asked for {}, far longer than ever before",
+                foreshadow_types::format_duration(*silent)
+            ),
             Self::Gate {
                 mode,
                 idle,

@@ -44,6 +44,9 @@ impl Default for BoostSettings {
     }
 }
 
+/// The rise of the log-likelihood below which a leaf is not split.
+const LEAST_GAIN: f32 = 1.0;
+
 /// Hits met and predicted.
 #[derive(Debug, Clone, Copy, Default)]
 struct Sum {
@@ -71,6 +74,12 @@ impl Sum {
         ((self.hits.max(0.0) + prior) / (self.predicted + prior))
             .ln()
             .clamp(-4.0, 4.0)
+    }
+
+    /// The most by which the log-likelihood can rise, or close to it, by one change of score.
+    fn best_gain(self, prior: f32) -> f32 {
+        let ratio = (self.hits.max(0.0) + prior) / (self.predicted + prior);
+        self.hits * ratio.ln() - self.predicted * (ratio - 1.0)
     }
 
     /// By how much the log-likelihood rises when the score changes by `value`.
@@ -276,13 +285,17 @@ fn best_split(
             {
                 continue;
             }
+            let free = low.best_gain(settings.prior) + high.best_gain(settings.prior) - before;
+            if free <= best.map_or(LEAST_GAIN, |split| split.gain) {
+                continue;
+            }
             let low_value = low.value(settings.prior).clamp(bounds.0, bounds.1);
             let high_value = high.value(settings.prior).clamp(bounds.0, bounds.1);
             if input < SIZED && low_value < high_value {
                 continue;
             }
             let gain = low.gain(low_value) + high.gain(high_value) - before;
-            if gain > best.map_or(1.0, |split| split.gain) {
+            if gain > best.map_or(LEAST_GAIN, |split| split.gain) {
                 best = Some(Split {
                     gain,
                     place,

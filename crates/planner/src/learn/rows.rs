@@ -13,7 +13,7 @@ use super::{
 /// Bins an input is cut into, at most.
 pub(crate) const BINS: usize = 48;
 /// Rows learnt from, about.
-const ROWS: usize = 160_000;
+const ROWS: usize = 120_000;
 /// Rows from which the cuts between bins are found.
 const CUT_ROWS: usize = 6_000;
 /// Blocks just above the highest level met that are drawn from apart.

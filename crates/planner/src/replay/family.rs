@@ -9,6 +9,8 @@ pub(crate) struct Family {
     members: Vec<Member>,
     requests: f64,
     seconds: f64,
+    /// Requests ever, not faded.
+    ever: f64,
 }
 
 #[derive(Debug, Clone)]
@@ -40,12 +42,13 @@ impl Family {
             members: vec![member; members],
             requests: 0.0,
             seconds: 0.0,
+            ever: 0.0,
         }
     }
 
     pub(crate) fn claim(&mut self, at_ms: i64) {
         for member in &mut self.members {
-            member.pool.claim(at_ms);
+            let _ = member.pool.claim(at_ms);
         }
     }
 
@@ -53,6 +56,7 @@ impl Family {
     /// `target(member, held)` says.
     pub(crate) fn tick(&mut self, elapsed: &Elapsed, mut target: impl FnMut(usize, u32) -> u32) {
         let keep = elapsed.keep;
+        self.ever += elapsed.requests;
         self.requests = keep * self.requests + elapsed.requests;
         self.seconds = keep * self.seconds + elapsed.seconds;
         for (index, member) in self.members.iter_mut().enumerate() {
@@ -62,6 +66,11 @@ impl Family {
             member.hits = keep * member.hits + tally.hits;
             member.idle_s = keep * member.idle_s + tally.idle_s;
         }
+    }
+
+    /// Requests it was ever tried on.
+    pub(crate) fn ever(&self) -> f64 {
+        self.ever
     }
 
     /// Seconds behind the record.

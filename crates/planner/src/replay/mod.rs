@@ -3,4 +3,7 @@
 mod family;
 mod shadow_pool;
 
+#[cfg(test)]
+pub(crate) use shadow_pool::ShadowPool;
+
 pub(crate) use family::{Choice, Family};

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use crate::policy::Outcome;
+
 /// What happened in a shadow pool since it was last asked.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Tally {
@@ -38,16 +40,20 @@ impl ShadowPool {
     }
 
     /// A request at `at_ms`.
-    pub(crate) fn claim(&mut self, at_ms: i64) {
+    pub(crate) fn claim(&mut self, at_ms: i64) -> Outcome {
         self.advance(at_ms);
-        if self.ready > 0 {
+        let outcome = if self.ready > 0 {
             self.ready -= 1;
             self.tally.hits += 1.0;
-        } else if self.starting.pop_front().is_none() {
-            return;
-        }
+            Outcome::Hit
+        } else if self.starting.pop_front().is_some() {
+            Outcome::Join
+        } else {
+            return Outcome::Miss;
+        };
         self.starting
             .push_back(at_ms.saturating_add(self.startup_ms));
+        outcome
     }
 
     /// Starts or stops instances until `target` are held.
