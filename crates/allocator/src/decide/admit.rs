@@ -111,17 +111,18 @@ impl Allocator {
         Ok(self.create(record, now))
     }
 
-    /// The first candidate whose queue is not full.
+    /// The candidate with the shortest expected wait among those whose queue is not full.
     pub(super) fn with_room_to_wait(
         &self,
         candidates: &[PoolIx],
         now: Timestamp,
     ) -> Result<PoolIx, AllocatorError> {
-        let open = candidates.iter().copied().find(|&ix| {
+        let open = candidates.iter().copied().filter(|&ix| {
             let pool = self.state.pool(ix);
             pool.waiting() < pool.spec().max_queue
         });
-        open.ok_or_else(|| self.exhausted(candidates[0], true, now))
+        open.min_by_key(|&ix| self.wait_at(ix, self.state.pool(ix).queue.len() + 1, now))
+            .ok_or_else(|| self.exhausted(candidates[0], true, now))
     }
 
     fn exhausted(&self, ix: PoolIx, queue_full: bool, now: Timestamp) -> AllocatorError {

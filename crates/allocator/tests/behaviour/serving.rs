@@ -273,3 +273,30 @@ fn a_tenant_has_a_limit() {
     bench.release(&first).unwrap();
     assert!(bench.ask(request("a")).is_ok());
 }
+
+#[test]
+fn a_request_that_fits_several_pools_queues_where_the_wait_is_shortest() {
+    let mut slow = spec(1);
+    slow.name = pool("slow");
+    slow.startup = Duration::from_mins(5);
+    let mut quick = spec(1);
+    quick.shape = Shape {
+        vcpus: Vcpus::new(1.0).unwrap(),
+        memory: Bytes(1),
+    };
+    let mut bench = Bench::new(quick).warm(1);
+    bench
+        .input(foreshadow_allocator::Input::DefinePool(Box::new(slow)))
+        .unwrap();
+    let anywhere = || {
+        let target = Target::Requirements(Requirements::default().into());
+        AllocationRequest::builder(TenantId::new("t").unwrap(), target)
+    };
+    bench.ask(anywhere()).unwrap();
+    bench.ask(anywhere()).unwrap();
+    let queued = bench.ask(anywhere()).unwrap();
+    assert_eq!(
+        (queued.state, queued.pool),
+        (AllocationState::Queued, pool("small"))
+    );
+}
