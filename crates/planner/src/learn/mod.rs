@@ -8,6 +8,7 @@
 mod boost;
 mod codec;
 mod grid;
+mod grow;
 mod model;
 mod rows;
 mod samples;
