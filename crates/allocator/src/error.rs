@@ -33,7 +33,7 @@ pub enum AllocatorError {
         tenant: TenantId,
         /// Its limit.
         limit: u32,
-        /// When one of its leases ends at the latest, or a second if none will.
+        /// When one of its leases is expected to end.
         retry_after: Duration,
     },
     /// There is no such allocation, or it ended long ago (not found).

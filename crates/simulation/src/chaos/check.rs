@@ -164,7 +164,9 @@ impl Model {
             return;
         }
         let was_queued = |known: &Known| {
-            known.seen.state == AllocationState::Queued && known.seen.queue_position.is_some()
+            known.checked
+                && known.seen.state == AllocationState::Queued
+                && known.seen.queue_position.is_some()
         };
         let waiting: Vec<&Known> = self
             .known
@@ -221,6 +223,7 @@ impl Model {
             if let Some(view) = views.get(id) {
                 known.earliest_expiry = view.lease_expires_at;
                 known.seen = view.clone();
+                known.checked = true;
             }
         }
     }

@@ -19,6 +19,8 @@ pub(super) struct Known {
     pub(super) seen: Allocation,
     /// The lease may not end of itself before.
     pub(super) earliest_expiry: Option<Timestamp>,
+    /// Whether it was there at the last check.
+    pub(super) checked: bool,
     pub(super) release_sent: bool,
     pub(super) cancel_sent: bool,
 }
@@ -137,6 +139,7 @@ impl Model {
             request: request.clone(),
             seen: allocation.clone(),
             earliest_expiry: allocation.lease_expires_at,
+            checked: false,
             release_sent: false,
             cancel_sent: false,
         });
