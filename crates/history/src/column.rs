@@ -117,7 +117,7 @@ impl Batch {
         let mut times = Vec::with_capacity(texts.len());
         for (row, text) in texts.iter().enumerate() {
             let time = text
-                .map(Timestamp::parse)
+                .map(time_of_text)
                 .transpose()
                 .map_err(|error| self.row_error(column, row, error))?;
             times.push(time.map(Timestamp::as_millis));
@@ -148,6 +148,19 @@ impl Batch {
             expected,
         }
     }
+}
+
+/// A time as text: RFC 3339, the same without an offset (which is UTC), or a number since 1970.
+pub(crate) fn time_of_text(text: &str) -> Result<Timestamp, String> {
+    if let Ok(number) = text.parse::<i64>() {
+        return Ok(Timestamp::from_millis(guess_integer_unit(number)));
+    }
+    if let Some(number) = text.parse::<f64>().ok().filter(|number| number.is_finite()) {
+        return Ok(Timestamp::from_millis(guess_float_unit(number)));
+    }
+    Timestamp::parse(text)
+        .or_else(|error| Timestamp::parse(&format!("{text}Z")).map_err(|_| error))
+        .map_err(|error| format!("{error}, or seconds since 1970"))
 }
 
 fn to_millis(time: i64, unit: TimeUnit) -> i64 {
@@ -196,5 +209,21 @@ mod tests {
             assert_eq!(guess_float_unit(time as f64), millis);
         }
         assert_eq!(guess_float_unit(1_372_636_800.25), millis + 250);
+    }
+
+    #[test]
+    fn a_time_is_written_in_several_ways() {
+        let expected = Ok(Timestamp::from_millis(1_372_636_800_000));
+        for text in [
+            "2013-07-01T00:00:00Z",
+            "2013-07-01T02:00:00+02:00",
+            "2013-07-01 00:00:00",
+            "1372636800",
+            "1372636800.0",
+            "1372636800000",
+        ] {
+            assert_eq!(time_of_text(text), expected, "{text}");
+        }
+        assert!(time_of_text("tomorrow").is_err());
     }
 }

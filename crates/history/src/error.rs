@@ -37,6 +37,14 @@ pub enum HistoryError {
         /// What the decoder said.
         reason: String,
     },
+    /// A text file that is imported is malformed.
+    #[error("{}: {reason}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and where.
+        reason: String,
+    },
     /// The columns are those of neither schema, or one that is needed is absent.
     #[error(
         "{}: column `{column}` is missing (found: {found}); usage history needs `timestamp`, \

@@ -11,6 +11,7 @@
 mod column;
 mod error;
 mod file;
+mod import;
 mod panel;
 mod paths;
 mod reader;
@@ -19,6 +20,7 @@ mod schema;
 mod write;
 
 pub use error::HistoryError;
+pub use import::{ImportSummary, SwfOptions, import_csv, import_swf};
 pub use panel::{DEFAULT_MAX_VALUES, PanelLimits, PanelOptions, REQUESTS_METRIC, load_panel};
 pub use paths::HistoryPaths;
 pub use reader::RequestReader;

@@ -138,7 +138,7 @@ fn number(column: Option<&Float64Array>, row: usize) -> Option<f64> {
 }
 
 /// The longest hold that is believable: a hundred years.
-const MAX_HOLD_MS: f64 = 100.0 * 366.0 * 86_400_000.0;
+pub(crate) const MAX_HOLD_MS: f64 = 100.0 * 366.0 * 86_400_000.0;
 
 fn hold(columns: &Columns, row: usize) -> Result<Option<Duration>, String> {
     match number(columns.hold_ms.as_ref(), row) {
