@@ -11,6 +11,7 @@
 
 mod codec;
 mod error;
+mod file;
 mod lock;
 mod record;
 mod store;

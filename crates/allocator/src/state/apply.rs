@@ -5,17 +5,15 @@ use std::sync::Arc;
 use foreshadow_types::{AllocationId, FencingToken, InstanceId, PoolName, Timestamp};
 use thiserror::Error;
 
-use super::{Alloc, Instance, Pool, PoolIx, State, Timer, reserved, tenant_slot};
+use super::{Alloc, Instance, Pool, PoolIx, State, Timer, tenant_slot};
 use crate::{
     AdoptedPlan, AllocationRecord, AllocationState, Binding, Event, EventKind, InstanceRecord,
-    Phase, PoolPlan, PoolRecord, PoolSpec, Served, StopCause,
+    Phase, PoolRecord, PoolSpec, Served, StopCause,
     startup::{Startups, remember},
 };
 
 /// Ended allocations forgotten with each event at the most, so that no event takes long.
 const FORGOTTEN_AT_ONCE: usize = 4;
-/// Weight of the newest interval in the running mean of the time between ends of leases.
-const TURNOVER_WEIGHT: u64 = 8;
 
 /// An event that does not fit the state: it is not of this ledger, or the ledger has a gap.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -365,61 +363,5 @@ fn served_when_due(binding: &Binding) -> Served {
         Binding::Granted { .. } => Served::Ready,
         Binding::Joined { .. } => Served::Starting,
         Binding::Queued { .. } | Binding::Booked { .. } | Binding::Ended { .. } => Served::Nothing,
-    }
-}
-
-impl Pool {
-    fn adopt(&mut self, plan: &PoolPlan) {
-        self.record.target = plan.target.0;
-        self.record.reservations = plan
-            .reservations
-            .iter()
-            .map(|reservation| (reservation.entity.clone(), reservation.count.0))
-            .collect();
-        self.record
-            .predicted_demand
-            .clone_from(&plan.predicted_demand);
-        self.reserved = reserved(&self.record);
-    }
-
-    fn take_reservation(&mut self, entity: &foreshadow_types::EntityId) {
-        let Some(count) = self.record.reservations.get_mut(entity) else {
-            return;
-        };
-        *count = count.saturating_sub(1);
-        if *count == 0 {
-            self.record.reservations.remove(entity);
-        }
-        self.reserved = self.reserved.saturating_sub(1);
-    }
-}
-
-impl PoolRecord {
-    pub(crate) fn new(spec: Arc<PoolSpec>) -> Self {
-        Self {
-            spec,
-            retired: false,
-            target: 0,
-            reservations: std::collections::BTreeMap::new(),
-            predicted_demand: Vec::new(),
-            startups_ms: Vec::new(),
-            turnover_us: 0,
-            last_end: None,
-            failed_starts: 0,
-            failed_starts_in_a_row: 0,
-            starts_blocked_until: None,
-        }
-    }
-
-    fn turn_over(&mut self, at: Timestamp) {
-        if let Some(last) = self.last_end {
-            let passed_us = at.since(last).as_micros().min(u64::MAX.into()) as u64;
-            self.turnover_us = if self.turnover_us == 0 {
-                passed_us
-            } else {
-                self.turnover_us - self.turnover_us / TURNOVER_WEIGHT + passed_us / TURNOVER_WEIGHT
-            };
-        }
-        self.last_end = Some(at);
     }
 }

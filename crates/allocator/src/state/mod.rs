@@ -3,6 +3,7 @@
 mod apply;
 mod digest;
 mod index;
+mod pool;
 mod snapshot;
 
 use std::{

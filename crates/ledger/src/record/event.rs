@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Wrong,
-    allocation::{AllocationRecord, BindingRecord, InstanceRecord, StateRecord},
+    allocation::{AllocationRecord, BindingRecord, StateRecord},
+    instance::InstanceRecord,
     pool::{PlanRecord, PoolRecord, PoolSpecRecord},
     pool_name, time,
 };

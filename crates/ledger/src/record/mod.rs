@@ -3,6 +3,7 @@
 
 mod allocation;
 mod event;
+mod instance;
 mod pool;
 
 pub(crate) use event::EventRecord;
