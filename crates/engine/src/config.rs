@@ -111,7 +111,7 @@ impl Default for RetrainingConfig {
     fn default() -> Self {
         Self {
             command: None,
-            max_duration: Duration::from_secs(600),
+            max_duration: Duration::from_mins(10),
             niceness: 10,
             keep_candidates: 3,
         }

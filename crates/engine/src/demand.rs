@@ -47,9 +47,8 @@ impl RequestSeen {
     ) -> Option<Self> {
         let (pool, fate) = match outcome {
             Ok(Reply::Allocation(allocation)) => (allocation.pool.clone(), fate(allocation)),
-            Ok(Reply::Done) => return None,
             Err(EngineError::Allocator(error)) => (asked_of(error, &request)?, Fate::Rejected),
-            Err(_) => return None,
+            Ok(Reply::Done) | Err(_) => return None,
         };
         Some(Self {
             at,

@@ -18,11 +18,14 @@ const SEASON: Duration = Duration::from_hours(24);
 /// A model that can be given to the inference thread.
 pub type BoxedForecaster = Box<dyn Forecaster + Send>;
 
+/// The model's name and what it answered.
+type Answer = (Arc<str>, Result<Vec<QuantileForecast>, ForecastError>);
+
 enum Job {
     Forecast {
         panel: Arc<Panel>,
         horizon: usize,
-        reply: oneshot::Sender<(Arc<str>, Result<Vec<QuantileForecast>, ForecastError>)>,
+        reply: oneshot::Sender<Answer>,
     },
     Swap(BoxedForecaster),
 }
@@ -104,11 +107,7 @@ impl Inference {
         }
     }
 
-    async fn ask(
-        &self,
-        panel: Arc<Panel>,
-        horizon: usize,
-    ) -> Option<(Arc<str>, Result<Vec<QuantileForecast>, ForecastError>)> {
+    async fn ask(&self, panel: Arc<Panel>, horizon: usize) -> Option<Answer> {
         let (reply, answer) = oneshot::channel();
         let job = Job::Forecast {
             panel,
@@ -184,10 +183,14 @@ fn checked(
     Batch { forecasts }
 }
 
+/// A day, in bins.
+pub(crate) fn season_bins(interval: Duration) -> usize {
+    ((SEASON.as_millis() / interval.as_millis().max(1)) as usize).max(1)
+}
+
 /// What repeats yesterday, or the last value where there is no yesterday.
 pub(crate) fn seasonal_naive(interval: Duration) -> SeasonalNaive {
-    let season = SEASON.as_millis() / interval.as_millis().max(1);
-    SeasonalNaive::new(season as usize)
+    SeasonalNaive::new(season_bins(interval))
 }
 
 fn fallback_batch(panel: &Panel, horizon: usize) -> Batch {

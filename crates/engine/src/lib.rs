@@ -18,6 +18,7 @@ mod metrics;
 mod numbers;
 mod owner;
 mod planning;
+mod retraining;
 mod views;
 
 pub use config::{ConfigError, EngineConfig};

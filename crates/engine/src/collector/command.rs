@@ -1,10 +1,14 @@
 //! What the collector is told and asked.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use foreshadow_forecast::Panel;
 use foreshadow_shadow::{Observation, ShadowSnapshot};
-use foreshadow_types::{EntityId, Timestamp};
+use foreshadow_types::{EntityId, PoolName, Timestamp};
 use tokio::sync::oneshot;
 
 use super::series::SeriesKey;
@@ -26,12 +30,23 @@ pub(crate) enum CollectorCommand {
         now: Timestamp,
         reply: oneshot::Sender<Gathered>,
     },
-    /// Another width of bins: what has been gathered in bins is given up.
-    Rebin { interval: Duration },
+    /// Another width of bins, and what they hold so far.
+    Rebin {
+        interval: Duration,
+        warm: Option<WarmSeries>,
+    },
     /// Writes all rows that wait, and answers when they are on disk.
     Flush { reply: oneshot::Sender<()> },
     /// Takes what has come so far, writes it and ends.
     Finish,
+}
+
+/// Past values to go on from.
+#[derive(Debug, Clone)]
+pub(crate) struct WarmSeries {
+    pub(crate) panel: Arc<Panel>,
+    /// Which entities of the panel are pools.
+    pub(crate) pools: BTreeSet<PoolName>,
 }
 
 /// What has gathered since the tick before.

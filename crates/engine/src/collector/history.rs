@@ -48,6 +48,13 @@ impl HistoryFolder {
     }
 }
 
+/// Whether there is any file in a folder.
+pub(crate) fn has_files(folder: &Path) -> bool {
+    let is_history = |path: PathBuf| path.extension().is_some_and(|end| end == "parquet");
+    fs::read_dir(folder)
+        .is_ok_and(|entries| entries.flatten().any(|entry| is_history(entry.path())))
+}
+
 /// Rows that wait to be written.
 #[derive(Debug)]
 pub(super) struct HistoryBuffer {

@@ -12,8 +12,8 @@ use foreshadow_types::{EntityId, Timestamp};
 use tokio::sync::mpsc;
 
 pub(crate) use self::{
-    command::{CollectorCommand, Gathered, GatheredSeries},
-    history::HistoryFolder,
+    command::{CollectorCommand, Gathered, GatheredSeries, WarmSeries},
+    history::{HistoryFolder, has_files},
     series::SeriesKey,
 };
 use self::{history::HistoryBuffer, series::SeriesStore};
@@ -112,16 +112,23 @@ impl Collector {
             CollectorCommand::Gather { now, reply } => {
                 let _ = reply.send(self.gather(now));
             }
-            CollectorCommand::Rebin { interval } => {
-                if interval != self.series.interval() {
-                    self.series = SeriesStore::new(interval, self.limits.series);
-                }
-            }
+            CollectorCommand::Rebin { interval, warm } => self.rebin(interval, warm.as_ref()),
             CollectorCommand::Flush { reply } => {
                 self.history.flush().await;
                 let _ = reply.send(());
             }
             CollectorCommand::Finish => {}
+        }
+    }
+
+    /// Begins with other bins, filled from past values where there are any.
+    pub(crate) fn rebin(&mut self, interval: Duration, warm: Option<&WarmSeries>) {
+        if interval == self.series.interval() && warm.is_none() {
+            return;
+        }
+        self.series = SeriesStore::new(interval, self.limits.series);
+        if let Some(warm) = warm {
+            self.series.fill(warm);
         }
     }
 

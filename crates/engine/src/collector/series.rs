@@ -9,6 +9,8 @@ use std::{
 use foreshadow_forecast::{Panel, SeriesId};
 use foreshadow_types::{EntityId, PoolName, Timestamp};
 
+use super::WarmSeries;
+
 /// The longest stretch of time that is kept of each series: two days, for a season of one.
 const KEPT: Duration = Duration::from_hours(48);
 
@@ -76,6 +78,32 @@ impl SeriesStore {
     /// Takes note of one request.
     pub(crate) fn count(&mut self, key: SeriesKey, at: Timestamp) -> bool {
         self.add(key, Kind::Count, at, 1.0)
+    }
+
+    /// Takes over past values at the same width of bins.
+    pub(crate) fn fill(&mut self, warm: &WarmSeries) {
+        let panel = &warm.panel;
+        if panel.interval() != self.interval {
+            return;
+        }
+        let keep = self.kept_bins();
+        let open = bin_of(panel.bin_start(panel.bins()), self.interval);
+        let fitting = panel.ids().iter().enumerate().take(self.limit);
+        for (index, id) in fitting {
+            let requests = id.metric == crate::planning::REQUESTS;
+            let pool = PoolName::new(id.entity.as_str()).ok();
+            let pool = pool.filter(|pool| requests && warm.pools.contains(pool));
+            let entity = || SeriesKey::Entity(id.entity.clone(), id.metric.as_str().into());
+            let kind = if requests { Kind::Count } else { Kind::Mean };
+            let mut series = Series::new(kind, open);
+            let values = panel.series(index);
+            series.bins = values[values.len().saturating_sub(keep)..]
+                .iter()
+                .copied()
+                .collect();
+            self.series
+                .insert(pool.map_or_else(entity, SeriesKey::Pool), series);
+        }
     }
 
     fn add(&mut self, key: SeriesKey, kind: Kind, at: Timestamp, value: f64) -> bool {

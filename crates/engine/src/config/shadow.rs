@@ -23,8 +23,8 @@ pub struct ShadowConfig {
 impl Default for ShadowConfig {
     fn default() -> Self {
         Self {
-            tick: Duration::from_secs(60),
-            horizon: Duration::from_secs(3600),
+            tick: Duration::from_mins(1),
+            horizon: Duration::from_hours(1),
             triggers: Vec::new(),
             objectives: BTreeMap::new(),
             retrain_every: None,

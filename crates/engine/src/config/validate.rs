@@ -74,7 +74,7 @@ pub enum ConfigError {
 fn refuse(
     place: impl Into<String>,
     key: &'static str,
-    value: impl ToString,
+    value: impl std::fmt::Display,
     mend: &'static str,
 ) -> ConfigError {
     ConfigError::Value {

@@ -100,7 +100,7 @@ impl Owner {
             .next_deadline()
             .map_or(Duration::MAX, |deadline| deadline.since(self.now()));
         let longest = if self.unsent.is_empty() {
-            Duration::from_secs(3600)
+            Duration::from_hours(1)
         } else {
             LONGEST_SLEEP
         };

@@ -56,7 +56,7 @@ impl Planning {
         self.make_anew(self.changed_settings(&self.config.value))
             .await?;
         let bin = self.model_interval.unwrap_or(self.config.value.tick);
-        self.rebin(bin).await;
+        self.rebin(bin, None).await;
         self.replan_as_of_the_latest_tick().await?;
         Ok(ShadowConfigOutcome {
             applied: true,

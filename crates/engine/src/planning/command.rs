@@ -1,7 +1,8 @@
 //! What planning is asked.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use foreshadow_forecast::Panel;
 use tokio::sync::oneshot;
 
 use crate::{
@@ -41,5 +42,7 @@ pub(crate) enum PlanningCommand {
     UseModel {
         model: BoxedForecaster,
         interval: Duration,
+        /// Past values at its width of bins.
+        warm: Arc<Panel>,
     },
 }

@@ -33,6 +33,7 @@ use crate::{
     inference::Inference,
     numbers::Numbers,
     owner::OwnerCommand,
+    retraining::TrainNow,
 };
 
 /// The planners of all pools and what they go by.
@@ -46,6 +47,8 @@ pub(crate) struct Planning {
     bin: Duration,
     model_interval: Option<Duration>,
     horizon_limit: usize,
+    /// When training was last asked for.
+    trained_at: Timestamp,
     links: Links,
 }
 
@@ -54,6 +57,7 @@ pub(crate) struct Links {
     pub(crate) owner: mpsc::Sender<OwnerCommand>,
     pub(crate) collector: mpsc::Sender<CollectorCommand>,
     pub(crate) inference: Inference,
+    pub(crate) training: mpsc::Sender<TrainNow>,
     pub(crate) latest: watch::Sender<Arc<LatestForecasts>>,
     pub(crate) numbers: Arc<Numbers>,
 }
@@ -78,6 +82,7 @@ impl Planning {
             overrides,
             rules,
             forecasts: Forecasts::default(),
+            trained_at: links.numbers.clock.now(),
             model_interval,
             horizon_limit,
             links,
@@ -98,7 +103,7 @@ impl Planning {
                     if self.tick().await.is_err() {
                         return;
                     }
-                    next = self.next_tick();
+                    next = self.after(next);
                 }
             }
         }
@@ -109,11 +114,13 @@ impl Planning {
     }
 
     /// The next tick on the grid; those that were missed are left out and counted.
-    fn next_tick(&self) -> Timestamp {
+    fn after(&self, done: Timestamp) -> Timestamp {
         let tick = self.config.value.tick;
         let next = self.now().floor_to(tick) + tick;
-        let ticks = &self.links.numbers.forecasts;
-        ticks.ticks.add(1);
+        let missed = next.since(done + tick).as_millis() / tick.as_millis().max(1);
+        let numbers = &self.links.numbers.forecasts;
+        numbers.ticks.add(1);
+        numbers.ticks_skipped.add(missed as u64);
         next
     }
 
@@ -146,9 +153,11 @@ impl Planning {
                 let outcome = self.set_override(change, if_match.as_deref()).await;
                 let _ = reply.send(outcome);
             }
-            PlanningCommand::UseModel { model, interval } => {
-                self.use_model(model, interval).await;
-            }
+            PlanningCommand::UseModel {
+                model,
+                interval,
+                warm,
+            } => self.use_model(model, interval, warm).await,
         }
     }
 

@@ -11,7 +11,7 @@ use super::{
     latest::{REQUESTS, SeriesForecast, steps_of},
 };
 use crate::{
-    collector::{GatheredSeries, SeriesKey},
+    collector::{CollectorCommand, GatheredSeries, SeriesKey, WarmSeries},
     error::EngineError,
     inference::BoxedForecaster,
     views::{Accuracy, Basis, PredictRequest, Prediction, Subject},
@@ -118,21 +118,29 @@ impl Planning {
         })
     }
 
-    /// Takes up a model between ticks. With another width of bins, what was gathered is given up,
-    /// and the model begins to answer as its own bins fill.
-    pub(super) async fn use_model(&mut self, model: BoxedForecaster, interval: Duration) {
+    /// Takes up a model between ticks. With another width of bins, it goes on from the values that
+    /// the history has at its own.
+    pub(super) async fn use_model(
+        &mut self,
+        model: BoxedForecaster,
+        interval: Duration,
+        warm: Arc<Panel>,
+    ) {
         self.links.inference.swap(model).await;
         self.model_interval = Some(interval);
-        self.rebin(interval).await;
+        let pools = self.pools.keys().cloned().collect();
+        let panel = warm;
+        self.rebin(interval, Some(WarmSeries { panel, pools }))
+            .await;
     }
 
-    pub(super) async fn rebin(&mut self, interval: Duration) {
+    pub(super) async fn rebin(&mut self, interval: Duration, warm: Option<WarmSeries>) {
         if self.bin == interval {
             return;
         }
         self.bin = interval;
         self.forecasts.forget();
-        let rebin = crate::collector::CollectorCommand::Rebin { interval };
+        let rebin = CollectorCommand::Rebin { interval, warm };
         // A collector that has ended is found out at the next tick.
         let _ = self.links.collector.send(rebin).await;
     }

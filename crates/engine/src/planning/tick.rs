@@ -20,6 +20,7 @@ use crate::{
     demand::Happening,
     error::EngineError,
     owner::{OwnerCommand, PoolInventory},
+    retraining::TrainNow,
     views::PoolPlanView,
 };
 
@@ -43,6 +44,7 @@ impl Planning {
             self.forecasts.categories = gathered.categories;
             self.forecast(series).await;
         }
+        self.train_when_due(now);
         self.adapt_to_startup_times().await?;
         self.replan(now.floor_to(self.config.value.tick)).await
     }
@@ -82,6 +84,20 @@ impl Planning {
         let inference = &self.links.inference;
         let batch = inference.forecast(panel, horizon, within, numbers).await;
         self.forecasts.take(series, batch);
+    }
+
+    /// Asks for a training when the schedule says so; one that is under way is enough.
+    fn train_when_due(&mut self, now: Timestamp) {
+        let Some(every) = self.config.value.retrain_every else {
+            return;
+        };
+        if now.since(self.trained_at) >= every {
+            self.trained_at = now;
+            let train = TrainNow { interval: self.bin };
+            if self.links.training.try_send(train).is_err() {
+                tracing::warn!("a training is under way still; the next is left out");
+            }
+        }
     }
 
     /// Where starts take longer or shorter than a planner knows, it is made anew.

@@ -1,0 +1,241 @@
+//! Putting the parts together.
+
+mod parts;
+mod recover;
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use foreshadow_allocator::{Allocator, Event, Input};
+use foreshadow_ledger::Ledger;
+use foreshadow_providers::{ProcessProvider, ProviderEvent};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
+
+use self::{
+    parts::{Parts, spawn_owner},
+    recover::{Recovered, recovered},
+};
+use crate::{
+    collector::{self, Collector, HistoryFolder},
+    config::{EngineConfig, PoolConfig, ProviderConfig},
+    demand::Happening,
+    error::StartError,
+    handle::{EngineHandle, Shared},
+    inference::{BoxedForecaster, Inference, seasonal_naive},
+    lifecycle::Lifecycle,
+    numbers::Numbers,
+    owner::{self, Owner},
+    planning::{LatestForecasts, Links, Planning},
+    retraining::{Retraining, from_training},
+};
+
+/// Messages of each kind that wait between the parts.
+const WAITING_MESSAGES: usize = 1_024;
+
+/// The live engine.
+#[derive(Debug)]
+pub struct Engine;
+
+impl Engine {
+    /// Starts the engine: reads back what earlier runs decided, adopts their processes, brings the
+    /// pools up. It must be called within a tokio runtime, and stops when the last handle is dropped
+    /// or [`EngineHandle::shutdown`] is called.
+    ///
+    /// # Errors
+    /// [`StartError`] says what is wrong and how to mend it. An invalid configuration is found
+    /// before any data is touched.
+    pub async fn start(config: EngineConfig) -> Result<EngineHandle, StartError> {
+        Self::start_with_model(config, None).await
+    }
+
+    /// Starts the engine with a model of one's own in the place of a trained one.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn start_with_model(
+        config: EngineConfig,
+        model: Option<BoxedForecaster>,
+    ) -> Result<EngineHandle, StartError> {
+        config.validate()?;
+        let started = tokio::task::spawn_blocking(move || recovered(config));
+        let recovered = started.await.map_err(|error| StartError::Io {
+            path: "the engine".into(),
+            source: std::io::Error::other(error),
+        })??;
+        assemble(recovered, model)
+    }
+}
+
+/// The owner of the recovered state, and what it listens to.
+struct Decider {
+    owner: Owner,
+    provider: Arc<ProcessProvider>,
+    reports: mpsc::Receiver<ProviderEvent>,
+    happenings: mpsc::Receiver<Vec<Happening>>,
+}
+
+/// Brings the recovered allocator up: pools as configured, processes adopted or killed, what a crash
+/// interrupted carried out again.
+fn decider(
+    config: &EngineConfig,
+    numbers: &Arc<Numbers>,
+    mut allocator: Allocator,
+    ledger: Ledger,
+    events: &[Event],
+) -> Result<Decider, StartError> {
+    let (reporting, reports) = mpsc::channel(WAITING_MESSAGES);
+    let folder = config.data_dir.join("instances");
+    let provider = Arc::new(ProcessProvider::open(&folder, reporting)?);
+    define_pools(config, &mut allocator, &provider, numbers)?;
+    allocator.resume(numbers.clock.now());
+    let (telling, happenings) = mpsc::channel(WAITING_MESSAGES);
+    let mut owner = Owner::new(
+        allocator,
+        ledger,
+        provider.clone(),
+        numbers.clone(),
+        telling,
+    );
+    owner.index(events);
+    let found = provider.reconcile(&owner.instances())?;
+    tracing::info!(
+        kept = found.kept,
+        killed = found.killed,
+        "processes of earlier runs"
+    );
+    owner.begin().map_err(|error| StartError::Ledger {
+        path: config.data_dir.clone(),
+        reason: error.to_string(),
+    })?;
+    Ok(Decider {
+        owner,
+        provider,
+        reports,
+        happenings,
+    })
+}
+
+fn assemble(
+    recovered: Recovered,
+    model: Option<BoxedForecaster>,
+) -> Result<EngineHandle, StartError> {
+    let Recovered {
+        config,
+        numbers,
+        ledger,
+        allocator,
+        events,
+        shadow,
+        overrides,
+        history,
+        pools,
+        model: trained,
+        bin,
+        warm,
+    } = recovered;
+    let decider = decider(&config, &numbers, allocator, ledger, &events)?;
+    let model_interval = trained.as_ref().map(|model| model.interval);
+    let model = model
+        .or(trained.map(|model| model.forecaster))
+        .unwrap_or_else(|| Box::new(seasonal_naive(bin)));
+    let inference = Inference::start(model).map_err(|source| StartError::Io {
+        path: "the inference thread".into(),
+        source,
+    })?;
+    let (owner, owner_inbox) = mpsc::channel(config.limits.commands);
+    let (collector, collector_inbox) = mpsc::channel(WAITING_MESSAGES);
+    let (planning, planning_inbox) = mpsc::channel(WAITING_MESSAGES);
+    let (training, training_inbox) = mpsc::channel(1);
+    let (latest, latest_seen) = watch::channel(Arc::new(LatestForecasts::default()));
+    let lifecycle = Lifecycle::new();
+    let shared = Shared {
+        owner: owner.clone(),
+        collector: collector.clone(),
+        planning,
+        latest: latest_seen,
+        numbers: numbers.clone(),
+        lifecycle: lifecycle.clone(),
+        durability: config.durability,
+    };
+    let mut collecting = Collector::new(bin, config.limits, history.clone(), numbers.clone());
+    collecting.rebin(bin, warm.as_ref());
+    let trainer = retraining(&config, history, &shared);
+    let links = Links {
+        owner,
+        collector: collector.clone(),
+        inference,
+        training,
+        latest,
+        numbers,
+    };
+    let horizon = config.limits.horizon_steps;
+    let planner = Planning::new(pools, shadow, overrides, model_interval, horizon, links)?;
+
+    let inbox = owner::Inbox {
+        commands: owner_inbox,
+        reports: decider.reports,
+        batch: config.limits.batch,
+    };
+    let ended = spawn_owner(decider.owner, &lifecycle, &config, inbox)?;
+    let mut tasks = JoinSet::new();
+    tasks.spawn(collecting.run(collector::Inbox {
+        commands: collector_inbox,
+        happenings: decider.happenings,
+    }));
+    let planner = tasks.spawn(planner.run(planning_inbox));
+    let trainer = tasks.spawn(trainer.run(training_inbox));
+    let parts = Parts {
+        ended,
+        tasks,
+        stopped_first: [planner, trainer],
+        collector,
+        provider: decider.provider,
+    };
+    tokio::spawn(parts.supervise(lifecycle.clone()));
+    lifecycle.serving();
+    Ok(EngineHandle::new(shared))
+}
+
+fn retraining(config: &EngineConfig, history: HistoryFolder, shared: &Shared) -> Retraining {
+    Retraining {
+        config: config.retraining.clone(),
+        models: config.models_dir(),
+        history,
+        imports: config.demand_import.iter().map(Into::into).collect(),
+        seed: config.seed,
+        load: from_training(),
+        numbers: shared.numbers.clone(),
+        collector: shared.collector.clone(),
+        planning: shared.planning.clone(),
+    }
+}
+
+fn define_pools(
+    config: &EngineConfig,
+    allocator: &mut Allocator,
+    provider: &ProcessProvider,
+    numbers: &Numbers,
+) -> Result<(), StartError> {
+    let now = numbers.clock.now();
+    let refused = |error: foreshadow_allocator::AllocatorError| StartError::Ledger {
+        path: config.data_dir.clone(),
+        reason: error.to_string(),
+    };
+    for pool in &config.pools {
+        let ProviderConfig::Process(process) = &pool.provider;
+        provider.define(pool.name().clone(), process.clone())?;
+        let define = Input::DefinePool(Box::new(pool.resolved()));
+        allocator.handle(define, now).map_err(refused)?;
+    }
+    let configured: BTreeSet<_> = config.pools.iter().map(PoolConfig::name).collect();
+    for pool in allocator.pools() {
+        if !configured.contains(&pool.name) {
+            tracing::warn!(pool = %pool.name, "a pool is not configured any more and is retired");
+            let retire = Input::RetirePool(pool.name.clone());
+            allocator.handle(retire, now).map_err(refused)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,219 @@
+//! Reading back what earlier runs left.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use foreshadow_allocator::{Allocator, AllocatorConfig, Event};
+use foreshadow_ledger::{Ledger, LedgerError};
+
+use crate::{
+    collector::{HistoryFolder, WarmSeries, has_files},
+    config::{CapacityOverride, ConfigError, Durability, EngineConfig, ShadowConfig},
+    error::StartError,
+    numbers::Numbers,
+    planning::{
+        OVERRIDES, PlannedPool, SHADOW_CONFIG, Versioned, read_config, read_overrides, recall,
+    },
+    retraining::{LoadModel, LoadedForecaster, from_training, load_history},
+};
+
+/// How much of the past the series go on from, in values.
+const MOST_PAST_VALUES: usize = 8 << 20;
+
+/// What earlier runs left, read back.
+pub(super) struct Recovered {
+    pub(super) config: EngineConfig,
+    pub(super) numbers: Arc<Numbers>,
+    pub(super) ledger: Ledger,
+    pub(super) allocator: Allocator,
+    pub(super) events: Vec<Event>,
+    pub(super) shadow: Versioned<ShadowConfig>,
+    pub(super) overrides: Versioned<Vec<CapacityOverride>>,
+    pub(super) history: HistoryFolder,
+    pub(super) pools: Vec<PlannedPool>,
+    pub(super) model: Option<LoadedForecaster>,
+    /// The width of the bins and what they hold so far.
+    pub(super) bin: Duration,
+    pub(super) warm: Option<WarmSeries>,
+}
+
+pub(super) fn recovered(config: EngineConfig) -> Result<Recovered, StartError> {
+    let numbers = Arc::new(Numbers::default());
+    let ledger = Ledger::open(&config.data_dir, durability(config.durability))
+        .map_err(|error| ledger_refused(&config.data_dir, error))?;
+    let events = ledger
+        .events()
+        .map_err(|error| ledger_refused(&config.data_dir, error))?;
+    if let Some(last) = events.last() {
+        numbers.clock.not_before(last.at);
+    }
+    let allocator = Allocator::recover(AllocatorConfig::default(), events.iter().cloned())
+        .map_err(|error| StartError::Ledger {
+            path: config.data_dir.clone(),
+            reason: error.to_string(),
+        })?;
+    let shadow = document(&ledger, &config.data_dir, SHADOW_CONFIG, read_config)?;
+    let shadow = usable(shadow, &config);
+    let overrides = document(&ledger, &config.data_dir, OVERRIDES, read_overrides)?;
+    let overrides = overrides.unwrap_or(Versioned {
+        version: 0,
+        value: Vec::new(),
+    });
+    let folder = config.history_dir();
+    let history = HistoryFolder::open(&folder).map_err(|source| StartError::Io {
+        path: folder,
+        source,
+    })?;
+    let pools = planned_pools(&config, &shadow.value, &history, &numbers)?;
+    let model = model_in_use(&config, &from_training());
+    let bin = model
+        .as_ref()
+        .map_or(shadow.value.tick, |model| model.interval);
+    let warm = past_values(&history, bin, &config);
+    Ok(Recovered {
+        config,
+        numbers,
+        ledger,
+        allocator,
+        events,
+        shadow,
+        overrides,
+        history,
+        pools,
+        model,
+        bin,
+        warm,
+    })
+}
+
+fn durability(durability: Durability) -> foreshadow_ledger::Durability {
+    match durability {
+        Durability::Fsync => foreshadow_ledger::Durability::Fsync,
+        Durability::Memory => foreshadow_ledger::Durability::Memory,
+    }
+}
+
+fn ledger_refused(folder: &Path, error: LedgerError) -> StartError {
+    match error {
+        LedgerError::InUse { folder, .. } => StartError::InUse(folder),
+        other => StartError::Ledger {
+            path: folder.to_owned(),
+            reason: other.to_string(),
+        },
+    }
+}
+
+fn document<T>(
+    ledger: &Ledger,
+    folder: &Path,
+    name: &str,
+    read: impl Fn(&[u8]) -> Result<T, String>,
+) -> Result<Option<T>, StartError> {
+    let body = ledger
+        .document(name)
+        .map_err(|error| ledger_refused(folder, error))?;
+    body.map(|body| read(&body))
+        .transpose()
+        .map_err(|reason| StartError::Damaged {
+            path: folder.join(name),
+            reason,
+        })
+}
+
+/// The configuration that was set while serving, unless the pools it speaks of are gone.
+fn usable(kept: Option<Versioned<ShadowConfig>>, config: &EngineConfig) -> Versioned<ShadowConfig> {
+    let configured = |version| Versioned {
+        version,
+        value: config.shadow.clone(),
+    };
+    match kept {
+        None => configured(1),
+        Some(kept) => match kept.value.validate(&config.pools) {
+            Ok(()) => kept,
+            Err(error) => {
+                tracing::warn!(%error, "the shadow configuration of the last run does not fit the pools any more; the configured one is used");
+                configured(kept.version + 1)
+            }
+        },
+    }
+}
+
+fn planned_pools(
+    config: &EngineConfig,
+    shadow: &ShadowConfig,
+    history: &HistoryFolder,
+    numbers: &Numbers,
+) -> Result<Vec<PlannedPool>, StartError> {
+    let mut pools = Vec::new();
+    for pool in &config.pools {
+        let planned = PlannedPool::new(pool.clone(), shadow, config.seed);
+        pools.push(planned.map_err(|error| ConfigError::Planner {
+            pool: pool.name().clone(),
+            reason: error.to_string(),
+        })?);
+    }
+    let mut histories: Vec<_> = config.demand_import.iter().map(Into::into).collect();
+    if has_files(history.requests()) {
+        histories.push(history.requests().to_owned());
+    }
+    // The service starts also without its memory; it learns anew.
+    match recall(&mut pools, &histories, numbers.clock.now()) {
+        Ok(requests) => tracing::info!(requests, "past requests were recalled"),
+        Err(error) => tracing::warn!(%error, "past requests could not be recalled"),
+    }
+    Ok(pools)
+}
+
+/// The model that was promoted last, else the configured one. A model that cannot be read stops
+/// nothing: the service goes on without.
+fn model_in_use(config: &EngineConfig, load: &LoadModel) -> Option<LoadedForecaster> {
+    let promoted = foreshadow_training::current_model(&config.models_dir());
+    let promoted = promoted.unwrap_or_else(|error| {
+        tracing::warn!(%error, "the promoted model cannot be told");
+        None
+    });
+    promoted
+        .into_iter()
+        .chain(config.model_dir.clone())
+        .find_map(|folder| match load(&folder) {
+            Ok(model) => Some(model),
+            Err(reason) => {
+                tracing::warn!(folder = %folder.display(), reason, "a model cannot be used");
+                None
+            }
+        })
+}
+
+/// What the history holds at this width of bins, to go on from.
+fn past_values(
+    history: &HistoryFolder,
+    interval: Duration,
+    config: &EngineConfig,
+) -> Option<WarmSeries> {
+    let folders = [history.usage(), history.requests()];
+    let filled: Vec<PathBuf> = folders
+        .into_iter()
+        .filter(|folder| has_files(folder))
+        .map(Path::to_owned)
+        .collect();
+    if filled.is_empty() {
+        return None;
+    }
+    match load_history(&filled, interval, MOST_PAST_VALUES) {
+        Ok(panel) => Some(WarmSeries {
+            panel: Arc::new(panel),
+            pools: config
+                .pools
+                .iter()
+                .map(|pool| pool.name().clone())
+                .collect(),
+        }),
+        Err(reason) => {
+            tracing::warn!(reason, "past values could not be recalled");
+            None
+        }
+    }
+}
