@@ -115,23 +115,33 @@ impl<'a> Curve<'a> {
         tally
     }
 
-    /// The least parameter that reaches `hit_rate`, or the one that comes nearest.
+    /// The least parameter that reaches `hit_rate`, or else the least that hits as often as the
+    /// largest one does.
     ///
     /// A pool without requests in the window is reached by the least parameter.
     pub(crate) fn reach(&self, hit_rate: f64) -> Tuned {
-        let reaches = |number| reached(&self.at(number), hit_rate);
         let largest = self.family.largest();
-        let (mut low, mut high) = (0, 1);
+        let number = self.least_reaching(hit_rate).unwrap_or_else(|| {
+            let nearest = self.at(largest).hit_rate().unwrap_or(0.0);
+            self.least_reaching(nearest).unwrap_or(largest)
+        });
+        self.tuned(number)
+    }
+
+    /// By doubling and halving, since a larger parameter does not hit less.
+    fn least_reaching(&self, hit_rate: f64) -> Option<u32> {
+        let reaches = |number| reached(&self.at(number), hit_rate);
         if reaches(0) {
-            return self.tuned(0);
+            return Some(0);
         }
-        while high < largest && !reaches(high.min(largest)) {
+        let largest = self.family.largest();
+        let (mut low, mut high) = (0, largest.min(1));
+        while high < largest && !reaches(high) {
             low = high;
-            high = high.saturating_mul(2);
+            high = high.saturating_mul(2).min(largest);
         }
-        let mut high = high.min(largest);
         if !reaches(high) {
-            return self.nearest(high);
+            return None;
         }
         while high - low > 1 {
             let middle = low + (high - low) / 2;
@@ -141,20 +151,7 @@ impl<'a> Curve<'a> {
                 low = middle;
             }
         }
-        self.tuned(high)
-    }
-
-    /// Of the parameters tried, the least with the highest hit rate.
-    fn nearest(&self, largest: u32) -> Tuned {
-        let best = self
-            .known
-            .borrow()
-            .iter()
-            .fold((largest, -1.0), |best, (&number, tally)| {
-                let rate = tally.hit_rate().unwrap_or(1.0);
-                if rate > best.1 { (number, rate) } else { best }
-            });
-        self.tuned(best.0)
+        Some(high)
     }
 
     fn tuned(&self, number: u32) -> Tuned {
