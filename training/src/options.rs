@@ -32,20 +32,20 @@ impl Default for TrainOptions {
                 head_inner: 32,
                 levels: PLANNING_LEVELS.to_vec(),
             },
-            epoch_steps: 200,
+            epoch_steps: 400,
             epochs: None,
         }
     }
 }
 
 /// Steps that gradients flow back through.
-const CHUNK_STEPS: usize = 96;
-const MOST_LANES: usize = 256;
+const CHUNK_STEPS: usize = 64;
+const MOST_LANES: usize = 128;
 const FEWEST_LANES: usize = 32;
 /// How often each value is passed, roughly.
 const PASSES: usize = 24;
 /// Bounds of the number of optimiser steps.
-const STEPS: (u64, u64) = (800, 8_000);
+const STEPS: (u64, u64) = (1_200, 20_000);
 
 /// The plan of a fit, from the options and the amount of data.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,13 +68,13 @@ impl TrainOptions {
                 chunk: ChunkSize {
                     lanes,
                     steps,
-                    origins: 8.min(steps),
+                    origins: 6.min(steps),
                     draws: 8,
                 },
                 rate: 2e-3,
                 decay: 0.0,
                 warm_up: 50,
-                average_over: 100.0,
+                average_over: 150.0,
                 seed: self.seed,
             },
             epoch_steps,

@@ -23,7 +23,7 @@ use crate::{
 /// Coarser resolutions that are learned beside the panel's own, in seconds, and their parts of it.
 const RESOLUTIONS: [(u64, f32); 2] = [(900, 0.1), (3_600, 0.15)];
 /// Series that are validated after each epoch; all are at the end.
-const WATCHED_SERIES: usize = 512;
+const WATCHED_SERIES: usize = 256;
 /// Epochs without a better validation loss after which a run ends.
 const PATIENCE: u64 = 10;
 /// Part of the time that is kept for the last validation.
@@ -211,11 +211,7 @@ impl Run<'_> {
 
     fn validate(&mut self, watched: &Panel) -> Result<f64, TrainError> {
         let network = self.fit.network()?;
-        let mut model = LstmForecaster::new(network.clone(), watched.interval()).recurring_from(
-            self.split
-                .first
-                .saturating_sub(self.split.protocol.season / 2),
-        );
+        let mut model = self.forecaster(&network, watched);
         let loss = validation::loss(watched, self.split.protocol, &mut model)?;
         if loss < self.best.loss || self.best.weights.is_empty() {
             self.best = Best {
@@ -225,6 +221,14 @@ impl Run<'_> {
             };
         }
         Ok(loss)
+    }
+
+    /// Its recurrent state starts a day before the first window, which is long enough for it to
+    /// forget that it did; scales and seasons see everything.
+    fn forecaster(&self, network: &Network, panel: &Panel) -> LstmForecaster {
+        let lead = self.split.protocol.season;
+        LstmForecaster::new(network.clone(), panel.interval())
+            .recurring_from(self.split.first.saturating_sub(lead))
     }
 
     fn keep(&self) -> Result<(), TrainError> {
@@ -248,7 +252,7 @@ impl Run<'_> {
         out: &Path,
     ) -> Result<Manifest, TrainError> {
         let network = Network::new(self.options.network.clone(), self.best.weights.clone())?;
-        let mut model = LstmForecaster::new(network.clone(), panel.interval());
+        let mut model = self.forecaster(&network, panel);
         let validation = validation::beside_naive(panel, self.split.protocol, &mut model)?;
         let metrics: BTreeSet<&str> = panel.ids().iter().map(|id| id.metric.as_str()).collect();
         let manifest = Manifest {
