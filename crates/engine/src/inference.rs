@@ -226,7 +226,7 @@ mod tests {
     }
 
     impl Forecaster for Fake {
-        fn name(&self) -> &str {
+        fn name(&self) -> &'static str {
             "fake"
         }
 
@@ -254,7 +254,7 @@ mod tests {
         let start = Timestamp::from_millis(0);
         Arc::new(Panel::new(
             start,
-            Duration::from_secs(60),
+            Duration::from_mins(1),
             vec![id],
             2,
             vec![1.0, 7.0],

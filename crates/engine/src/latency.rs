@@ -57,7 +57,7 @@ mod tests {
         let latency = Latency::default();
         latency.record(Duration::from_micros(50));
         latency.record(Duration::from_micros(51));
-        latency.record(Duration::from_secs(60));
+        latency.record(Duration::from_mins(1));
         let snapshot = latency.snapshot();
         assert_eq!(snapshot.buckets[0], 1);
         assert_eq!(snapshot.buckets[1], 1);

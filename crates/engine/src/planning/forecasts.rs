@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use foreshadow_forecast::Panel;
+use foreshadow_forecast::{Calibrator, PLANNING_LEVELS, Panel, QuantileForecast};
+use foreshadow_planner::stable_hash;
 use foreshadow_types::{EntityId, Timestamp};
 
 use super::{
@@ -22,14 +23,27 @@ struct Outlook {
     score: Score,
 }
 
-/// The forecasts of the latest batch and the running scores.
-#[derive(Debug, Default)]
+/// The forecasts of the latest batch, calibrated by how those before came true.
+#[derive(Debug)]
 pub(super) struct Forecasts {
     origin: Timestamp,
+    calibrator: Calibrator<Arc<str>>,
     outlooks: BTreeMap<SeriesKey, Outlook>,
     pub(super) categories: BTreeMap<EntityId, Arc<str>>,
     /// The series that the latest batch was made from.
     pub(super) series: Option<GatheredSeries>,
+}
+
+impl Default for Forecasts {
+    fn default() -> Self {
+        Self {
+            origin: Timestamp::default(),
+            calibrator: Calibrator::new(&PLANNING_LEVELS),
+            outlooks: BTreeMap::new(),
+            categories: BTreeMap::new(),
+            series: None,
+        }
+    }
 }
 
 impl Forecasts {
@@ -40,13 +54,23 @@ impl Forecasts {
     /// Scores the forecasts there are by what has come true since, then takes the new ones.
     pub(super) fn take(&mut self, series: GatheredSeries, batch: Batch) {
         self.score(&series);
+        self.origin = series.panel.bin_start(series.panel.bins());
+        let next_bin = bin_number(&series.panel, series.panel.bins());
+        self.calibrator.advance(next_bin);
         let mut outlooks = std::mem::take(&mut self.outlooks);
         for (key, forecast) in series.keys.iter().zip(batch.forecasts) {
+            let calibrated = self.calibrated(key, &forecast.quantiles);
+            let number = series_number(key);
+            let raw = &forecast.quantiles;
+            self.calibrator
+                .issued(&group_of(key), number, next_bin, raw, &calibrated);
             let mut outlook = outlooks.remove(key).unwrap_or_default();
-            outlook.forecast = Some(forecast);
+            outlook.forecast = Some(BatchForecast {
+                quantiles: calibrated,
+                ..forecast
+            });
             self.outlooks.insert(key.clone(), outlook);
         }
-        self.origin = series.panel.bin_start(series.panel.bins());
         self.series = Some(series);
     }
 
@@ -62,14 +86,32 @@ impl Forecasts {
             let Some(forecast) = &outlook.forecast else {
                 continue;
             };
+            let number = series_number(key);
             let came_true = panel.series(index)[first..].iter();
             for (step, actual) in came_true.enumerate() {
                 outlook.score.add(&forecast.quantiles, step, *actual);
+                let bin = bin_number(panel, first + step);
+                self.calibrator.observe(number, bin, *actual);
             }
         }
     }
 
-    /// Whether forecasts were made at another width of bins than the panel's are to be.
+    /// A forecast of a series, its quantiles moved to where they would have been right lately. What
+    /// was never negative stays so.
+    pub(super) fn calibrated(&self, key: &SeriesKey, raw: &QuantileForecast) -> QuantileForecast {
+        let moved = self.calibrator.calibrate(&group_of(key), raw);
+        let steps = 0..raw.horizon();
+        if steps
+            .clone()
+            .any(|step| raw.step(step).iter().any(|value| *value < 0.0))
+        {
+            return moved;
+        }
+        let values = steps.flat_map(|step| moved.step(step).iter().map(|value| value.max(0.0)));
+        QuantileForecast::new(moved.levels(), values.collect())
+    }
+
+    /// Begins again, with bins of another width.
     pub(super) fn forget(&mut self) {
         *self = Self::default();
     }
@@ -126,6 +168,30 @@ impl Outlook {
             accuracy: self.score.accuracy(),
         })
     }
+}
+
+/// Series that are calibrated together: those of one metric, and each pool by itself.
+fn group_of(key: &SeriesKey) -> Arc<str> {
+    match key {
+        SeriesKey::Entity(_, metric) => metric.clone(),
+        SeriesKey::Pool(pool) => format!("pool {pool}").into(),
+    }
+}
+
+fn series_number(key: &SeriesKey) -> u64 {
+    match key {
+        SeriesKey::Entity(entity, metric) => {
+            stable_hash(entity.as_str()) ^ stable_hash(metric).rotate_left(1)
+        }
+        SeriesKey::Pool(pool) => !stable_hash(pool.as_str()),
+    }
+}
+
+/// The number of a panel's bin, counted from the epoch.
+fn bin_number(panel: &Panel, bin: usize) -> u64 {
+    let interval_ms = (panel.interval().as_millis() as i64).max(1);
+    let first = panel.start().as_millis().div_euclid(interval_ms);
+    u64::try_from(first).unwrap_or(0) + bin as u64
 }
 
 /// The bin of the panel that begins at a time.

@@ -32,9 +32,10 @@ impl Planning {
         if let Some(prediction) = latest.answer(request) {
             return Ok(prediction);
         }
-        let own = key_of(&request.subject, Some(metric)).and_then(|key| self.own_series(&key));
+        let own = key_of(&request.subject, Some(metric))
+            .and_then(|key| Some((self.own_series(&key)?, key)));
         let forecast = match (own, &request.subject) {
-            (Some(panel), _) => self.on_demand(panel, steps).await,
+            (Some((panel, key)), _) => self.on_demand(panel, &key, steps).await,
             (None, Subject::Pool(pool)) if !self.pools.contains_key(pool) => {
                 return Err(EngineError::UnknownPool(pool.clone()));
             }
@@ -74,13 +75,13 @@ impl Planning {
         )))
     }
 
-    async fn on_demand(&self, panel: Arc<Panel>, steps: usize) -> SeriesForecast {
+    async fn on_demand(&self, panel: Arc<Panel>, key: &SeriesKey, steps: usize) -> SeriesForecast {
         let numbers = &self.links.numbers.forecasts;
         let inference = &self.links.inference;
         let mut batch = inference.forecast(panel, steps, PATIENCE, numbers).await;
         match batch.forecasts.pop() {
             Some(forecast) => SeriesForecast {
-                quantiles: forecast.quantiles,
+                quantiles: self.forecasts.calibrated(key, &forecast.quantiles),
                 model: forecast.model,
                 basis: Basis::Own,
                 fallback: forecast.fallback,

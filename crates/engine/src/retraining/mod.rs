@@ -235,10 +235,10 @@ mod tests {
     }
 
     /// A training that writes a number to the folder that comes last on its command line.
-    fn trains_to(value: &str) -> Option<Vec<String>> {
+    fn trains_to(value: &str) -> Vec<String> {
         let script =
             format!("for out; do :; done; mkdir -p \"$out\" && echo {value} > \"$out/value\"");
-        Some(["sh", "-c", &script, "train"].map(str::to_owned).to_vec())
+        ["sh", "-c", &script, "train"].map(str::to_owned).to_vec()
     }
 
     const NOW: TrainNow = TrainNow {
@@ -255,14 +255,14 @@ mod tests {
             current.map(|folder| folder.file_name().unwrap().to_owned())
         };
 
-        retraining.config.command = trains_to("1000");
+        retraining.config.command = Some(trains_to("1000"));
         assert!(matches!(
             retraining.train(NOW).await,
             Ok(Trained::Kept { .. })
         ));
         assert_eq!(current(&retraining), None);
 
-        retraining.config.command = trains_to("4");
+        retraining.config.command = Some(trains_to("4"));
         assert!(matches!(
             retraining.train(NOW).await,
             Ok(Trained::Promoted { .. })
@@ -274,7 +274,7 @@ mod tests {
         ));
 
         for worse in ["4", "-3"] {
-            retraining.config.command = trains_to(worse);
+            retraining.config.command = Some(trains_to(worse));
             assert!(
                 matches!(retraining.train(NOW).await, Ok(Trained::Kept { .. })),
                 "{worse}"
@@ -293,7 +293,7 @@ mod tests {
         retraining.config.command = Some(["sh", "-c", script].map(str::to_owned).to_vec());
         let reason = retraining.train(NOW).await.unwrap_err();
         assert!(reason.contains("no memory left"), "{reason}");
-        retraining.config.command = trains_to("garbage");
+        retraining.config.command = Some(trains_to("garbage"));
         assert!(retraining.train(NOW).await.is_err());
         assert!(promoted.try_recv().is_err());
     }

@@ -1,13 +1,8 @@
-//! Ticks, forecasts, overrides and configuration with the whole engine and real processes.
-
-#![cfg(target_os = "linux")]
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
+//! Ticks, forecasts, overrides and configuration.
 
 use std::{sync::Arc, time::Duration};
 
-use common::{config, pool, states, until, until_ready, web_request};
+use crate::common::{config, pool, states, until, until_ready, web_request};
 use foreshadow_engine::{
     Engine, EngineError, EngineHandle, OverrideChange, PredictRequest, Subject,
     config::{CapacityOverride, OnShutdown, OverrideSubject, RuleSubject, TriggerRule},
@@ -16,11 +11,6 @@ use foreshadow_engine::{
 use foreshadow_forecast::{ForecastError, Forecaster, Panel, QuantileForecast};
 use foreshadow_types::{EntityId, Timestamp, UserId};
 use tokio::time::{sleep, timeout};
-
-#[test]
-fn a_web_server_when_started_as_an_instance() {
-    common::serve_if_started_as_an_instance();
-}
 
 struct Failing;
 

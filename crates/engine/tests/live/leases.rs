@@ -1,24 +1,15 @@
-//! The whole engine with real processes.
-
-#![cfg(target_os = "linux")]
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
+//! Leases and processes, through restarts and crashes.
 
 use std::{collections::BTreeSet, time::Duration};
 
-use common::{ask, config, states, until, until_ready, web_request};
+use crate::common::{self, ask, config, states, until, until_ready, web_request};
 use foreshadow_engine::{Engine, config::OnShutdown};
 use foreshadow_engine::{
     EngineError,
     allocator::{AllocationState, AllocatorError},
 };
 use foreshadow_types::{AllocationId, InstanceCount};
-
-#[test]
-fn a_web_server_when_started_as_an_instance() {
-    common::serve_if_started_as_an_instance();
-}
+use tokio_stream::StreamExt;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_warm_instance_is_granted_at_once_and_answers() {
@@ -117,7 +108,6 @@ async fn a_killed_server_loses_no_lease_and_no_process() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_queued_request_is_granted_when_an_instance_is_free() {
-    use tokio_stream::StreamExt;
     let folder = tempfile::tempdir().unwrap();
     let mut config = config(folder.path());
     config.pools[0].spec.min = InstanceCount(1);
@@ -145,17 +135,4 @@ async fn a_queued_request_is_granted_when_an_instance_is_free() {
         .unwrap();
     engine.shutdown_with(OnShutdown::StopAll).await.unwrap();
     until("processes are left", || states(folder.path()).is_empty()).await;
-}
-
-/// Not a test of its own: the server that is killed in another.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_when_started_as_one() {
-    let Ok(folder) = std::env::var("ENGINE_TEST_FOLDER") else {
-        return;
-    };
-    let engine = Engine::start(config(folder.as_ref())).await.unwrap();
-    until_ready(&engine, 2).await;
-    let granted = engine.allocate(web_request("ada")).await.unwrap();
-    println!("\nleased {}", granted.id.0);
-    std::future::pending::<()>().await;
 }

@@ -19,12 +19,12 @@ use tokio::time::{sleep, timeout};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-pub fn pool() -> PoolName {
+pub(crate) fn pool() -> PoolName {
     PoolName::new("web").unwrap()
 }
 
 /// One pool of two warm web servers, frozen while they wait.
-pub fn config(folder: &Path) -> EngineConfig {
+pub(crate) fn config(folder: &Path) -> EngineConfig {
     let program = std::env::current_exe().unwrap();
     let name = "a_web_server_when_started_as_an_instance";
     let command = [program.to_str().unwrap(), "--exact", name, "--nocapture"];
@@ -44,7 +44,7 @@ pub fn config(folder: &Path) -> EngineConfig {
     config
 }
 
-pub fn serve_if_started_as_an_instance() {
+pub(crate) fn serve_if_started_as_an_instance() {
     let Ok(port) = std::env::var("FORESHADOW_PORT") else {
         return;
     };
@@ -56,14 +56,14 @@ pub fn serve_if_started_as_an_instance() {
     }
 }
 
-pub fn web_request(user: &str) -> AllocationRequest {
+pub(crate) fn web_request(user: &str) -> AllocationRequest {
     AllocationRequest::builder(TenantId::new("acme").unwrap(), Target::Pool(pool()))
         .user(UserId::new(user).unwrap())
         .build()
         .unwrap()
 }
 
-pub fn ask(address: &str) -> String {
+pub(crate) fn ask(address: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream
         .set_read_timeout(Some(Duration::from_secs(5)))
@@ -74,7 +74,7 @@ pub fn ask(address: &str) -> String {
     answer
 }
 
-pub async fn until(what: &str, holds: impl Fn() -> bool) {
+pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) {
     let wait = async {
         while !holds() {
             sleep(Duration::from_millis(5)).await;
@@ -83,7 +83,7 @@ pub async fn until(what: &str, holds: impl Fn() -> bool) {
     assert!(timeout(PATIENCE, wait).await.is_ok(), "{what}");
 }
 
-pub async fn until_ready(engine: &EngineHandle, count: u32) {
+pub(crate) async fn until_ready(engine: &EngineHandle, count: u32) {
     let wait = async {
         while engine.pools().await.unwrap()[0].status.ready != count {
             sleep(Duration::from_millis(5)).await;
@@ -114,24 +114,24 @@ fn processes(folder: &Path) -> Vec<(char, i32)> {
     found
 }
 
-pub fn states(folder: &Path) -> Vec<char> {
+pub(crate) fn states(folder: &Path) -> Vec<char> {
     processes(folder)
         .into_iter()
         .map(|(state, _)| state)
         .collect()
 }
 
-pub fn pids(folder: &Path) -> Vec<i32> {
+pub(crate) fn pids(folder: &Path) -> Vec<i32> {
     processes(folder).into_iter().map(|(_, pid)| pid).collect()
 }
 
-pub fn kill(pid: i32) {
+pub(crate) fn kill(pid: i32) {
     let killed = Command::new("kill").args(["-9", &pid.to_string()]).status();
     assert!(killed.unwrap().success());
 }
 
 /// An engine in a process of its own, to be killed.
-pub fn start_server(folder: &Path) -> Child {
+pub(crate) fn start_server(folder: &Path) -> Child {
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "a_server_when_started_as_one", "--nocapture"])
         .env("ENGINE_TEST_FOLDER", folder)
@@ -141,7 +141,7 @@ pub fn start_server(folder: &Path) -> Child {
 }
 
 /// The allocation that the server says it has granted.
-pub fn lease_of(server: &mut Child) -> u64 {
+pub(crate) fn lease_of(server: &mut Child) -> u64 {
     let lines = BufReader::new(server.stdout.as_mut().unwrap()).lines();
     for line in lines {
         if let Some(id) = line.unwrap().strip_prefix("leased ") {
