@@ -173,9 +173,15 @@ async fn requests_are_demand_and_go_into_the_history() {
     let engine = Engine::start(config(folder.path())).await.unwrap();
     until_ready(&engine, 2).await;
     engine.allocate(web_request("ada")).await.unwrap();
-    predicted(&engine, Subject::Pool(pool()), "requests").await;
+    let counted = async {
+        while engine.pools().await.unwrap()[0].outcomes.hits == 0 {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), counted).await.unwrap();
     let outcomes = engine.pools().await.unwrap()[0].outcomes;
     assert_eq!((outcomes.hits, outcomes.misses), (1, 0));
+    predicted(&engine, Subject::Pool(pool()), "requests").await;
     stop(&engine, folder.path()).await;
     let files = std::fs::read_dir(folder.path().join("history/requests")).unwrap();
     assert_eq!(files.count(), 1);
