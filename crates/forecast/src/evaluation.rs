@@ -241,7 +241,7 @@ mod tests {
             .collect();
         let start = Timestamp::from_millis(0);
         let bins = series[0].len();
-        Panel::new(start, Duration::from_secs(300), ids, bins, series.concat())
+        Panel::new(start, Duration::from_mins(5), ids, bins, series.concat())
     }
 
     const PROTOCOL: Protocol = Protocol {
@@ -293,7 +293,7 @@ mod tests {
     struct Broken;
 
     impl Forecaster for Broken {
-        fn name(&self) -> &str {
+        fn name(&self) -> &'static str {
             "broken"
         }
 

@@ -10,7 +10,7 @@ use crate::{
 pub struct Naive;
 
 impl Forecaster for Naive {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "naive"
     }
 
@@ -44,7 +44,7 @@ impl SeasonalNaive {
 }
 
 impl Forecaster for SeasonalNaive {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "seasonal-naive"
     }
 

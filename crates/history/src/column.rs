@@ -108,7 +108,7 @@ impl Batch {
             return Ok(array.clone());
         }
         cast(array, to).map_err(|error| {
-            HistoryError::parquet(self.path(), format!("column `{column}`: {error}"))
+            HistoryError::parquet(self.path(), &format!("column `{column}`: {error}"))
         })
     }
 
@@ -119,7 +119,7 @@ impl Batch {
             let time = text
                 .map(time_of_text)
                 .transpose()
-                .map_err(|error| self.row_error(column, row, error))?;
+                .map_err(|error| self.row_error(column, row, &error))?;
             times.push(time.map(Timestamp::as_millis));
         }
         Ok(times)

@@ -1,6 +1,7 @@
 //! What can be wrong with history, named so that it can be mended.
 
 use std::{
+    fmt::Display,
     io,
     path::{Path, PathBuf},
 };
@@ -130,7 +131,7 @@ impl HistoryError {
         }
     }
 
-    pub(crate) fn parquet(path: &Path, reason: impl ToString) -> Self {
+    pub(crate) fn parquet(path: &Path, reason: &(impl Display + ?Sized)) -> Self {
         Self::Parquet {
             path: path.to_owned(),
             reason: reason.to_string(),

@@ -1,6 +1,7 @@
 //! One Parquet file, read in bounded batches.
 
 use std::{
+    fmt::Display,
     fs::File,
     path::{Path, PathBuf},
     sync::Arc,
@@ -32,7 +33,7 @@ impl HistoryFile {
     pub(crate) fn open(path: &Path) -> Result<Self, HistoryError> {
         let file = File::open(path).map_err(|error| HistoryError::io(path, error))?;
         let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
-            .map_err(|error| HistoryError::parquet(path, error))?;
+            .map_err(|error| HistoryError::parquet(path, &error))?;
         Ok(Self {
             path: path.into(),
             file,
@@ -64,7 +65,7 @@ impl HistoryFile {
                 .with_projection(mask)
                 .with_batch_size(BATCH_ROWS)
                 .build()
-                .map_err(|error| HistoryError::parquet(&self.path, error))?;
+                .map_err(|error| HistoryError::parquet(&self.path, &error))?;
         Ok(Batches {
             path: self.path.clone(),
             reader,
@@ -87,7 +88,7 @@ impl Iterator for Batches {
     fn next(&mut self) -> Option<Self::Item> {
         let rows = match self.reader.next()? {
             Ok(rows) => rows,
-            Err(error) => return Some(Err(HistoryError::parquet(&self.path, error))),
+            Err(error) => return Some(Err(HistoryError::parquet(&self.path, &error))),
         };
         let first_row = self.next_row;
         self.next_row += rows.num_rows() as u64;
@@ -133,7 +134,7 @@ impl Batch {
         &self,
         column: &str,
         row: usize,
-        reason: impl ToString,
+        reason: &(impl Display + ?Sized),
     ) -> HistoryError {
         HistoryError::Row {
             path: PathBuf::from(&*self.path),

@@ -70,7 +70,7 @@ impl RequestParser {
         row: usize,
         at: Timestamp,
     ) -> Result<RequestRecord, HistoryError> {
-        let at_column = |column| move |reason: String| batch.row_error(column, row, reason);
+        let at_column = |column| move |reason: String| batch.row_error(column, row, &reason);
         let pool = text(Some(&columns.pool), row).ok_or_else(|| {
             batch.row_error(POOL, row, "the pool is absent; every request names one")
         })?;

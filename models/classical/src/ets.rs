@@ -12,7 +12,7 @@ use crate::{
 /// the forecast little and costs in proportion.
 pub(crate) const CONTEXT: usize = 192;
 
-/// Automatic exponential smoothing without season (error, trend and damping chosen by AICc), after
+/// Automatic exponential smoothing without season (error, trend and damping chosen by `AICc`), after
 /// Hyndman and Khandakar (2008), with normal quantiles.
 ///
 /// It looks at the last 192 bins, imputed with the last value. Where no model can be fitted, the last
@@ -21,7 +21,7 @@ pub(crate) const CONTEXT: usize = 192;
 pub struct Ets;
 
 impl Forecaster for Ets {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "ets"
     }
 
@@ -75,7 +75,7 @@ mod tests {
         let start = Timestamp::from_millis(0);
         Panel::new(
             start,
-            Duration::from_secs(300),
+            Duration::from_mins(5),
             vec![id],
             values.len(),
             values,

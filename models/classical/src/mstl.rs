@@ -36,7 +36,7 @@ impl Mstl {
 }
 
 impl Forecaster for Mstl {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "mstl"
     }
 

@@ -1,6 +1,7 @@
 //! Comma-separated values with the columns of one of the schemas.
 
 use std::{
+    fmt::Display,
     fs::File,
     path::{Path, PathBuf},
     time::Duration,
@@ -162,7 +163,7 @@ impl Table {
             .map_err(|error| malformed(&self.path, &error))
     }
 
-    fn error(&self, column: &str, reason: impl ToString) -> HistoryError {
+    fn error(&self, column: &str, reason: &(impl Display + ?Sized)) -> HistoryError {
         HistoryError::Row {
             path: self.path.clone(),
             column: column.to_owned(),
@@ -185,14 +186,14 @@ impl Table {
         let text = self
             .cell(TIMESTAMP)
             .ok_or_else(|| self.error(TIMESTAMP, "the time is absent"))?;
-        column::time_of_text(text).map_err(|reason| self.error(TIMESTAMP, reason))
+        column::time_of_text(text).map_err(|reason| self.error(TIMESTAMP, &reason))
     }
 
     fn number(&self, column: &str) -> Result<Option<f64>, HistoryError> {
         self.cell(column)
             .map(|text| {
                 text.parse()
-                    .map_err(|_| self.error(column, format!("`{text}` is not a number")))
+                    .map_err(|_| self.error(column, &format!("`{text}` is not a number")))
             })
             .transpose()
     }
@@ -203,7 +204,7 @@ impl Table {
         new: impl Fn(&str) -> Result<T, IdError>,
     ) -> Result<Option<T>, HistoryError> {
         let name = self.cell(column).map(new).transpose();
-        name.map_err(|error| self.error(column, error))
+        name.map_err(|error| self.error(column, &error))
     }
 
     fn request(&self) -> Result<RequestRecord, HistoryError> {
@@ -217,7 +218,7 @@ impl Table {
             hold: self
                 .bounded(HOLD_MS, MAX_HOLD_MS)?
                 .map(|ms| Duration::from_millis(ms.round() as u64)),
-            vcpus: vcpus.map_err(|error| self.error(VCPUS, error))?,
+            vcpus: vcpus.map_err(|error| self.error(VCPUS, &error))?,
             memory: self
                 .bounded(MEMORY_BYTES, u64::MAX as f64)?
                 .map(|bytes| Bytes(bytes as u64)),
@@ -230,7 +231,7 @@ impl Table {
         match number {
             Some(number) if !(0.0..=most).contains(&number) => Err(self.error(
                 column,
-                format!("{number} is not in the range 0 to {most:e}"),
+                &format!("{number} is not in the range 0 to {most:e}"),
             )),
             number => Ok(number),
         }

@@ -2,6 +2,7 @@
 //! (<https://www.cs.huji.ac.il/labs/parallel/workload/swf.html>).
 
 use std::{
+    fmt::Display,
     fs::File,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
@@ -120,12 +121,12 @@ impl<'a> Line<'a> {
         };
         if line.fields.len() < FIELDS {
             let found = line.fields.len();
-            return Err(line.error("all", format!("{found} fields; a job has 18")));
+            return Err(line.error("all", &format!("{found} fields; a job has 18")));
         }
         Ok(line)
     }
 
-    fn error(&self, field: &str, reason: impl ToString) -> HistoryError {
+    fn error(&self, field: &str, reason: &(impl Display + ?Sized)) -> HistoryError {
         HistoryError::Row {
             path: self.path.to_owned(),
             column: field.to_owned(),
@@ -141,7 +142,7 @@ impl<'a> Line<'a> {
             Ok(number) if number.is_finite() && number.abs() < 1e15 => {
                 Ok(Some(number).filter(|&number| number >= 0.0))
             }
-            _ => Err(self.error(name, format!("`{text}` is not a number"))),
+            _ => Err(self.error(name, &format!("`{text}` is not a number"))),
         }
     }
 
@@ -173,7 +174,7 @@ impl<'a> Line<'a> {
                 known => known,
             },
             pool: options.pool.clone(),
-            hold: hold.map_err(|error| self.error(RUN.0, error))?,
+            hold: hold.map_err(|error| self.error(RUN.0, &error))?,
             vcpus: processors.and_then(|count| Vcpus::new(count).ok()),
             memory: kilobytes.map(|each| Bytes((each * 1024.0 * processors.unwrap_or(1.0)) as u64)),
         })
@@ -198,6 +199,6 @@ impl<'a> Line<'a> {
         let name = number
             .map(|number| new(&format!("{kind}-{number}")))
             .transpose();
-        name.map_err(|error| self.error(field.0, error))
+        name.map_err(|error| self.error(field.0, &error))
     }
 }

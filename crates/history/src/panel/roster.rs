@@ -75,7 +75,7 @@ impl Roster {
 
     /// The names, sorted; at most `most` of them, chosen by the seed.
     pub(super) fn chosen(&self, most: usize) -> Vec<String> {
-        let mut names: Vec<_> = self.names.iter().map(|name| name.to_string()).collect();
+        let mut names: Vec<_> = self.names.iter().map(ToString::to_string).collect();
         if names.len() > most {
             names.sort_by_cached_key(|name| (self.hash(name), name.clone()));
             names.truncate(most);

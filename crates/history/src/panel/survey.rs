@@ -281,7 +281,7 @@ fn note_names(
         roster
             .insert(names.value(row), check)
             .map_err(|error| match error {
-                RosterError::Name(error) => batch.row_error(column, row, error),
+                RosterError::Name(error) => batch.row_error(column, row, &error),
                 RosterError::TooMany => HistoryError::TooLarge {
                     series: roster.len() as u64,
                     bins: 1,

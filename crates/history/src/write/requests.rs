@@ -6,7 +6,7 @@ use arrow::{
     array::{Float64Builder, Int64Builder, StringBuilder, TimestampMillisecondBuilder},
     datatypes::{DataType, Field, Schema},
 };
-use foreshadow_types::Vcpus;
+use foreshadow_types::{ApplicationId, UserId, Vcpus};
 
 use super::{
     table::{BUFFERED_ROWS, TableWriter},
@@ -69,9 +69,9 @@ impl RequestWriter {
     pub fn write(&mut self, request: &RequestRecord) -> Result<(), HistoryError> {
         self.times.append_value(request.at.as_millis());
         self.users
-            .append_option(request.user.as_ref().map(|user| user.as_str()));
+            .append_option(request.user.as_ref().map(UserId::as_str));
         self.applications
-            .append_option(request.application.as_ref().map(|name| name.as_str()));
+            .append_option(request.application.as_ref().map(ApplicationId::as_str));
         self.pools.append_value(request.pool.as_str());
         let hold_ms = request.hold.map(|hold| hold.as_millis());
         self.hold_ms

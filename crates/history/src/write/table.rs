@@ -42,7 +42,7 @@ impl TableWriter {
             .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
             .build();
         let writer = ArrowWriter::try_new(file, schema.clone(), Some(properties))
-            .map_err(|error| HistoryError::parquet(path, error))?;
+            .map_err(|error| HistoryError::parquet(path, &error))?;
         Ok(Self {
             path: path.to_owned(),
             partial,
@@ -56,7 +56,7 @@ impl TableWriter {
     }
 
     pub(super) fn write(&mut self, columns: Vec<ArrayRef>) -> Result<(), HistoryError> {
-        let failed = |reason: String| HistoryError::parquet(&self.path, reason);
+        let failed = |reason: String| HistoryError::parquet(&self.path, &reason);
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)
             .map_err(|error| failed(error.to_string()))?;
         match &mut self.writer {
@@ -74,7 +74,7 @@ impl TableWriter {
         };
         let file = writer
             .into_inner()
-            .map_err(|error| HistoryError::parquet(&self.path, error))?;
+            .map_err(|error| HistoryError::parquet(&self.path, &error))?;
         file.sync_all()
             .and_then(|()| fs::rename(&self.partial, &self.path))
             .map_err(|error| HistoryError::io(&self.path, error))
