@@ -63,8 +63,13 @@ impl Model {
                 }
             }
             Input::Renew { id, duration, .. } => {
-                if let (Some(known), Some(lasts)) = (self.known.get_mut(id), duration) {
-                    let renewed = now + *lasts;
+                if let Some(known) = self.known.get_mut(id) {
+                    let spec = self.specs.get(&known.seen.pool);
+                    let usual = known
+                        .request
+                        .lease_duration()
+                        .or(spec.map(|s| s.lease_duration));
+                    let renewed = now + duration.or(usual).unwrap_or_default();
                     known.earliest_expiry = known.earliest_expiry.map(|at| at.min(renewed));
                 }
             }
