@@ -16,10 +16,13 @@ use parquet::arrow::{
     },
 };
 
-use crate::HistoryError;
+use crate::{HistoryError, guard::decode};
 
 /// Rows decoded at once, whatever the size of the file and of its row groups.
 const BATCH_ROWS: usize = 8_192;
+
+/// What is said of bytes that the decoder does not even recognise as wrong.
+const DAMAGED: &str = "its bytes are damaged";
 
 /// An open history file.
 #[derive(Debug)]
@@ -32,7 +35,8 @@ pub(crate) struct HistoryFile {
 impl HistoryFile {
     pub(crate) fn open(path: &Path) -> Result<Self, HistoryError> {
         let file = File::open(path).map_err(|error| HistoryError::io(path, error))?;
-        let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
+        let metadata = decode(|| ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()))
+            .ok_or_else(|| HistoryError::parquet(path, DAMAGED))?
             .map_err(|error| HistoryError::parquet(path, &error))?;
         Ok(Self {
             path: path.into(),
@@ -60,15 +64,16 @@ impl HistoryFile {
             .file
             .try_clone()
             .map_err(|error| HistoryError::io(&self.path, error))?;
-        let reader =
+        let builder =
             ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone())
                 .with_projection(mask)
-                .with_batch_size(BATCH_ROWS)
-                .build()
-                .map_err(|error| HistoryError::parquet(&self.path, &error))?;
+                .with_batch_size(BATCH_ROWS);
+        let reader = decode(|| builder.build())
+            .ok_or_else(|| HistoryError::parquet(&self.path, DAMAGED))?
+            .map_err(|error| HistoryError::parquet(&self.path, &error))?;
         Ok(Batches {
             path: self.path.clone(),
-            reader,
+            reader: Some(reader),
             next_row: 0,
         })
     }
@@ -78,7 +83,8 @@ impl HistoryFile {
 #[derive(Debug)]
 pub(crate) struct Batches {
     path: Arc<Path>,
-    reader: ParquetRecordBatchReader,
+    /// `None` after a failure.
+    reader: Option<ParquetRecordBatchReader>,
     next_row: u64,
 }
 
@@ -86,10 +92,15 @@ impl Iterator for Batches {
     type Item = Result<Batch, HistoryError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let rows = match self.reader.next()? {
+        let mut reader = self.reader.take()?;
+        let Some(rows) = decode(|| reader.next()) else {
+            return Some(Err(HistoryError::parquet(&self.path, DAMAGED)));
+        };
+        let rows = match rows? {
             Ok(rows) => rows,
             Err(error) => return Some(Err(HistoryError::parquet(&self.path, &error))),
         };
+        self.reader = Some(reader);
         let first_row = self.next_row;
         self.next_row += rows.num_rows() as u64;
         Some(Ok(Batch {

@@ -11,6 +11,7 @@
 mod column;
 mod error;
 mod file;
+mod guard;
 mod import;
 mod panel;
 mod paths;

@@ -8,7 +8,7 @@ mod common;
 
 use std::{fs, sync::Arc};
 
-use arrow::array::{ArrayRef, NullArray};
+use arrow::array::{ArrayRef, NullArray, TimestampSecondArray};
 use common::{Folder, floats, load, options, texts, times};
 use foreshadow_history::{HistoryError, HistoryPaths, RequestReader, load_panel};
 use proptest::prelude::*;
@@ -138,14 +138,14 @@ fn times_of_all_ages_are_refused_as_too_large_and_not_allocated() {
     let far = vec![
         (
             "timestamp",
-            Arc::new(arrow::array::Int64Array::from(vec![0, i64::MAX])) as ArrayRef,
+            Arc::new(TimestampSecondArray::from(vec![0, i64::MAX])) as ArrayRef,
         ),
         ("entity_id", texts(&["vm", "vm"])),
         ("load", floats(&[1.0, 2.0])),
     ];
     let folder = Folder::new();
-    let error = load(&folder.write("h.parquet", far)).unwrap_err();
-    assert!(matches!(error, HistoryError::TooLarge { .. }), "{error}");
+    let result = load(&folder.write("h.parquet", far));
+    assert!(matches!(result, Err(HistoryError::TooLarge { .. })));
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn a_damaged_file_is_an_error_or_other_values_but_never_a_panic() {
     let path = usage(&folder);
     let whole = fs::read(&path).unwrap();
     let damaged = folder.path().join("damaged.parquet");
-    proptest!(ProptestConfig::with_cases(2_000), |(
+    proptest!(ProptestConfig::with_cases(500), |(
         at in 0..whole.len(),
         to in any::<u8>(),
         cut in 0..whole.len(),

@@ -11,6 +11,7 @@ const MAX_NAMES: usize = 1 << 20;
 #[derive(Debug)]
 pub(super) struct Roster {
     names: HashSet<Box<str>>,
+    most: usize,
     /// `None` when every name must be kept.
     seed: Option<u64>,
     /// Names whose hash is above it are not kept.
@@ -28,6 +29,7 @@ impl Roster {
     pub(super) fn new(seed: Option<u64>) -> Self {
         Self {
             names: HashSet::new(),
+            most: MAX_NAMES,
             seed,
             highest: u64::MAX,
             last: String::new(),
@@ -49,7 +51,7 @@ impl Roster {
             return Ok(());
         }
         self.names.insert(name.into());
-        if self.names.len() > MAX_NAMES {
+        if self.names.len() > self.most {
             self.halve()?;
         }
         Ok(())
@@ -122,16 +124,19 @@ mod tests {
 
     #[test]
     fn more_names_than_fit_are_sampled_or_refused() {
+        const MOST: usize = 1_000;
         let mut sampled = roster(Some(1), 0);
         let mut refusing = roster(None, 0);
+        sampled.most = MOST;
+        refusing.most = MOST;
         let mut refused = false;
-        for name in 0..=MAX_NAMES {
+        for name in 0..=MOST {
             let name = name.to_string();
             let check = |_: &str| Ok::<_, IdError>(());
             assert!(sampled.insert(&name, check).is_ok());
             refused |= refusing.insert(&name, check).is_err();
         }
         assert!(refused);
-        assert!((MAX_NAMES / 3..MAX_NAMES).contains(&sampled.len()));
+        assert!((MOST / 3..MOST).contains(&sampled.len()));
     }
 }
