@@ -20,6 +20,10 @@ use crate::{
     retraining::{LoadModel, LoadedForecaster, from_training, load_history},
 };
 
+/// How often a ledger in use is tried, and how long to wait between.
+const LOCK_ATTEMPTS: u32 = 40;
+const LOCK_PAUSE: Duration = Duration::from_millis(25);
+
 /// How much of the past the series go on from, in values.
 const MOST_PAST_VALUES: usize = 8 << 20;
 
@@ -42,8 +46,7 @@ pub(super) struct Recovered {
 
 pub(super) fn recovered(config: EngineConfig) -> Result<Recovered, StartError> {
     let numbers = Arc::new(Numbers::default());
-    let ledger = Ledger::open(&config.data_dir, durability(config.durability))
-        .map_err(|error| ledger_refused(&config.data_dir, error))?;
+    let ledger = open_ledger(&config)?;
     let events = ledger
         .events()
         .map_err(|error| ledger_refused(&config.data_dir, error))?;
@@ -87,6 +90,21 @@ pub(super) fn recovered(config: EngineConfig) -> Result<Recovered, StartError> {
         bin,
         warm,
     })
+}
+
+/// Opens the ledger. One that is in use is tried again for a moment: a server that has just ended, or
+/// a process between its fork and its exec, may hold the lock still.
+fn open_ledger(config: &EngineConfig) -> Result<Ledger, StartError> {
+    let mut attempts = 1;
+    loop {
+        match Ledger::open(&config.data_dir, durability(config.durability)) {
+            Err(LedgerError::InUse { .. }) if attempts < LOCK_ATTEMPTS => {
+                attempts += 1;
+                std::thread::sleep(LOCK_PAUSE);
+            }
+            opened => return opened.map_err(|error| ledger_refused(&config.data_dir, error)),
+        }
+    }
 }
 
 fn durability(durability: Durability) -> foreshadow_ledger::Durability {
