@@ -211,7 +211,9 @@ pub fn evaluate(
     let first = evaluation.origins().first().copied().unwrap_or_default();
     let from = panel.bin_start(first);
     if !options.allow_leak {
-        candidates.iter().try_for_each(|candidate| refuse_leak(candidate, from))?;
+        candidates
+            .iter()
+            .try_for_each(|candidate| refuse_leak(candidate, from))?;
     }
     let mut models = Vec::with_capacity(candidates.len());
     for candidate in candidates {
@@ -254,7 +256,9 @@ impl ModelReport {
             crps: accuracy.crps,
             wape: accuracy.wape,
             coverage_80: accuracy.coverage_80,
-            pinball: pinball.map(|(level, loss)| (level.to_string(), *loss)).collect(),
+            pinball: pinball
+                .map(|(level, loss)| (level.to_string(), *loss))
+                .collect(),
             seconds: spent.as_secs_f64(),
             forecasts: accuracy.forecasts,
         }
@@ -275,10 +279,13 @@ mod tests {
         };
         let values: Vec<f32> = (0..40).map(|bin| (bin % 4) as f32).collect();
         let start = Timestamp::parse("2026-01-01T00:00:00Z").unwrap();
-        Panel::new(start, Duration::from_secs(300), vec![id], 40, values)
+        Panel::new(start, Duration::from_mins(5), vec![id], 40, values)
     }
 
-    fn run(candidates: &mut [Candidate], allow_leak: bool) -> Result<EvaluationReport, EvaluateError> {
+    fn run(
+        candidates: &mut [Candidate],
+        allow_leak: bool,
+    ) -> Result<EvaluationReport, EvaluateError> {
         let protocol = Protocol {
             horizon: 4,
             windows: 2,
@@ -288,7 +295,13 @@ mod tests {
             protocol,
             allow_leak,
         };
-        evaluate(&panel(), candidates, options, &|| Duration::ZERO, &mut |_, _| Ok(()))
+        evaluate(
+            &panel(),
+            candidates,
+            options,
+            &|| Duration::ZERO,
+            &mut |_, _| Ok(()),
+        )
     }
 
     fn naive(trained_through: Option<&str>) -> Candidate {
@@ -310,8 +323,17 @@ mod tests {
         assert_eq!(json["models"][0]["mase"], serde_json::Value::Null);
         assert_eq!(json["models"][1]["forecasts"], 2);
         assert_eq!(json["models"][1]["pinball"]["0.5"], 0.75);
-        let keys: Vec<_> = json["models"][0]["pinball"].as_object().unwrap().keys().collect();
-        assert_eq!(keys, ["0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.7", "0.8", "0.9"]);
+        let keys: Vec<_> = json["models"][0]["pinball"]
+            .as_object()
+            .unwrap()
+            .keys()
+            .collect();
+        assert_eq!(
+            keys,
+            [
+                "0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.7", "0.8", "0.9"
+            ]
+        );
     }
 
     #[test]
@@ -329,6 +351,9 @@ mod tests {
         assert_eq!("ets".parse(), Ok(ModelName::Ets));
         let error = "no-such-model".parse::<ModelName>().unwrap_err();
         assert!(error.to_string().contains("seasonal-naive"));
-        assert!(matches!("prophet".parse::<ModelName>(), Err(ModelNameError::NotBuilt(_))));
+        assert!(matches!(
+            "prophet".parse::<ModelName>(),
+            Err(ModelNameError::NotBuilt(_))
+        ));
     }
 }

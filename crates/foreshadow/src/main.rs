@@ -3,6 +3,7 @@
 //! The binary parses arguments and configuration, calls the libraries and reports failures with the
 //! exit codes of every command: 0 done, 1 failed, 2 bad input or usage.
 
+mod clock;
 mod commands;
 mod failure;
 
