@@ -169,3 +169,44 @@ fn levels(options: &BacktestOptions, trace: &Trace, setting: &Setting) -> Option
     let hit_rate = *options.hit_rates.last()?;
     Levels::new(trace, setting, policy, hit_rate)
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn checked(flags: &[&str]) -> Result<(), String> {
+        let given = ["backtest", "--requests", "log.parquet"];
+        let line =
+            Line::try_parse_from(given.iter().chain(flags)).map_err(|error| error.to_string())?;
+        match check(&line.args) {
+            Ok(()) => Ok(()),
+            Err(Failure::BadInput(reason)) => Err(reason),
+            Err(Failure::Failed(error)) => Err(error.to_string()),
+        }
+    }
+
+    #[test]
+    fn a_bad_value_is_refused_by_the_name_of_its_flag() {
+        assert_eq!(checked(&[]), Ok(()));
+        for (flag, value) in [
+            ("--train-fraction", "1"),
+            ("--startup-sigma", "9"),
+            ("--startup", "2d"),
+            ("--tick", "0"),
+            ("--hit-rates", "0.9,1"),
+            ("--policies", "static,oracle"),
+            ("--from", "yesterday"),
+        ] {
+            let reason = checked(&[flag, value]).unwrap_err();
+            assert!(reason.contains(flag), "{flag}: {reason}");
+        }
+    }
+}

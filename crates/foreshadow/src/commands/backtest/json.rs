@@ -70,3 +70,56 @@ fn row(row: &PolicyRow) -> Row {
         parameter: row.parameter.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use foreshadow_simulation::backtest::PolicyKind;
+    use foreshadow_types::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn what_is_not_defined_is_null_and_every_key_is_there() {
+        let undefined = PolicyRow {
+            policy: PolicyKind::HybridHistogram,
+            target_hit_rate: 0.9,
+            hit_rate: None,
+            hit_rate_quarters: [None; 4],
+            joined_rate: None,
+            idle_unit_seconds: None,
+            idle_per_request_s: None,
+            idle_vs_static: None,
+            idle_vs_best: None,
+            starts: None,
+            wait_s: None,
+            parameter: None,
+        };
+        let result = Backtest {
+            requests: 3,
+            pools: 1,
+            from: Timestamp::from_millis(0),
+            to: Timestamp::from_millis(1_000),
+            startup_s: 120.0,
+            tick_s: 60.0,
+            rows: vec![undefined],
+            curves: Vec::new(),
+        };
+        let json: serde_json::Value = serde_json::from_str(&render(&result).unwrap()).unwrap();
+        assert_eq!(json["from"], "1970-01-01T00:00:00Z");
+        let row = json["policies"][0].as_object().unwrap();
+        for key in [
+            "hit_rate",
+            "joined_rate",
+            "idle_unit_seconds",
+            "idle_per_request_s",
+            "idle_vs_static",
+            "idle_vs_best",
+            "starts",
+        ] {
+            assert!(row[key].is_null(), "{key}");
+        }
+        assert_eq!(row["policy"], "hybrid-histogram");
+        assert_eq!(row["hit_rate_quarters"].as_array().unwrap().len(), 4);
+        assert!(row["wait_s"]["p99"].is_null());
+    }
+}
