@@ -21,6 +21,11 @@ const DAY_S: f64 = 86_400.0;
 const DAY_MS: i64 = 86_400_000;
 const HOUR_MS: i64 = 3_600_000;
 
+/// Memories of the mean and deviation of the highest demand in a tick, in ticks.
+const MOMENT_MEMORIES: [f64; MOMENTS] = [12.0, 60.0, 400.0];
+
+/// How many means with deviations a snapshot has.
+pub(crate) const MOMENTS: usize = 3;
 /// How many expected demands a snapshot has.
 pub(crate) const REFERENCES: usize =
     3 + RATE_MEMORIES.len() + 1 + 1 + LAGS.len() + MAX_MEMORIES.len() + 3;
@@ -34,6 +39,8 @@ pub(crate) struct Snapshot {
     pub(crate) references: [f32; REFERENCES],
     /// Ages, activity of users, time of day.
     pub(crate) others: [f32; OTHERS],
+    /// Mean and standard deviation of the highest demand in a tick, each by another memory.
+    pub(crate) moments: [(f32, f32); MOMENTS],
 }
 
 /// Follows the requests of one pool in fixed memory.
@@ -47,6 +54,7 @@ pub(crate) struct Extractor {
     daily: FadingMean,
     squares: Vec<FadingMean>,
     maxima: Vec<FadingMax>,
+    moments: [(FadingMean, FadingMean); MOMENTS],
     profile: Profile,
     users: Users,
     latest: VecDeque<i64>,
@@ -73,6 +81,7 @@ impl Extractor {
                 .iter()
                 .map(|memory| FadingMax::new(memory * unit_s))
                 .collect(),
+            moments: MOMENT_MEMORIES.map(|ticks| (FadingMean::new(ticks), FadingMean::new(ticks))),
             profile: Profile::new(),
             users: Users::new(tick_ms, startup_ms.saturating_add(tick_ms)),
             latest: VecDeque::new(),
@@ -160,6 +169,10 @@ impl Extractor {
         Snapshot {
             references: references.done(),
             others: others.done(),
+            moments: self.moments.map(|(mean, square)| {
+                let variance = square.mean() - mean.mean() * mean.mean();
+                (mean.mean() as f32, variance.max(0.0).sqrt() as f32)
+            }),
         }
     }
 
@@ -167,6 +180,10 @@ impl Extractor {
         let highest = std::mem::take(&mut self.highest_level).max(level as usize) as f64;
         for maximum in &mut self.maxima {
             maximum.add(highest, elapsed_s);
+        }
+        for (mean, square) in &mut self.moments {
+            mean.add(highest, 1.0);
+            square.add(highest * highest, 1.0);
         }
         let arrivals = f64::from(std::mem::take(&mut self.arrivals));
         if elapsed_s <= 0.0 {

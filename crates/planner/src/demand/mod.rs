@@ -8,5 +8,5 @@ mod profile;
 mod users;
 
 pub(crate) use fading::FadingMean;
-pub(crate) use features::{Extractor, OTHERS, REFERENCES, Snapshot};
+pub(crate) use features::{Extractor, MOMENTS, OTHERS, REFERENCES, Snapshot};
 pub(crate) use lead_time::{LeadTime, Levels, MAX_LEVEL, StaticCurve};

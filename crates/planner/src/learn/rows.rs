@@ -13,7 +13,7 @@ use super::{
 /// Bins an input is cut into, at most.
 pub(crate) const BINS: usize = 48;
 /// Rows learnt from, about.
-const ROWS: usize = 120_000;
+const ROWS: usize = 150_000;
 /// Rows from which the cuts between bins are found.
 const CUT_ROWS: usize = 6_000;
 /// Blocks just above the highest level met that are drawn from apart.
@@ -29,6 +29,8 @@ struct RawRow {
     hits: f32,
     /// Idle ticks.
     exposure: f32,
+    /// How many rows it stands for; hits and exposure hold it already.
+    weight: f32,
 }
 
 /// Rows of binned inputs with hits, exposure and the base's score.
@@ -66,6 +68,7 @@ impl Rows {
             idle_rows(index, sample, weight, grid, top_block, &mut rng, &mut raw);
         }
         thin(&mut raw, &mut rng);
+        weigh_hits_as_one(&mut raw);
         let ticks: Vec<TickInputs> = chosen
             .iter()
             .map(|(sample, _)| TickInputs::new(&sample.known))
@@ -115,6 +118,7 @@ fn scored_rows(index: usize, sample: &Sample, weight: f32, tick_s: f32, raw: &mu
             block: (sample.first + offset) as u16,
             hits: hits * weight,
             exposure: (idle_s / tick_s).max(1e-3) * weight,
+            weight,
         });
     }
 }
@@ -142,6 +146,7 @@ fn idle_rows(
                 block: block as u16,
                 hits: 0.0,
                 exposure: grid.width(block) * stands_for * weight,
+                weight: stands_for * weight,
             });
         }
     }
@@ -166,8 +171,22 @@ fn thin(raw: &mut Vec<RawRow>, rng: &mut Pcg64Mcg) {
             }
             row.hits /= keep;
             row.exposure /= keep;
+            row.weight /= keep;
             rng.random::<f32>() < keep
         });
+    }
+}
+
+/// Scales all weights so that the hits count as many as there are rows' worth of them: what is
+/// drawn to stand for many is no more certain for it.
+fn weigh_hits_as_one(raw: &mut [RawRow]) {
+    let weighted: f32 = raw.iter().map(|row| row.hits).sum();
+    let met: f32 = raw.iter().map(|row| row.hits / row.weight).sum();
+    if weighted > 0.0 {
+        for row in raw {
+            row.hits *= met / weighted;
+            row.exposure *= met / weighted;
+        }
     }
 }
 

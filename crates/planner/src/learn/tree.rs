@@ -1,21 +1,33 @@
 //! One regression tree over what is known at a tick and a pool size.
 
-use crate::demand::{OTHERS, REFERENCES, Snapshot};
+use crate::demand::{MOMENTS, OTHERS, REFERENCES, Snapshot};
 
-/// Inputs that grow with the size: the size itself, and it against each reference.
-pub(crate) const SIZED: usize = 1 + REFERENCES;
+/// Inputs that compare the size with a reference on the scale of counts; the first is the size.
+const SCALED: usize = 1 + REFERENCES;
+/// Inputs that grow with the size: the scaled ones, and it in deviations above each recent mean.
+pub(crate) const SIZED: usize = SCALED + MOMENTS;
 /// All inputs: the sized ones, the references, the others.
 pub(crate) const INPUTS: usize = SIZED + REFERENCES + OTHERS;
+
+/// Added to every deviation, so that a demand that never varied has one.
+const LEAST_DEVIATION: f32 = 0.3;
 
 /// A variance-stabilising scale for counts (Anscombe, 1948).
 pub(crate) fn scaled(count: f32) -> f32 {
     2.0 * (count.max(0.0) + 0.375).sqrt()
 }
 
+/// The count of a scaled one.
+fn unscaled(scaled: f32) -> f32 {
+    scaled * scaled / 4.0 - 0.375
+}
+
 /// The inputs at a tick that do not depend on the size.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TickInputs {
     values: [f32; INPUTS - SIZED],
+    /// Mean and deviation, the latter above zero.
+    moments: [(f32, f32); MOMENTS],
 }
 
 impl TickInputs {
@@ -25,14 +37,21 @@ impl TickInputs {
             *value = scaled(reference);
         }
         values[REFERENCES..].copy_from_slice(&snapshot.others);
-        Self { values }
+        let moments = snapshot
+            .moments
+            .map(|(mean, deviation)| (mean, deviation.max(0.0) + LEAST_DEVIATION));
+        Self { values, moments }
     }
 
     /// The value of an input for a pool of `scaled_size`.
     pub(crate) fn value(&self, input: usize, scaled_size: f32) -> f32 {
         match input {
             0 => scaled_size,
-            input if input < SIZED => scaled_size - self.values[input - 1],
+            input if input < SCALED => scaled_size - self.values[input - 1],
+            input if input < SIZED => {
+                let (mean, deviation) = self.moments[input - SCALED];
+                (unscaled(scaled_size) - mean) / deviation
+            }
             input => self.values[input - SIZED],
         }
     }
@@ -41,7 +60,11 @@ impl TickInputs {
     fn size_at(&self, input: usize, threshold: f32) -> f32 {
         match input {
             0 => threshold,
-            input => threshold + self.values[input - 1],
+            input if input < SCALED => threshold + self.values[input - 1],
+            input => {
+                let (mean, deviation) = self.moments[input - SCALED];
+                scaled(mean + threshold * deviation)
+            }
         }
     }
 }
@@ -134,6 +157,7 @@ mod tests {
         let tick = TickInputs::new(&Snapshot {
             references: [2.5; REFERENCES],
             others: [0.0; OTHERS],
+            moments: [(0.0, 1.0); MOMENTS],
         });
         let sizes = [1.0, 2.0, 3.0, 4.0].map(scaled);
         let mut steps = [0.0; 4];
