@@ -24,7 +24,7 @@ impl Default for TrainOptions {
     fn default() -> Self {
         Self {
             seed: 0,
-            longest: Duration::from_secs(1_800),
+            longest: Duration::from_mins(30),
             network: NetworkSize {
                 hidden: 64,
                 layers: 2,

@@ -60,7 +60,7 @@ mod tests {
         let ids = vec![id("cpu_usage_pct"), id(REQUESTS_METRIC)];
         let panel = Panel::new(
             Timestamp::from_millis(0),
-            Duration::from_secs(60),
+            Duration::from_mins(1),
             ids,
             5,
             values,

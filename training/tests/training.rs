@@ -66,7 +66,7 @@ fn history(days: usize) -> Panel {
     };
     let start = Timestamp::from_millis(1_372_636_800_000);
     let ids = (0..series).map(id).collect();
-    Panel::new(start, Duration::from_secs(3_600), ids, bins, values)
+    Panel::new(start, Duration::from_hours(1), ids, bins, values)
 }
 
 fn options(epochs: u64, epoch_steps: u64) -> TrainOptions {

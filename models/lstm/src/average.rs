@@ -43,7 +43,7 @@ impl Half {
             return Self::UNKNOWN;
         }
         let bits = value.to_bits();
-        Self((bits.saturating_add(0x7fff + (bits >> 16 & 1)) >> 16) as u16)
+        Self((bits.saturating_add(0x7fff + ((bits >> 16) & 1)) >> 16) as u16)
     }
 
     /// The value, `None` if it is not known.

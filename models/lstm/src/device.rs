@@ -97,6 +97,13 @@ impl Compute {
     }
 
     /// Loss, gradient and carried state of a chunk.
+    #[cfg_attr(
+        not(feature = "gpu"),
+        expect(
+            clippy::unused_self,
+            reason = "only a graphics card has a device to run on"
+        )
+    )]
     pub(crate) fn gradient(
         &self,
         size: &NetworkSize,

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The longest time that a forecast reaches ahead.
-pub const LONGEST_HORIZON: Duration = Duration::from_secs(7 * 86_400);
+pub const LONGEST_HORIZON: Duration = Duration::from_hours(7 * 24);
 
 /// A trained network for panels at its interval and at multiples of it.
 #[derive(Debug, Clone)]

@@ -307,6 +307,10 @@ fn mask(by: &mut [f32], rectified: &[f32]) {
     );
 }
 
+#[expect(
+    clippy::inline_always,
+    reason = "what is not inlined is not compiled for the vector instructions found"
+)]
 #[inline(always)]
 fn softmax(shares: &mut [f32], logits: &[f32], n: usize) {
     let mut sums = vec![0.0_f32; n];

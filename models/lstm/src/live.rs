@@ -180,13 +180,10 @@ impl LiveBatch {
         let mut answers: Vec<Option<QuantileForecast>> = vec![None; slots.len()];
         let mut order: Vec<usize> = (0..slots.len()).collect();
         order.sort_by_key(|&place| slots[place]);
-        self.for_each(
-            order.iter().map(|&place| slots[place]).collect(),
-            horizon,
-            |place, values| {
-                answers[order[place]] = Some(at_levels(known, values, levels));
-            },
-        )?;
+        let sorted: Vec<Slot> = order.iter().map(|&place| slots[place]).collect();
+        self.for_each(&sorted, horizon, |place, values| {
+            answers[order[place]] = Some(at_levels(known, values, levels));
+        })?;
         Ok(answers
             .into_iter()
             .map(|answer| answer.unwrap_or_else(zero))
@@ -200,7 +197,7 @@ impl LiveBatch {
     /// As [`Self::forecast`].
     pub fn for_each(
         &self,
-        slots: Vec<Slot>,
+        slots: &[Slot],
         horizon: usize,
         mut sink: impl FnMut(usize, Vec<f32>),
     ) -> Result<(), ForecastError> {
@@ -291,7 +288,7 @@ mod tests {
             .collect();
         Panel::new(
             Timestamp::from_millis(1_372_629_600_000),
-            Duration::from_secs(300),
+            Duration::from_mins(5),
             ids,
             bins,
             values,

@@ -1,6 +1,11 @@
 //! Elementwise arithmetic in loops that the compiler vectorises, for the instructions found at run
 //! time.
 
+#![expect(
+    clippy::inline_always,
+    reason = "what is not inlined is not compiled for the vector instructions found"
+)]
+
 use pulp::Arch;
 
 /// Runs `work`, which must be inlinable, compiled for the best vector instructions of this machine.
@@ -15,13 +20,7 @@ pub(crate) fn exp(x: f32) -> f32 {
     const ROUNDER: f32 = 12_582_912.0;
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
-    let x = if x > 87.0 {
-        87.0
-    } else if x < -87.0 {
-        -87.0
-    } else {
-        x
-    };
+    let x = x.clamp(-87.0, 87.0);
     let shifted = x * std::f32::consts::LOG2_E + ROUNDER;
     let whole = shifted - ROUNDER;
     let r = x - whole * LN2_HIGH - whole * LN2_LOW;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A small counter-based generator (SplitMix64).
+/// A small counter-based generator (`SplitMix64`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Random {
     state: u64,

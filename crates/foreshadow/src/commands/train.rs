@@ -117,6 +117,10 @@ impl Args {
 }
 
 /// Runs the command.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "every command takes its arguments"
+)]
 pub(crate) fn run(args: Args) -> Result<(), Failure> {
     let bars = Bars::start();
     let compute = args.compute()?;
