@@ -1,6 +1,7 @@
 //! Training again: a child process makes a candidate, the gate judges it, the better model is taken
 //! up.
 
+mod carried;
 mod child;
 mod judge;
 mod model;

@@ -4,6 +4,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use foreshadow_types::Timestamp;
 
+use super::carried::CarriedLstm;
 use crate::inference::BoxedForecaster;
 
 /// A model that was read from its folder.
@@ -23,9 +24,10 @@ pub(crate) type LoadModel =
 pub(crate) fn from_training() -> LoadModel {
     Arc::new(|folder| {
         let loaded = foreshadow_training::load_model(folder).map_err(|error| error.to_string())?;
+        let interval = loaded.manifest.interval();
         Ok(LoadedForecaster {
-            forecaster: Box::new(loaded.forecaster()),
-            interval: loaded.manifest.interval(),
+            forecaster: Box::new(CarriedLstm::new(loaded.network, interval)),
+            interval,
             trained_through: loaded.trained_through,
         })
     })
