@@ -1,1 +1,198 @@
-//! What the end-to-end tests share.
+//! What the end-to-end tests share: the built binary, a server in a process of its own, and a plain
+//! HTTP client.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    time::Duration,
+};
+
+/// The built binary, which stands beside the tests' own folder.
+///
+/// # Panics
+/// If it has not been built.
+pub fn binary() -> PathBuf {
+    let test = std::env::current_exe().expect("a test knows its own path");
+    let folder = test
+        .parent()
+        .and_then(Path::parent)
+        .expect("tests lie in target/PROFILE/deps");
+    let binary = folder.join("foreshadow");
+    assert!(
+        binary.exists(),
+        "{} is not built; run `cargo test --workspace` or `cargo build` first",
+        binary.display()
+    );
+    binary
+}
+
+/// Runs a command of the binary to its end.
+///
+/// # Panics
+/// If it cannot be started.
+pub fn foreshadow(args: &[&str]) -> Output {
+    Command::new(binary())
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the binary starts")
+}
+
+/// A configuration with one pool of small web servers that take `startup_ms` to be ready.
+pub fn notebook_pool(startup_ms: u32, min: u32, max: u32) -> String {
+    let binary = binary();
+    format!(
+        r#"
+tick = "1s"
+
+[[pool]]
+name = "notebook"
+provider = "process"
+command = [{binary:?}, "demo-worker", "--port", "{{port}}", "--startup-ms", "{startup_ms}"]
+ready = {{ http = "/" }}
+hold = "freeze"
+shape = {{ vcpus = 1, memory = "256MiB" }}
+min = {min}
+max = {max}
+target_hit_rate = 0.9
+expected_startup = "1s"
+"#
+    )
+}
+
+/// `foreshadow serve` in a process of its own; killed when dropped.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    address: String,
+}
+
+impl Server {
+    /// Starts on a free port and waits until it listens.
+    ///
+    /// # Panics
+    /// If it ends before it listens.
+    pub fn start(config: &str, data: &Path) -> Self {
+        let file = data.with_extension("toml");
+        std::fs::write(&file, config).expect("the configuration can be written");
+        let mut child = Command::new(binary())
+            .arg("serve")
+            .args(["--listen", "127.0.0.1:0"])
+            .arg("--config")
+            .arg(&file)
+            .arg("--data")
+            .arg(data)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let stdout = child.stdout.take().expect("stdout is piped");
+        let mut line = String::new();
+        BufReader::new(stdout)
+            .read_line(&mut line)
+            .expect("stdout is text");
+        let address = line
+            .trim()
+            .strip_prefix("listening on ")
+            .unwrap_or_else(|| {
+                panic!("the server ended before it listened: {line:?}");
+            });
+        Self {
+            address: address.to_owned(),
+            child,
+        }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Kills it at once, as `kill -9` does.
+    pub fn kill(mut self) {
+        self.end();
+    }
+
+    /// Asks it to end, as `kill` does, and waits until it has.
+    ///
+    /// # Panics
+    /// If it does not end by itself.
+    pub fn stop(mut self) {
+        let pid = self.child.id().to_string();
+        let asked = Command::new("kill").arg(&pid).status().expect("kill runs");
+        assert!(asked.success(), "the server is there to be asked");
+        let status = self.child.wait().expect("the server ends");
+        assert!(status.success(), "the server ended with {status}");
+    }
+
+    /// An HTTP call; gives the status and the body.
+    ///
+    /// # Panics
+    /// If the server does not answer.
+    pub fn http(&self, method: &str, path: &str, body: &str) -> (u16, String) {
+        http(&self.address, method, path, body)
+    }
+
+    fn end(&mut self) {
+        // It may have ended by itself already.
+        let _ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// An HTTP call; gives the status and the body.
+///
+/// # Panics
+/// If nobody answers at the address.
+pub fn http(address: &str, method: &str, path: &str, body: &str) -> (u16, String) {
+    let mut connection = TcpStream::connect(address).expect("somebody listens");
+    connection
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .expect("a timeout can be set");
+    write!(
+        connection,
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .expect("the request can be sent");
+    let mut answer = Vec::new();
+    connection
+        .read_to_end(&mut answer)
+        .expect("an answer comes");
+    let answer = String::from_utf8_lossy(&answer);
+    let (head, body) = answer.split_once("\r\n\r\n").expect("an answer has a head");
+    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+    (status.expect("an answer has a status"), body.to_owned())
+}
+
+/// The processes that belong to this folder of data: those whose environment names it or whose
+/// command line holds `marker`.
+pub fn processes_with(marker: &str) -> Vec<u32> {
+    let Ok(all) = std::fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    all.flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|pid: &u32| {
+            std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| {
+                String::from_utf8_lossy(&line)
+                    .replace('\0', " ")
+                    .contains(marker)
+            })
+        })
+        .collect()
+}

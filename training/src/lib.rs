@@ -14,8 +14,8 @@ mod validation;
 
 pub use dataset::{DatasetOptions, load_dataset};
 pub use evaluate::{
-    Candidate, EvaluateError, EvaluateOptions, EvaluationReport, ModelName, ModelNameError, ModelReport,
-    ProtocolReport, evaluate,
+    Candidate, EvaluateError, EvaluateOptions, EvaluationReport, ModelName, ModelNameError,
+    ModelReport, ProtocolReport, evaluate,
 };
 pub use gate::{GateReport, compare, current_model, promote};
 pub use manifest::{Manifest, Measures, SCHEMA, Validation};

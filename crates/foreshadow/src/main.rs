@@ -5,13 +5,15 @@
 
 mod clock;
 mod commands;
+mod config;
 mod failure;
+mod logging;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{backtest, evaluate, import, train};
+use commands::{backtest, demo, evaluate, import, serve, train};
 use failure::Failure;
 
 /// Predictive warm pools: forecast demand, keep the right number of resources warm, hand them out
@@ -31,8 +33,15 @@ enum Command {
     Evaluate(evaluate::Args),
     /// Replay a request log under each policy: hit rate, waits and idle cost.
     Backtest(backtest::Args),
+    /// Keep pools warm and hand them out over gRPC and HTTP.
+    Serve(serve::Args),
+    /// Show the product working, with no set-up.
+    Demo(demo::Args),
     /// Turn other formats into history files.
     Import(import::Args),
+    /// The resource that the demonstration starts.
+    #[command(hide = true)]
+    DemoWorker(demo::WorkerArgs),
 }
 
 fn main() -> ExitCode {
@@ -45,7 +54,10 @@ fn main() -> ExitCode {
         Command::Train(args) => train::run(args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Backtest(args) => backtest::run(args),
+        Command::Serve(args) => serve::run(args),
+        Command::Demo(args) => demo::run(args),
         Command::Import(args) => import::run(args),
+        Command::DemoWorker(args) => demo::run_worker(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -58,5 +70,9 @@ fn usage(error: &clap::Error) -> Failure {
     let text = error.to_string();
     let said = text.split("\n\nUsage:").next().unwrap_or_default();
     let said = said.trim_start_matches("error: ");
-    Failure::bad_input(said.split("\n\nFor more information").next().unwrap_or_default())
+    Failure::bad_input(
+        said.split("\n\nFor more information")
+            .next()
+            .unwrap_or_default(),
+    )
 }

@@ -1,6 +1,8 @@
 //! One file for each command.
 
 pub(crate) mod backtest;
+pub(crate) mod demo;
 pub(crate) mod evaluate;
 pub(crate) mod import;
+pub(crate) mod serve;
 pub(crate) mod train;

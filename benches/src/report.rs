@@ -1,0 +1,78 @@
+//! What a benchmark prints: each figure beside a peer of the same run.
+
+use serde_json::{Value, json};
+
+/// One rate beside one peer's: more is better.
+#[derive(Debug, Clone)]
+pub(crate) struct Row {
+    /// What was measured.
+    pub(crate) name: &'static str,
+    /// Ours.
+    pub(crate) value: f64,
+    /// The unit of both figures.
+    pub(crate) unit: &'static str,
+    /// Whose figure stands beside it.
+    pub(crate) peer: &'static str,
+    /// The peer's.
+    pub(crate) peer_value: f64,
+}
+
+impl Row {
+    /// Above one where ours is better.
+    pub(crate) fn ratio(&self) -> f64 {
+        self.value / self.peer_value
+    }
+
+    fn to_json(&self) -> Value {
+        json!({
+            "name": self.name, "value": self.value, "unit": self.unit,
+            "peer": self.peer, "peer_value": self.peer_value, "ratio": self.ratio(),
+        })
+    }
+}
+
+/// The middle of several runs.
+pub(crate) fn median(mut runs: Vec<f64>) -> f64 {
+    runs.sort_by(f64::total_cmp);
+    runs.get(runs.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// The rows as one JSON document.
+pub(crate) fn json(rows: &[Row]) -> Value {
+    json!({ "machine": machine(), "rows": rows.iter().map(Row::to_json).collect::<Vec<_>>() })
+}
+
+/// The rows as a table.
+pub(crate) fn table(rows: &[Row]) -> String {
+    let mut text = format!("{}\n", machine());
+    text.push_str(&format!(
+        "{:<24} {:>14} {:<12} {:<24} {:>14} {:>8}\n",
+        "name", "ours", "unit", "peer", "peer's", "ratio"
+    ));
+    for row in rows {
+        text.push_str(&format!(
+            "{:<24} {:>14.3} {:<12} {:<24} {:>14.3} {:>8.3}\n",
+            row.name,
+            row.value,
+            row.unit,
+            row.peer,
+            row.peer_value,
+            row.ratio()
+        ));
+    }
+    text
+}
+
+fn machine() -> String {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let model = std::fs::read_to_string("/proc/cpuinfo")
+        .ok()
+        .and_then(|info| {
+            info.lines()
+                .find(|l| l.starts_with("model name"))
+                .map(str::to_owned)
+        })
+        .and_then(|line| line.split_once(": ").map(|(_, name)| name.to_owned()))
+        .unwrap_or_else(|| std::env::consts::ARCH.to_owned());
+    format!("{cores} cores, {model}")
+}

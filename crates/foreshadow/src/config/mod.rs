@@ -1,0 +1,222 @@
+//! The configuration file of `serve`: TOML, checked as a whole before any data is touched.
+
+mod pool;
+mod shadow;
+mod text;
+
+use std::path::{Path, PathBuf};
+
+use foreshadow_engine::{
+    EngineConfig,
+    config::{Durability, OnShutdown},
+};
+use serde::Deserialize;
+use thiserror::Error;
+use toml::Spanned;
+
+use pool::RawPool;
+use shadow::{RawRetrain, RawTrigger};
+use text::Span;
+
+/// Why a configuration was refused.
+#[derive(Debug, Error)]
+pub(crate) enum ConfigFileError {
+    /// The file cannot be read.
+    #[error("{path}: {source}; give a readable TOML file with --config")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is no TOML or has a key or value that is not understood.
+    #[error("{path}{place}: {reason}")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// `, line N`, where it is known.
+        place: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// The file as written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawConfig {
+    tick: Option<Span>,
+    horizon: Option<Span>,
+    durability: RawDurability,
+    on_shutdown: RawOnShutdown,
+    seed: u64,
+    /// A model directory to begin with.
+    model: Option<PathBuf>,
+    /// Request histories that the planners learn from when they start.
+    demand: Vec<String>,
+    retrain: Option<RawRetrain>,
+    pool: Vec<Spanned<RawPool>>,
+    trigger: Vec<Spanned<RawTrigger>>,
+}
+
+#[derive(Debug, Default, Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum RawDurability {
+    #[default]
+    Fsync,
+    Memory,
+}
+
+#[derive(Debug, Default, Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum RawOnShutdown {
+    #[default]
+    StopWarm,
+    Keep,
+    StopAll,
+}
+
+/// Reads and checks a configuration file; without one there are no pools.
+///
+/// # Errors
+/// [`ConfigFileError`] names the file, the line and how to mend it.
+pub(crate) fn load(path: Option<&Path>, data: &Path) -> Result<EngineConfig, ConfigFileError> {
+    let Some(path) = path else {
+        return Ok(EngineConfig::new(data));
+    };
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigFileError::Unreadable {
+        path: path.to_owned(),
+        source,
+    })?;
+    parse(&text, data).map_err(|error| ConfigFileError::Malformed {
+        path: path.to_owned(),
+        place: error
+            .offset
+            .map_or_else(String::new, |at| format!(", line {}", line_of(&text, at))),
+        reason: error.reason,
+    })
+}
+
+/// What is wrong, and at which byte where that is known.
+#[derive(Debug, PartialEq, Eq)]
+struct Fault {
+    offset: Option<usize>,
+    reason: String,
+}
+
+impl Fault {
+    fn at(offset: usize, reason: impl ToString) -> Self {
+        Self {
+            offset: Some(offset),
+            reason: reason.to_string(),
+        }
+    }
+}
+
+fn parse(text: &str, data: &Path) -> Result<EngineConfig, Fault> {
+    let raw: RawConfig = toml::from_str(text).map_err(|error| Fault {
+        offset: error.span().map(|span| span.start),
+        reason: error.message().to_owned(),
+    })?;
+    let mut config = EngineConfig::new(data);
+    config.seed = raw.seed;
+    config.model_dir = raw.model;
+    config.demand_import = raw.demand;
+    config.durability = match raw.durability {
+        RawDurability::Fsync => Durability::Fsync,
+        RawDurability::Memory => Durability::Memory,
+    };
+    config.on_shutdown = match raw.on_shutdown {
+        RawOnShutdown::StopWarm => OnShutdown::StopWarm,
+        RawOnShutdown::Keep => OnShutdown::Keep,
+        RawOnShutdown::StopAll => OnShutdown::StopAll,
+    };
+    for pool in raw.pool {
+        let start = pool.span().start;
+        config.pools.push(
+            pool.into_inner()
+                .check()
+                .map_err(|reason| Fault::at(start, reason))?,
+        );
+    }
+    for trigger in raw.trigger {
+        let start = trigger.span().start;
+        let rule = trigger
+            .into_inner()
+            .check()
+            .map_err(|reason| Fault::at(start, reason))?;
+        config.shadow.triggers.push(rule);
+    }
+    if let Some(tick) = raw.tick {
+        config.shadow.tick = tick.0;
+    }
+    if let Some(horizon) = raw.horizon {
+        config.shadow.horizon = horizon.0;
+    }
+    if let Some(retrain) = raw.retrain {
+        retrain.apply(&mut config);
+    }
+    config.validate().map_err(|error| Fault {
+        offset: None,
+        reason: error.to_string(),
+    })?;
+    Ok(config)
+}
+
+fn line_of(text: &str, offset: usize) -> usize {
+    text.bytes()
+        .take(offset)
+        .filter(|&byte| byte == b'\n')
+        .count()
+        + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POOL: &str = r#"
+tick = "5s"
+[[pool]]
+name = "notebook"
+provider = "process"
+command = ["python3", "-m", "http.server", "--bind", "127.0.0.1", "{port}"]
+ready = { http = "/" }
+hold = "freeze"
+shape = { vcpus = 1, memory = "256MiB" }
+max = 8
+target_hit_rate = 0.99
+"#;
+
+    #[track_caller]
+    fn refused(text: &str, expected: &str, line: Option<usize>) {
+        let fault = parse(text, Path::new("data")).expect_err("the configuration is at fault");
+        assert!(fault.reason.contains(expected), "{}", fault.reason);
+        assert_eq!(
+            fault.offset.map(|offset| line_of(text, offset)),
+            line,
+            "{}",
+            fault.reason
+        );
+    }
+
+    #[test]
+    fn a_pool_is_read() {
+        let config = parse(POOL, Path::new("data")).expect("the configuration is valid");
+        assert_eq!(config.pools.len(), 1);
+        assert_eq!(config.pools[0].name().as_str(), "notebook");
+        assert_eq!(config.pools[0].target_hit_rate, 0.99);
+        assert_eq!(config.shadow.tick.as_secs(), 5);
+    }
+
+    #[test]
+    fn each_fault_names_its_line_and_key() {
+        refused("tick = \"5 parsecs\"", "5 parsecs", Some(1));
+        refused("tick = \"-5s\"", "negative", Some(1));
+        refused(&format!("{POOL}\nspeed = 9"), "speed", Some(13));
+        refused(&POOL.replace("max = 8", "max = 0"), "max", None);
+        refused(&POOL.replace("256MiB", "lots"), "lots", Some(9));
+        refused(&POOL.replace("0.99", "1.5"), "target_hit_rate", None);
+        refused("[[pool]]\nname = \"a\"", "missing field", Some(1));
+    }
+}

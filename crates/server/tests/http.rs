@@ -1,0 +1,177 @@
+//! HTTP against a real engine.
+
+mod support;
+
+use support::Served;
+
+#[tokio::test]
+async fn probes_metrics_console_and_openapi_answer() {
+    let served = Served::start(None).await;
+    assert_eq!(served.get("/healthz").await.status, 200);
+    assert_eq!(served.get("/readyz").await.status, 200);
+    let metrics = served.get("/metrics").await;
+    assert!(
+        metrics
+            .body
+            .contains("foreshadow_pool_instances{pool=\"notebook\",state=\"ready\"}")
+    );
+    let console = served.get("/").await;
+    let policy = console.header("content-security-policy").unwrap();
+    assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"));
+    assert!(served.get("/openapi.json").await.json()["paths"]["/admin/shadow_config"].is_object());
+    let overview = served.get("/api/v1/overview").await.json();
+    assert_eq!(overview["pools"][0]["pool"], "notebook");
+    assert_eq!(overview["durability"], "MEMORY");
+    assert_eq!(served.get("/nope").await.status, 404);
+    assert_eq!(
+        served
+            .ask("DELETE", "/admin/shadow_config", &[], "")
+            .await
+            .status,
+        405
+    );
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn an_unknown_user_is_not_found() {
+    let served = Served::start(None).await;
+    let answer = served.get("/user/nobody/resource_shadow").await;
+    assert_eq!(answer.status, 404);
+    assert!(
+        answer.json()["message"]
+            .as_str()
+            .unwrap()
+            .contains("nobody")
+    );
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn bad_configurations_are_refused_with_the_place() {
+    let served = Served::start(None).await;
+    for (body, word) in [
+        (r#"{"tick":"-5s"}"#, "config.tick"),
+        (r#"{"tickk":"5s"}"#, "tickk"),
+        (r#"{"tick":"#, "EOF"),
+        (r"[]", "expected struct"),
+        (r#"{"tick":5}"#, "duration"),
+        (r#"{"tick":"1s","horizon":"999999s"}"#, "horizon"),
+        (
+            r#"{"objectives":[{"pool":"nope","targetHitRate":0.9}]}"#,
+            "nope",
+        ),
+        (
+            r#"{"objectives":[{"pool":"notebook","targetHitRate":1.5}]}"#,
+            "target_hit_rate",
+        ),
+        (
+            r#"{"triggers":[{"name":"x","pool":"notebook"}]}"#,
+            "config.triggers[0].within",
+        ),
+    ] {
+        let answer = served.post("/admin/shadow_config", body).await;
+        assert_eq!(answer.status, 400, "{body}: {answer:?}");
+        let message = answer.json()["message"].as_str().unwrap().to_owned();
+        assert!(message.contains(word), "{body}: {message}");
+    }
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_change_of_the_configuration_is_guarded_by_its_etag() {
+    let served = Served::start(None).await;
+    let before = served.get("/admin/shadow_config").await;
+    let first = before.header("etag").unwrap().to_owned();
+    let body = r#"{"tick":"1s","horizon":"60s","objectives":[{"pool":"notebook","min":2}]}"#;
+
+    let dry = served.post("/admin/shadow_config?dry_run=true", body).await;
+    assert_eq!(dry.json()["applied"], false);
+    assert_eq!(
+        served.get("/admin/shadow_config").await.header("etag"),
+        Some(first.as_str())
+    );
+
+    let matching = [("if-match", first.as_str())];
+    let set = served
+        .ask("POST", "/admin/shadow_config", &matching, body)
+        .await;
+    assert_eq!(set.status, 200, "{set:?}");
+    assert_eq!(set.json()["applied"], true);
+    assert_eq!(set.json()["config"]["objectives"][0]["min"], 2);
+    let lost = served
+        .ask("POST", "/admin/shadow_config", &matching, body)
+        .await;
+    assert_eq!(lost.status, 412, "{lost:?}");
+    let read = served.get("/admin/shadow_config").await;
+    assert_eq!(read.json()["tick"], "1s");
+    assert_ne!(read.header("etag"), Some(first.as_str()));
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn an_override_is_set_and_cleared() {
+    let served = Served::start(None).await;
+    let set = r#"{"set":{"name":"exam","pool":"notebook","count":2,"reason":"exam week"}}"#;
+    let answer = served.post("/admin/shadow_override", set).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(answer.json()["overrides"][0]["name"], "exam");
+    let cleared = served
+        .post("/admin/shadow_override", r#"{"clear":"exam"}"#)
+        .await;
+    assert_eq!(cleared.json()["overrides"].as_array().unwrap().len(), 0);
+    for (body, status) in [
+        (r#"{"set":{"pool":"nope","count":1}}"#, 404),
+        (r#"{"clear":"exam"}"#, 404),
+        ("{}", 400),
+        (r#"{"set":{"pool":"notebook","cuont":1}}"#, 400),
+    ] {
+        assert_eq!(
+            served.post("/admin/shadow_override", body).await.status,
+            status,
+            "{body}"
+        );
+    }
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn large_bodies_and_pages_of_other_sites_are_refused() {
+    let served = Served::start(None).await;
+    let large = " ".repeat((1 << 20) + 1);
+    assert_eq!(
+        served.post("/admin/shadow_override", &large).await.status,
+        413
+    );
+    let origin = [("origin", "https://example.com")];
+    let foreign = served
+        .ask("POST", "/admin/shadow_override", &origin, "{}")
+        .await;
+    assert_eq!(foreign.status, 403);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn with_a_token_only_probes_are_open() {
+    let token = "correct-horse-battery";
+    let served = Served::start(Some(token)).await;
+    assert_eq!(served.get("/healthz").await.status, 200);
+    assert_eq!(served.get("/readyz").await.status, 200);
+    for path in [
+        "/",
+        "/metrics",
+        "/api/v1/overview",
+        "/openapi.json",
+        "/admin/shadow_config",
+    ] {
+        assert_eq!(served.get(path).await.status, 401, "{path}");
+        let bearer = format!("Bearer {token}");
+        let headers = [("authorization", bearer.as_str())];
+        assert_eq!(
+            served.ask("GET", path, &headers, "").await.status,
+            200,
+            "{path}"
+        );
+    }
+    served.stop().await;
+}

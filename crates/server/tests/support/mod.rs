@@ -1,0 +1,146 @@
+//! A real engine with one pool of real processes behind a real port.
+
+#![allow(dead_code, reason = "each test binary uses a part of this")]
+
+use std::{net::SocketAddr, time::Duration};
+
+use foreshadow_engine::{
+    Engine, EngineConfig, EngineHandle,
+    config::{Durability, OnShutdown, PoolConfig},
+};
+use foreshadow_providers::{ProcessSpec, Readiness};
+use foreshadow_server::{ServeError, Server, ServerOptions};
+use foreshadow_types::{InstanceCount, PoolName};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::oneshot,
+    task::JoinHandle,
+};
+use tonic::transport::{Channel, Endpoint};
+
+pub(crate) struct Served {
+    pub(crate) address: SocketAddr,
+    engine: EngineHandle,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<Result<(), ServeError>>,
+    _data: TempDir,
+}
+
+/// One warm instance, two at the most, one request in the queue.
+fn pool() -> PoolConfig {
+    let command = ["sh", "-c", "echo ready; exec sleep 600"].map(str::to_owned);
+    let mut process = ProcessSpec::new(command.to_vec());
+    process.ready = Readiness::Stdout("ready".to_owned());
+    let mut pool = PoolConfig::new(PoolName::new("notebook").unwrap(), process, 2);
+    pool.spec.min = InstanceCount(1);
+    pool.spec.max_queue = 1;
+    pool
+}
+
+impl Served {
+    pub(crate) async fn start(token: Option<&str>) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let mut config = EngineConfig::new(data.path());
+        config.durability = Durability::Memory;
+        config.on_shutdown = OnShutdown::StopAll;
+        config.shadow.tick = Duration::from_millis(200);
+        config.shadow.horizon = Duration::from_secs(10);
+        config.pools = vec![pool()];
+        let engine = Engine::start(config).await.unwrap();
+        let mut options = ServerOptions::new("127.0.0.1:0".parse().unwrap());
+        options.token = token.map(str::to_owned);
+        let server = Server::bind(options).await.unwrap();
+        let address = server.local_addr();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let running = server.run(engine.clone(), async move {
+            let _ = stopped.await;
+        });
+        Self {
+            address,
+            engine,
+            stop,
+            task: tokio::spawn(running),
+            _data: data,
+        }
+    }
+
+    pub(crate) async fn stop(self) {
+        self.stop.send(()).unwrap();
+        self.task.await.unwrap().unwrap();
+        self.engine.shutdown().await.unwrap();
+    }
+
+    pub(crate) async fn channel(&self) -> Channel {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.address)).unwrap();
+        endpoint.connect().await.unwrap()
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path, &[], "").await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &str) -> Answer {
+        self.ask("POST", path, &[], body).await
+    }
+
+    /// One HTTP/1.1 request on a connection of its own.
+    pub(crate) async fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
+        let mut text = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-length: {}\r\n",
+            self.address,
+            body.len()
+        );
+        for (name, value) in headers {
+            text.push_str(name);
+            text.push_str(": ");
+            text.push_str(value);
+            text.push_str("\r\n");
+        }
+        text.push_str("\r\n");
+        text.push_str(body);
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        stream.write_all(text.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        Answer::read(&answer)
+    }
+}
+
+/// What a server answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    fn read(text: &str) -> Self {
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Self {
+            status,
+            head: head.to_ascii_lowercase(),
+            body: body.to_owned(),
+        }
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.head
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    }
+}

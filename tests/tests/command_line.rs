@@ -1,0 +1,115 @@
+//! Bad input gets one clear line on stderr and exit code 2, never a panic.
+
+use std::{fs, path::PathBuf};
+
+use foreshadow_tests::foreshadow;
+
+fn scratch(name: &str) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("foreshadow-cli-{}-{name}", std::process::id()));
+    fs::create_dir_all(&folder).expect("a folder can be made");
+    folder
+}
+
+#[track_caller]
+fn refused(args: &[&str], named: &[&str]) {
+    let output = foreshadow(args);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{args:?}: {stderr}");
+    let error: Vec<_> = stderr
+        .lines()
+        .filter(|line| line.starts_with("error: "))
+        .collect();
+    assert_eq!(
+        error.len(),
+        1,
+        "{args:?} says more or less than one line: {stderr}"
+    );
+    for name in named {
+        assert!(
+            error[0].contains(name),
+            "{args:?} does not name {name}: {stderr}"
+        );
+    }
+    assert!(!stderr.contains("panicked"), "{stderr}");
+}
+
+#[test]
+fn a_corrupt_file_is_named() {
+    let file = scratch("corrupt").join("requests.parquet");
+    fs::write(&file, b"PAR1 this is no parquet PAR1").expect("the file can be written");
+    let path = file.to_str().expect("the path is text");
+    refused(&["backtest", "--requests", path], &["requests.parquet"]);
+    refused(
+        &["train", "--history", path, "--out", "/tmp/unused"],
+        &["requests.parquet"],
+    );
+    refused(
+        &[
+            "evaluate",
+            "--history",
+            path,
+            "--metrics",
+            "cpu",
+            "--models",
+            "naive",
+        ],
+        &["requests.parquet"],
+    );
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    refused(
+        &["backtest", "--requests", "/nowhere/requests.parquet"],
+        &["/nowhere"],
+    );
+}
+
+#[test]
+fn a_negative_duration_is_refused() {
+    refused(
+        &["backtest", "--requests", "x.parquet", "--startup=-5s"],
+        &["-5s"],
+    );
+    refused(
+        &["backtest", "--requests", "x.parquet", "--tick=0s"],
+        &["tick"],
+    );
+}
+
+#[test]
+fn a_hit_rate_outside_its_range_is_refused() {
+    refused(
+        &["backtest", "--requests", "x.parquet", "--hit-rates", "1.5"],
+        &["1.5"],
+    );
+    refused(
+        &["backtest", "--requests", "x.parquet", "--policies", "magic"],
+        &["magic"],
+    );
+}
+
+#[test]
+fn a_malformed_configuration_names_file_and_line() {
+    let file = scratch("config").join("foreshadow.toml");
+    let path = file.to_str().expect("the path is text");
+    fs::write(&file, "tick = \"60s\"\nspeed = 9\n").expect("the file can be written");
+    refused(
+        &["serve", "--config", path],
+        &["foreshadow.toml", "line 2", "speed"],
+    );
+    fs::write(&file, "[[pool]\n").expect("the file can be written");
+    refused(&["serve", "--config", path], &["foreshadow.toml", "line 1"]);
+    refused(&["serve", "--config", "/nowhere.toml"], &["/nowhere.toml"]);
+}
+
+#[test]
+fn a_server_beyond_loopback_needs_a_token() {
+    refused(&["serve", "--listen", "0.0.0.0:0"], &["0.0.0.0", "token"]);
+    refused(&["serve", "--listen", "somewhere"], &["somewhere"]);
+}
+
+#[test]
+fn unknown_flags_are_usage_errors() {
+    refused(&["backtest", "--speed", "9"], &["--speed"]);
+}
