@@ -54,8 +54,17 @@ async fn serve(
     let address = server.local_addr();
     let engine = Engine::start(engine).await.map_err(not_started)?;
     println!("listening on {address}");
-    let served = server.run(engine.clone(), stop).await;
-    engine.shutdown().await;
+    let watched = engine.clone();
+    let ended = async move {
+        tokio::select! {
+            () = stop => {}
+            // The engine ends by itself only when decisions can no longer be kept; the reason is
+            // given below.
+            _ = watched.stopped() => {}
+        }
+    };
+    let served = server.run(engine.clone(), ended).await;
+    engine.shutdown().await?;
     Ok(served?)
 }
 

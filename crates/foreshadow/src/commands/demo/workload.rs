@@ -24,7 +24,7 @@ pub(super) struct SampleRequest {
 const PERIOD_MS: i64 = 60_000;
 /// The wave lasts from the start of each period until here.
 const WAVE_MS: i64 = 12_000;
-const WAVE_PER_SECOND: f64 = 2.5;
+const WAVE_PER_SECOND: f64 = 4.0;
 const QUIET_PER_SECOND: f64 = 0.1;
 const USERS: u32 = 12;
 const HOLD_MS: std::ops::Range<u64> = 500..3_000;
