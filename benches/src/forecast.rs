@@ -11,7 +11,7 @@ use crate::{
     report::{Row, median},
 };
 
-const INTERVAL: Duration = Duration::from_secs(300);
+const INTERVAL: Duration = Duration::from_mins(5);
 /// The window that a model without carried state encodes at each tick.
 const WINDOW: u32 = 96;
 const RUNS: usize = 5;

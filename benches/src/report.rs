@@ -44,23 +44,23 @@ pub(crate) fn json(rows: &[Row]) -> Value {
 
 /// The rows as a table.
 pub(crate) fn table(rows: &[Row]) -> String {
-    let mut text = format!("{}\n", machine());
-    text.push_str(&format!(
-        "{:<24} {:>14} {:<12} {:<24} {:>14} {:>8}\n",
+    let head = format!(
+        "{:<16} {:>14} {:<12} {:<16} {:>14} {:>8}",
         "name", "ours", "unit", "peer", "peer's", "ratio"
-    ));
-    for row in rows {
-        text.push_str(&format!(
-            "{:<24} {:>14.3} {:<12} {:<24} {:>14.3} {:>8.3}\n",
+    );
+    let lines = rows.iter().map(|row| {
+        format!(
+            "{:<16} {:>14.0} {:<12} {:<16} {:>14.0} {:>8.3}",
             row.name,
             row.value,
             row.unit,
             row.peer,
             row.peer_value,
             row.ratio()
-        ));
-    }
-    text
+        )
+    });
+    let lines: Vec<String> = [machine(), head].into_iter().chain(lines).collect();
+    lines.join("\n") + "\n"
 }
 
 fn machine() -> String {

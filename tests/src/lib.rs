@@ -43,6 +43,7 @@ pub fn foreshadow(args: &[&str]) -> Output {
 /// A configuration with one pool of small web servers that take `startup_ms` to be ready.
 pub fn notebook_pool(startup_ms: u32, min: u32, max: u32) -> String {
     let binary = binary();
+    let binary = binary.display();
     format!(
         r#"
 tick = "1s"
@@ -50,7 +51,7 @@ tick = "1s"
 [[pool]]
 name = "notebook"
 provider = "process"
-command = [{binary:?}, "demo-worker", "--port", "{{port}}", "--startup-ms", "{startup_ms}"]
+command = ["{binary}", "demo-worker", "--port", "{{port}}", "--startup-ms", "{startup_ms}"]
 ready = {{ http = "/" }}
 hold = "freeze"
 shape = {{ vcpus = 1, memory = "256MiB" }}

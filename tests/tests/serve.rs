@@ -1,5 +1,10 @@
 //! The server as its clients see it: real processes, real gRPC, real crashes.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "these tests wait for real processes"
+)]
+
 use std::{
     path::Path,
     time::{Duration, Instant},

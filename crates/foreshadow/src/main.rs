@@ -55,7 +55,7 @@ fn main() -> ExitCode {
         Command::Evaluate(args) => evaluate::run(args),
         Command::Backtest(args) => backtest::run(args),
         Command::Serve(args) => serve::run(args),
-        Command::Demo(args) => demo::run(args),
+        Command::Demo(args) => demo::run(&args),
         Command::Import(args) => import::run(args),
         Command::DemoWorker(args) => demo::run_worker(&args),
     };

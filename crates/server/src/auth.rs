@@ -48,7 +48,7 @@ fn same_site(headers: &HeaderMap) -> bool {
     let authority = origin
         .as_ref()
         .and_then(Uri::authority)
-        .map(|authority| authority.as_str());
+        .map(axum::http::uri::Authority::as_str);
     let host = headers
         .get(header::HOST)
         .and_then(|host| host.to_str().ok());

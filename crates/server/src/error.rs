@@ -24,16 +24,16 @@ pub(crate) struct ApiError {
 }
 
 impl ApiError {
-    pub(crate) fn new(code: Code, http: StatusCode, message: impl ToString) -> Self {
+    pub(crate) fn new(code: Code, http: StatusCode, message: impl Into<String>) -> Self {
         Self {
             code,
             http,
-            message: message.to_string(),
+            message: message.into(),
             retry_after: None,
         }
     }
 
-    pub(crate) fn invalid(message: impl ToString) -> Self {
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
         Self::new(Code::InvalidArgument, StatusCode::BAD_REQUEST, message)
     }
 
@@ -53,7 +53,7 @@ impl ApiError {
 
 impl From<FieldError> for ApiError {
     fn from(error: FieldError) -> Self {
-        Self::invalid(error)
+        Self::invalid(error.to_string())
     }
 }
 
@@ -66,7 +66,7 @@ impl From<EngineError> for ApiError {
         };
         Self {
             retry_after,
-            ..Self::new(code, http, error)
+            ..Self::new(code, http, error.to_string())
         }
     }
 }

@@ -87,7 +87,7 @@ impl Server {
         self.address
     }
 
-    /// Serves until `shutdown` completes: then health turns to NOT_SERVING, streams end, calls under
+    /// Serves until `shutdown` completes: then health turns to `NOT_SERVING`, streams end, calls under
     /// way are answered, and the port closes. The engine goes on; stop it after this returns.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use foreshadow_types::{ApplicationId, EntityId, Timestamp, UserId};
 const START: Timestamp = Timestamp::from_millis(1_767_571_200_000);
 
 fn entity(name: &str) -> EntityId {
-    EntityId::new(name).unwrap()
+    EntityId::new(name).expect("the name is valid")
 }
 
 fn sample(name: &str, metric: &str, after: Duration, value: f64) -> Observation {
@@ -23,8 +23,8 @@ fn sample(name: &str, metric: &str, after: Duration, value: f64) -> Observation 
 
 fn access(user: &str, application: &str, at: Timestamp) -> Access {
     Access {
-        user: UserId::new(user).unwrap(),
-        application: Some(ApplicationId::new(application).unwrap()),
+        user: UserId::new(user).expect("the name is valid"),
+        application: Some(ApplicationId::new(application).expect("the name is valid")),
         at,
     }
 }

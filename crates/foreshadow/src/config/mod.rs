@@ -105,10 +105,10 @@ struct Fault {
 }
 
 impl Fault {
-    fn at(offset: usize, reason: impl ToString) -> Self {
+    fn at(offset: usize, reason: String) -> Self {
         Self {
             offset: Some(offset),
-            reason: reason.to_string(),
+            reason,
         }
     }
 }

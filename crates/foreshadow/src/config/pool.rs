@@ -153,7 +153,7 @@ fn process(raw: &RawPool) -> Result<ProcessSpec, String> {
         RawHold::Run => Hold::Run,
     };
     process.env = raw.env.clone();
-    process.working_dir = raw.working_dir.clone();
+    process.working_dir.clone_from(&raw.working_dir);
     set(
         &mut process.start_timeout,
         raw.start_timeout.map(|span| span.0),

@@ -41,7 +41,7 @@ pub(crate) struct Args {
 }
 
 /// Runs the command.
-pub(crate) fn run(args: Args) -> Result<(), Failure> {
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     if !(Duration::from_secs(5)..=Duration::from_hours(1)).contains(&args.load) {
         return Err(Failure::bad_input("--load: give 5s to 1h"));
     }
@@ -53,6 +53,6 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
             "--listen: the demonstration listens on loopback only",
         ));
     }
-    let scene = Scene::prepare(&args)?;
-    tokio::runtime::Runtime::new()?.block_on(scene.play(&args))
+    let scene = Scene::prepare(args)?;
+    tokio::runtime::Runtime::new()?.block_on(scene.play(args))
 }

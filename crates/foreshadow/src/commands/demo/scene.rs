@@ -137,7 +137,7 @@ impl Scene {
     fn engine(&self, args: &Args) -> Result<EngineConfig, Failure> {
         let mut config = EngineConfig::new(self.folder.path().join("data"));
         config.shadow.tick = TICK;
-        config.shadow.horizon = Duration::from_secs(120);
+        config.shadow.horizon = Duration::from_mins(2);
         config.model_dir = Some(self.model_path());
         config.demand_import = vec![self.sample_path().to_string_lossy().into_owned()];
         let mut pool = PoolConfig::new(self.pool.clone(), process(args)?, MOST_INSTANCES);
