@@ -28,6 +28,14 @@ pub struct PoolPlanner {
     latest: Option<PoolPlan>,
 }
 
+/// The times that are reckoned with: some 140,000 years to either side of 1970, so that sums and
+/// small multiples of differences never overflow.
+const REACH_MS: i64 = 1 << 52;
+
+fn within_reach(at: Timestamp) -> Timestamp {
+    Timestamp::from_millis(at.as_millis().clamp(-REACH_MS, REACH_MS))
+}
+
 impl PoolPlanner {
     /// A planner that has seen nothing yet.
     ///
@@ -86,6 +94,10 @@ impl PoolPlanner {
 
     /// Takes note of a request and what became of it. Times that go backwards count as now.
     pub fn observe(&mut self, arrival: &Arrival, outcome: Outcome) {
+        let arrival = &Arrival {
+            at: within_reach(arrival.at),
+            ..*arrival
+        };
         self.learner.arrive(arrival, outcome);
         if outcome != Outcome::Hit {
             self.misses.add(self.cause_of(arrival.at, outcome));
@@ -95,7 +107,7 @@ impl PoolPlanner {
     /// Takes note that work of a user has ended, where its [`Arrival`] did not say for how long it
     /// would run.
     pub fn observe_release(&mut self, user: u64, at: Timestamp) {
-        self.learner.release(user, at);
+        self.learner.release(user, within_reach(at));
     }
 
     /// Takes note of a request that was booked: it is served, but is no part of the learnt demand.
@@ -123,6 +135,7 @@ impl PoolPlanner {
     /// Plans until the next tick. Asked again for the same moment and with the same inventory and
     /// known demand, it gives the same plan.
     pub fn plan(&mut self, now: Timestamp, inventory: &Inventory, known: &KnownDemand) -> PoolPlan {
+        let now = within_reach(now);
         let learnt = self.learner.tick(now);
         let mut reasons = learnt.reasons.clone();
         let wanted = self.with_known(now, &learnt, known, &mut reasons);

@@ -247,11 +247,7 @@ async fn reported_samples_make_a_shadow_and_a_forecast() {
         levels: vec![0.1, 0.5, 0.9],
     };
     let mut forecasts = ForecastsClient::new(channel);
-    let forecast = forecasts
-        .predict(question.clone())
-        .await
-        .unwrap()
-        .into_inner();
+    let forecast = at_the_next_tick(&mut forecasts, &question).await;
     assert_eq!(
         forecast.steps.len(),
         10,
@@ -267,6 +263,21 @@ async fn reported_samples_make_a_shadow_and_a_forecast() {
         Code::NotFound
     );
     served.stop().await;
+}
+
+/// A sample is part of a forecast once its tick has closed.
+async fn at_the_next_tick(
+    forecasts: &mut ForecastsClient<Channel>,
+    question: &v1::PredictRequest,
+) -> v1::Forecast {
+    for _ in 0..50 {
+        match forecasts.predict(question.clone()).await {
+            Ok(forecast) => return forecast.into_inner(),
+            Err(status) => assert_eq!(status.code(), Code::NotFound, "{status}"),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("no forecast within five seconds");
 }
 
 #[tokio::test]

@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_wave_on_a_level_goes_on() {
-        let wave = |i: usize| 10.0 + 5.0 * (i as f64 * std::f64::consts::TAU / 24.0).sin();
+        let wave = |i: usize| 10.0 + 10.0 * (i as f64 * std::f64::consts::TAU / 24.0).sin();
         let series: Vec<f64> = (0..240).map(wave).collect();
         let spectrum = Spectrum::fit(&series, 48).unwrap();
         let ahead = spectrum.forecast(&series[240 - 48..], 12);

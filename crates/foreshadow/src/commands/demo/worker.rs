@@ -21,6 +21,8 @@ pub(crate) struct Args {
 }
 
 const BODY: &str = "a warm notebook\n";
+/// The longest request that is read.
+const MAX_HEAD_BYTES: usize = 16 * 1024;
 
 /// Takes its time, then answers each connection until it is stopped.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
@@ -35,11 +37,23 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 
 fn answer(mut connection: TcpStream) -> std::io::Result<()> {
     connection.set_read_timeout(Some(Duration::from_secs(1)))?;
-    let mut request = [0_u8; 1024];
-    let _length = connection.read(&mut request)?;
+    read_head(&mut connection)?;
     write!(
         connection,
         "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{BODY}",
         BODY.len()
     )
+}
+
+/// Reads to the end of the request's head; what is left unread would reset the connection.
+fn read_head(connection: &mut TcpStream) -> std::io::Result<()> {
+    let mut head = Vec::new();
+    let mut part = [0_u8; 1024];
+    while head.len() < MAX_HEAD_BYTES && !head.windows(4).any(|end| end == b"\r\n\r\n") {
+        match connection.read(&mut part)? {
+            0 => break,
+            length => head.extend_from_slice(&part[..length]),
+        }
+    }
+    Ok(())
 }
