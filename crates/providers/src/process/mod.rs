@@ -111,8 +111,8 @@ impl ProcessProvider {
         Ok(())
     }
 
-    /// After a restart: kills every process of an earlier run whose instance is not known any more.
-    /// Known ones are adopted by the next command for them.
+    /// After a restart: kills every process of an earlier run whose instance is not known any more or
+    /// that is not on record. The others are adopted by the next command for them.
     ///
     /// # Errors
     /// [`ProviderError::Io`] if the records cannot be read.
@@ -125,17 +125,20 @@ impl ProcessProvider {
             path: records.dir().display().to_string(),
             source,
         })?;
-        let killed = self
-            .shared
-            .kill_strangers(|instance| known.contains(&instance));
-        let mut kept = 0;
+        // Only a process on record can be taken over. One that was just being started when its server
+        // died is not: its instance is started anew.
+        let mut adoptable = BTreeSet::new();
         for record in found {
-            if known.contains(&record.instance) {
-                kept += usize::from(procfs::is_alive(&record.process));
+            if known.contains(&record.instance) && procfs::is_alive(&record.process) {
+                adoptable.insert(record.instance);
             } else {
                 records.remove(record.instance);
             }
         }
+        let killed = self
+            .shared
+            .kill_strangers(|instance| adoptable.contains(&instance));
+        let kept = adoptable.len();
         Ok(ReconcileReport { kept, killed })
     }
 
