@@ -17,6 +17,21 @@ pub(crate) struct Claim {
     pub(crate) served_ms: i64,
 }
 
+impl Claim {
+    /// Of an instance that is or will be ready at `ready_ms`.
+    fn of_instance(ready_ms: i64, now_ms: i64) -> Self {
+        let outcome = if ready_ms <= now_ms {
+            Outcome::Hit
+        } else {
+            Outcome::Join
+        };
+        Self {
+            outcome,
+            served_ms: ready_ms.max(now_ms),
+        }
+    }
+}
+
 /// The instances of a pool that nobody has been promised.
 ///
 /// Times never go back from one call to the next.
@@ -98,17 +113,7 @@ impl Fleet for FixedFleet {
         self.start(now_ms, tally);
         let ready_ms = started + self.startup_ms;
         tally.idle(ready_ms, now_ms);
-        if ready_ms <= now_ms {
-            Claim {
-                outcome: Outcome::Hit,
-                served_ms: now_ms,
-            }
-        } else {
-            Claim {
-                outcome: Outcome::Join,
-                served_ms: ready_ms,
-            }
-        }
+        Claim::of_instance(ready_ms, now_ms)
     }
 
     fn close(&mut self, now_ms: i64, tally: &mut Tally) {
@@ -213,17 +218,7 @@ impl Fleet for RandomFleet {
         };
         self.start(now_ms, tally);
         tally.idle(ready_ms, now_ms);
-        if ready_ms <= now_ms {
-            Claim {
-                outcome: Outcome::Hit,
-                served_ms: now_ms,
-            }
-        } else {
-            Claim {
-                outcome: Outcome::Join,
-                served_ms: ready_ms,
-            }
-        }
+        Claim::of_instance(ready_ms, now_ms)
     }
 
     fn close(&mut self, now_ms: i64, tally: &mut Tally) {
