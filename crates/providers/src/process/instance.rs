@@ -106,6 +106,9 @@ impl Instance {
     pub(super) async fn live(&mut self, mut origin: Origin) -> ProviderEvent {
         let instance = self.id;
         loop {
+            // What is wished from here on is meant for the process that comes now; once it is said
+            // to be ready, the next wish may come before this task goes on.
+            let begun = *self.wishes.borrow_and_update();
             let running = match self.bring_up(origin).await {
                 Ok(running) => running,
                 Err(StartEnd::Failed(reason)) => return ProviderEvent::Failed { instance, reason },
@@ -114,7 +117,7 @@ impl Instance {
                     return ProviderEvent::Gone { instance, reason };
                 }
             };
-            match self.watch_over(running).await {
+            match self.watch_over(running, begun).await {
                 LifeEnd::Gone(reason) => return ProviderEvent::Gone { instance, reason },
                 LifeEnd::Reset => origin = Origin::New,
             }
@@ -205,8 +208,8 @@ impl Instance {
         }
     }
 
-    async fn watch_over(&mut self, running: Running) -> LifeEnd {
-        let begun = *self.wishes.borrow_and_update();
+    /// Fulfils what is wished beyond `begun`, until the process has ended or must be replaced.
+    async fn watch_over(&mut self, running: Running, begun: Wishes) -> LifeEnd {
         let mut seen = Wishes {
             rest: false,
             ..begun
