@@ -63,7 +63,7 @@ expected_startup = "1s"
     )
 }
 
-/// `foreshadow serve` in a process of its own; killed when dropped.
+/// `foreshadow serve` in a process of its own; ended in order when dropped.
 #[derive(Debug)]
 pub struct Server {
     child: Child,
@@ -117,8 +117,12 @@ impl Server {
     }
 
     /// Kills it at once, as `kill -9` does.
+    ///
+    /// # Panics
+    /// If it has ended by itself.
     pub fn kill(mut self) {
-        self.end();
+        self.child.kill().expect("the server is there to be killed");
+        self.child.wait().expect("a killed server ends");
     }
 
     /// Asks it to end, as `kill` does, and waits until it has.
@@ -126,9 +130,7 @@ impl Server {
     /// # Panics
     /// If it does not end by itself.
     pub fn stop(mut self) {
-        let pid = self.child.id().to_string();
-        let asked = Command::new("kill").arg(&pid).status().expect("kill runs");
-        assert!(asked.success(), "the server is there to be asked");
+        self.ask_to_end();
         let status = self.child.wait().expect("the server ends");
         assert!(status.success(), "the server ended with {status}");
     }
@@ -141,16 +143,24 @@ impl Server {
         http(&self.address, method, path, body)
     }
 
-    fn end(&mut self) {
-        // It may have ended by itself already.
-        let _ended = self.child.kill();
-        let _reaped = self.child.wait();
+    fn ask_to_end(&self) {
+        let pid = self.child.id().to_string();
+        let asked = Command::new("kill").arg(&pid).status();
+        assert!(
+            asked.is_ok_and(|status| status.success()),
+            "the server is there to be asked"
+        );
     }
 }
 
 impl Drop for Server {
+    /// Ends it in order, so that a test leaves none of its processes behind.
     fn drop(&mut self) {
-        self.end();
+        if let Ok(None) = self.child.try_wait() {
+            self.ask_to_end();
+            // Whatever it ended with, it is gone.
+            let _status = self.child.wait();
+        }
     }
 }
 
