@@ -102,7 +102,8 @@ impl Learner {
         }
     }
 
-    pub(crate) fn arrive(&mut self, arrival: &Arrival, outcome: Outcome) {
+    /// Without an outcome, the request says nothing of the hit rate.
+    pub(crate) fn arrive(&mut self, arrival: &Arrival, outcome: Option<Outcome>) {
         let last_tick_ms = self.last.as_ref().map_or(i64::MIN, |last| last.0);
         let at_ms = arrival
             .at
@@ -129,7 +130,9 @@ impl Learner {
         self.highest = self.highest.max(self.lead.level());
         self.experts.claim(at_ms);
         self.arrivals += 1.0;
-        self.feedback.count(outcome == Outcome::Hit);
+        if let Some(outcome) = outcome {
+            self.feedback.count(outcome == Outcome::Hit);
+        }
     }
 
     pub(crate) fn tick(&mut self, now: Timestamp) -> Learnt {

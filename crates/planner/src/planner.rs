@@ -98,10 +98,20 @@ impl PoolPlanner {
             at: within_reach(arrival.at),
             ..*arrival
         };
-        self.learner.arrive(arrival, outcome);
+        self.learner.arrive(arrival, Some(outcome));
         if outcome != Outcome::Hit {
             self.misses.add(self.cause_of(arrival.at, outcome));
         }
+    }
+
+    /// Learns from a past request that another planner, or none, kept the pool for: it shows the
+    /// demand, but says nothing of the hit rate of this one.
+    pub fn observe_past(&mut self, arrival: &Arrival) {
+        let arrival = &Arrival {
+            at: within_reach(arrival.at),
+            ..*arrival
+        };
+        self.learner.arrive(arrival, None);
     }
 
     /// Takes note that work of a user has ended, where its [`Arrival`] did not say for how long it

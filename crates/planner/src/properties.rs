@@ -277,6 +277,31 @@ fn every_objective_sizes_a_pool() {
     }
 }
 
+#[test]
+fn past_requests_say_nothing_of_the_hit_rate() {
+    let plan_after = |show: fn(&mut PoolPlanner, &Arrival)| {
+        let mut planner = PoolPlanner::new(settings(0.9)).unwrap();
+        let mut next_ms = 0;
+        for (at_ms, user) in working_days(2, 1) {
+            while next_ms <= at_ms {
+                let _ = planner.plan(at(next_ms), &Inventory::default(), &KnownDemand::default());
+                next_ms += TICK_MS;
+            }
+            show(&mut planner, &arrival(at_ms, user));
+        }
+        let plan = planner.plan(at(next_ms), &Inventory::default(), &KnownDemand::default());
+        plan.to_string()
+    };
+    let served = plan_after(|planner, arrival| planner.observe(arrival, Outcome::Hit));
+    let past = plan_after(PoolPlanner::observe_past);
+    let unchanged = "aiming at 0.9000";
+    assert!(
+        !served.contains(unchanged),
+        "hits beyond the target lower the aim: {served}"
+    );
+    assert!(past.contains(unchanged), "{past}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

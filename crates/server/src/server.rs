@@ -111,6 +111,8 @@ impl Server {
         let router = merged(grpc, http, self.options.token.as_deref());
 
         let mut tasks = JoinSet::new();
+        // Before the first call can ask.
+        set_health(&reporter, health_of(&engine)).await;
         tasks.spawn(report_health(reporter.clone(), engine, stopping.clone()));
         let served = tonic::transport::Server::builder()
             .accept_http1(true)
@@ -163,11 +165,14 @@ async fn report_health(
             () = stopping.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        let status = match engine.ready() {
-            Readiness::Ready => ServingStatus::Serving,
-            Readiness::NotReady(_) => ServingStatus::NotServing,
-        };
-        set_health(&reporter, status).await;
+        set_health(&reporter, health_of(&engine)).await;
+    }
+}
+
+fn health_of(engine: &EngineHandle) -> ServingStatus {
+    match engine.ready() {
+        Readiness::Ready => ServingStatus::Serving,
+        Readiness::NotReady(_) => ServingStatus::NotServing,
     }
 }
 

@@ -28,7 +28,7 @@ const MOST_TICKS: u64 = 100_000;
 pub(crate) struct PlannedPool {
     pub(crate) config: PoolConfig,
     planner: PoolPlanner,
-    remembered: VecDeque<(Arrival, Outcome)>,
+    remembered: VecDeque<(Arrival, Option<Outcome>)>,
     pub(crate) outcomes: OutcomeCounts,
     seed: u64,
 }
@@ -121,11 +121,12 @@ impl PlannedPool {
 
     fn observe(&mut self, arrival: Arrival, outcome: Outcome) {
         self.planner.observe(&arrival, outcome);
-        self.remember(arrival, outcome);
+        self.remember(arrival, Some(outcome));
     }
 
-    /// Keeps a request for a planner made anew, without telling the present one.
-    pub(crate) fn remember(&mut self, arrival: Arrival, outcome: Outcome) {
+    /// Keeps a request for a planner made anew, without telling the present one. What became of it
+    /// is unknown if it comes from the history.
+    pub(crate) fn remember(&mut self, arrival: Arrival, outcome: Option<Outcome>) {
         if self.remembered.len() >= REMEMBERED {
             self.remembered.pop_front();
         }
@@ -185,7 +186,7 @@ fn drifted(known: Duration, measured: Duration) -> bool {
 /// Shows a planner past requests, with the ticks between them as they would have been.
 fn live_through(
     planner: &mut PoolPlanner,
-    requests: &VecDeque<(Arrival, Outcome)>,
+    requests: &VecDeque<(Arrival, Option<Outcome>)>,
     now: Timestamp,
 ) {
     let tick = planner.settings().tick;
@@ -201,7 +202,10 @@ fn live_through(
             let _ = planner.plan(next_tick, &Inventory::default(), &known);
             next_tick = next_tick + tick;
         }
-        planner.observe(arrival, *outcome);
+        match outcome {
+            Some(outcome) => planner.observe(arrival, *outcome),
+            None => planner.observe_past(arrival),
+        }
     }
     while next_tick < now {
         let _ = planner.plan(next_tick, &Inventory::default(), &known);

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use foreshadow_history::{HistoryError, HistoryPaths, RequestReader, RequestRecord};
-use foreshadow_planner::{Arrival, Outcome, PoolSettings, stable_hash};
+use foreshadow_planner::{Arrival, PoolSettings, stable_hash};
 use foreshadow_types::{ApplicationId, PoolName, Timestamp, UserId};
 
 use super::{PlannedPool, Planning};
@@ -26,7 +26,7 @@ pub(crate) fn recall(
         let record = record?;
         let pool = pools.iter_mut().find(|pool| *pool.name() == record.pool);
         if let Some(pool) = pool {
-            pool.remember(arrival(&record), Outcome::Hit);
+            pool.remember(arrival(&record), None);
             recalled += 1;
         }
     }

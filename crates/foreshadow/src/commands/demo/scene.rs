@@ -13,23 +13,30 @@ use foreshadow_providers::{Hold, ProcessSpec, Readiness};
 use foreshadow_server::ServerOptions;
 use foreshadow_types::{PoolName, Timestamp};
 use tempfile::TempDir;
-use tokio::{sync::oneshot, time::Instant};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep},
+};
 use tonic::transport::Channel;
 
 use super::{
     Args,
     load::{self, Outcome},
     replay, sample, table,
-    workload::{self, SampleRequest},
+    workload::{Rhythm, SampleRequest},
 };
 use crate::{clock, commands::serve, commands::train, failure::Failure};
 
 /// How much history is made.
 const HISTORY: Duration = Duration::from_hours(1);
 /// How long the model may train.
-const TRAINING: Duration = Duration::from_secs(20);
-/// How long the pool may fill before the load starts.
-const FILLING: Duration = Duration::from_secs(8);
+const TRAINING: Duration = Duration::from_secs(12);
+/// How long reading the sample, validating and writing the model may take beside.
+const AROUND_TRAINING: Duration = Duration::from_secs(4);
+/// How long the server may take to start and to learn from the history.
+const STARTING: Duration = Duration::from_secs(4);
+/// From the start of the load to its first wave.
+const FIRST_WAVE: Duration = Duration::from_secs(12);
 /// The interval of forecasts and plans.
 const TICK: Duration = Duration::from_secs(1);
 const TARGET_HIT_RATE: f64 = 0.95;
@@ -39,10 +46,11 @@ const MOST_INSTANCES: u32 = 40;
 pub(super) struct Scene {
     folder: TempDir,
     pool: PoolName,
-    /// The load starts here; the history ends before.
+    /// The server starts here: what was asked for before is history.
+    opening: Timestamp,
+    /// The load starts here.
     start: Timestamp,
-    history: Vec<SampleRequest>,
-    load: Vec<SampleRequest>,
+    requests: Vec<SampleRequest>,
 }
 
 impl Scene {
@@ -51,39 +59,44 @@ impl Scene {
         let folder = tempfile::Builder::new()
             .prefix("foreshadow-demo-")
             .tempdir()?;
-        let pool = PoolName::new("notebook")?;
         let now = clock::now();
-        let start = now + TRAINING + FILLING + Duration::from_secs(4);
-        let all = workload::requests(args.seed, now - HISTORY, start + args.load);
-        let (history, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(|r| r.at < now);
-        let load = rest
-            .into_iter()
-            .filter(|request| request.at >= start)
-            .collect();
+        let opening = now + TRAINING + AROUND_TRAINING;
+        let start = opening + STARTING;
+        let rhythm = Rhythm::with_wave_at(start + FIRST_WAVE);
         let scene = Self {
             folder,
-            pool,
+            pool: PoolName::new("notebook")?,
+            opening,
             start,
-            history,
-            load,
+            requests: rhythm.requests(args.seed, now - HISTORY, start + args.load),
         };
+        let known = scene.before(now);
         step(&format!(
             "made a sample history of {} requests",
-            scene.history.len()
+            known.len()
         ));
-        sample::write(&scene.sample_path(), &scene.pool, &scene.history)?;
-        step(&format!(
-            "training on it for at most {} s",
-            TRAINING.as_secs()
-        ));
+        sample::write(&scene.sample_path(), &scene.pool, known)?;
+        step(&format!("training on it for {} s", TRAINING.as_secs()));
         train::run(scene.training())?;
         Ok(scene)
+    }
+
+    fn before(&self, at: Timestamp) -> &[SampleRequest] {
+        let end = self.requests.partition_point(|request| request.at < at);
+        &self.requests[..end]
+    }
+
+    fn load(&self) -> &[SampleRequest] {
+        &self.requests[self.before(self.start).len()..]
     }
 
     /// Serves, drives the load, prints the table and keeps the console open if that is wanted.
     pub(super) async fn play(&self, args: &Args) -> Result<(), Failure> {
         let server = serve::bind(ServerOptions::new(args.listen)).await?;
         let address = server.local_addr();
+        sleep(self.opening.since(clock::now())).await;
+        // The requests that came while the model trained are history by now.
+        sample::write(&self.sample_path(), &self.pool, self.before(self.opening))?;
         let engine = Engine::start(self.engine(args)?)
             .await
             .map_err(serve::not_started)?;
@@ -113,18 +126,24 @@ impl Scene {
         let left = self.start.since(clock::now());
         step(&format!(
             "{} users' requests over {} s follow; each notebook is a process that takes {} s to start",
-            self.load.len(),
+            self.load().len(),
             args.load.as_secs(),
             args.startup.as_secs_f64()
         ));
         let origin = Instant::now() + left;
-        Ok(load::drive(channel, self.pool.as_str(), &self.load, self.start, origin).await)
+        Ok(load::drive(channel, self.pool.as_str(), self.load(), self.start, origin).await)
     }
 
     fn report(&self, outcome: &Outcome, args: &Args) -> Result<(), Failure> {
-        let all: Vec<_> = self.history.iter().chain(&self.load).cloned().collect();
         let reached = outcome.hit_rate().clamp(0.01, 0.999);
-        let peers = replay::peers(&self.pool, &all, self.start, args.startup, TICK, reached)?;
+        let peers = replay::peers(
+            &self.pool,
+            &self.requests,
+            self.start,
+            args.startup,
+            TICK,
+            reached,
+        )?;
         println!("\n{}", table::render(outcome, &peers));
         println!("{}", table::first_answers(outcome));
         Ok(())
