@@ -27,7 +27,7 @@ pub(crate) struct Args {
     #[arg(long)]
     once: bool,
     /// How long the load lasts.
-    #[arg(long, value_name = "DURATION", default_value = "85s", value_parser = parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "76s", value_parser = parse_duration)]
     load: Duration,
     /// How long a notebook takes to start.
     #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = parse_duration)]

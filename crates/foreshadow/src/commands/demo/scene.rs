@@ -28,15 +28,15 @@ use super::{
 use crate::{clock, commands::serve, commands::train, failure::Failure};
 
 /// How much history is made.
-const HISTORY: Duration = Duration::from_hours(1);
+const HISTORY: Duration = Duration::from_hours(3);
 /// How long the model may train.
-const TRAINING: Duration = Duration::from_secs(12);
+const TRAINING: Duration = Duration::from_secs(10);
 /// How long reading the sample, validating and writing the model may take beside.
 const AROUND_TRAINING: Duration = Duration::from_secs(4);
 /// How long the server may take to start and to learn from the history.
-const STARTING: Duration = Duration::from_secs(4);
+const STARTING: Duration = Duration::from_secs(7);
 /// From the start of the load to its first wave.
-const FIRST_WAVE: Duration = Duration::from_secs(12);
+const FIRST_WAVE: Duration = Duration::from_secs(4);
 /// The interval of forecasts and plans.
 const TICK: Duration = Duration::from_secs(1);
 const TARGET_HIT_RATE: f64 = 0.95;
@@ -90,8 +90,14 @@ impl Scene {
         &self.requests[self.before(self.start).len()..]
     }
 
+    /// On a machine that is so busy that the server is late, what came before is left out of the
+    /// load, so that the rhythm is kept.
+    fn start_no_earlier_than(&mut self, now: Timestamp) {
+        self.start = self.start.max(now);
+    }
+
     /// Serves, drives the load, prints the table and keeps the console open if that is wanted.
-    pub(super) async fn play(&self, args: &Args) -> Result<(), Failure> {
+    pub(super) async fn play(mut self, args: &Args) -> Result<(), Failure> {
         let server = serve::bind(ServerOptions::new(args.listen)).await?;
         let address = server.local_addr();
         sleep(self.opening.since(clock::now())).await;
@@ -106,6 +112,7 @@ impl Scene {
             let _asked = stopped.await;
         }));
         step(&format!("serving; the console is at http://{address}/"));
+        self.start_no_earlier_than(clock::now());
         let outcome = self.drive(&address.to_string(), args).await?;
         self.report(&outcome, args)?;
         if !args.once {
