@@ -6,7 +6,9 @@ mod clock;
 mod forecast;
 mod ledger;
 mod noop;
+mod peers;
 mod report;
+mod train;
 
 use clap::{Parser, ValueEnum};
 
@@ -26,8 +28,10 @@ struct Cli {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Name {
-    /// A tick of forecasts for many series, beside re-encoding a window.
+    /// A tick of forecasts for many series, beside PyTorch and ONNX Runtime.
     Forecast,
+    /// Training steps, beside PyTorch.
+    Train,
     /// Unary `Allocate` + `Release` over gRPC, beside a server that does nothing.
     Allocate,
     /// Group commits of the ledger, beside a file that is appended to and synced.
@@ -46,6 +50,7 @@ fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
     let rows: Vec<Row> = match cli.name {
         Name::Forecast => forecast::rows()?,
+        Name::Train => train::rows()?,
         Name::Allocate => allocate::rows()?,
         Name::Ledger => ledger::rows()?,
         Name::Backtest => backtest::rows()?,

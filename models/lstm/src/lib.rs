@@ -1,6 +1,7 @@
 //! The LSTM: features, definition in burn, training step and batched inference.
 
 mod average;
+mod bare;
 mod block;
 mod cell;
 mod chunk;
@@ -24,6 +25,7 @@ mod pointwise;
 mod random;
 mod tensors;
 
+pub use bare::Features;
 pub use device::{Compute, DeviceChoice, DeviceError};
 pub use fit::{ChunkSize, Fit, FitData, FitOptions, FitState};
 pub use forecaster::{LONGEST_HORIZON, LstmForecaster};

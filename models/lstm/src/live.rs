@@ -1,6 +1,6 @@
 //! Series that are served: each has a slot of fixed memory and advances by one step a tick.
 
-use std::{num::NonZero, thread, time::Duration};
+use std::{num::NonZero, sync::OnceLock, thread, time::Duration};
 
 use foreshadow_forecast::{ForecastError, Panel, QuantileForecast};
 use foreshadow_types::Timestamp;
@@ -133,7 +133,7 @@ impl LiveBatch {
     pub fn advance(&mut self, at: Timestamp, value: impl Fn(Slot) -> f32 + Sync) {
         self.latest = Some(at);
         let (network, taken, value) = (&self.network, &self.taken, &value);
-        in_shares(&mut self.blocks, |first, blocks| {
+        in_shares(&mut self.blocks, BLOCKS_A_THREAD, |first, blocks| {
             let mut scratch = Scratch::default();
             for (offset, block) in blocks.iter_mut().enumerate() {
                 let start = (first + offset) * BLOCK_ROWS;
@@ -177,21 +177,22 @@ impl LiveBatch {
     ) -> Result<Vec<QuantileForecast>, ForecastError> {
         let known = &self.network.size().levels;
         let zero = || QuantileForecast::from_points(levels, &vec![0.0; horizon]);
-        let mut answers: Vec<Option<QuantileForecast>> = vec![None; slots.len()];
+        let answers: Vec<OnceLock<QuantileForecast>> = vec![OnceLock::new(); slots.len()];
         let mut order: Vec<usize> = (0..slots.len()).collect();
         order.sort_by_key(|&place| slots[place]);
         let sorted: Vec<Slot> = order.iter().map(|&place| slots[place]).collect();
         self.for_each(&sorted, horizon, |place, values| {
-            answers[order[place]] = Some(at_levels(known, values, levels));
+            answers[order[place]].get_or_init(|| at_levels(known, values, levels));
         })?;
         Ok(answers
             .into_iter()
-            .map(|answer| answer.unwrap_or_else(zero))
+            .map(|answer| answer.into_inner().unwrap_or_else(zero))
             .collect())
     }
 
     /// Shows the quantiles of each slot, `[horizon, levels]` at the network's levels, with its place
-    /// in `slots`, which ascend. Needs memory for one block at a time only.
+    /// in `slots`, which ascend; on all cores, in no particular order. Needs memory for one block a
+    /// core only.
     ///
     /// # Errors
     /// As [`Self::forecast`].
@@ -199,7 +200,7 @@ impl LiveBatch {
         &self,
         slots: &[Slot],
         horizon: usize,
-        mut sink: impl FnMut(usize, Vec<f32>),
+        sink: impl Fn(usize, Vec<f32>) + Sync,
     ) -> Result<(), ForecastError> {
         let longest = longest_steps(self.interval);
         if horizon > longest {
@@ -211,34 +212,49 @@ impl LiveBatch {
         let Some(at) = self.latest else {
             return Err(ForecastError::Failed("no bin was taken in yet".to_owned()));
         };
-        let mut scratch = Scratch::default();
-        let mut place = 0;
-        for group in slots.chunk_by(|left, right| left.block() == right.block()) {
-            let Some(block) = self.blocks.get(group[0].block()) else {
-                place += group.len();
-                continue;
-            };
-            let rows: Vec<usize> = group.iter().map(|slot| slot.row()).collect();
-            for values in block.forecast(&self.network, at, &rows, horizon, &mut scratch) {
-                sink(place, values);
-                place += 1;
+        let mut groups = in_blocks(slots);
+        in_shares(&mut groups, 1, |_, groups| {
+            let mut scratch = Scratch::default();
+            for (place, group) in groups {
+                let Some(block) = self.blocks.get(group[0].block()) else {
+                    continue;
+                };
+                let rows: Vec<usize> = group.iter().map(|slot| slot.row()).collect();
+                let answers = block.forecast(&self.network, at, &rows, horizon, &mut scratch);
+                for (offset, values) in answers.into_iter().enumerate() {
+                    sink(*place + offset, values);
+                }
             }
-        }
+        });
         Ok(())
     }
 }
 
-/// Runs `work` on contiguous shares of the blocks, each with the index of its first one.
-fn in_shares(blocks: &mut [Block], work: impl Fn(usize, &mut [Block]) + Sync) {
+/// The slots of each block, with the place of the first.
+fn in_blocks(slots: &[Slot]) -> Vec<(usize, &[Slot])> {
+    let mut place = 0;
+    slots
+        .chunk_by(|left, right| left.block() == right.block())
+        .map(|group| {
+            let first = place;
+            place += group.len();
+            (first, group)
+        })
+        .collect()
+}
+
+/// Runs `work` on contiguous shares of the items, each with the index of its first one; a thread
+/// has at least `least` of them.
+fn in_shares<T: Send>(items: &mut [T], least: usize, work: impl Fn(usize, &mut [T]) + Sync) {
     let threads = thread::available_parallelism().map_or(1, NonZero::get);
-    let share = blocks.len().div_ceil(threads).max(BLOCKS_A_THREAD);
-    if blocks.len() <= share {
-        work(0, blocks);
+    let share = items.len().div_ceil(threads).max(least);
+    if items.len() <= share {
+        work(0, items);
         return;
     }
     let work = &work;
     thread::scope(|scope| {
-        for (index, part) in blocks.chunks_mut(share).enumerate() {
+        for (index, part) in items.chunks_mut(share).enumerate() {
             scope.spawn(move || work(index * share, part));
         }
     });

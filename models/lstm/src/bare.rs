@@ -1,0 +1,144 @@
+//! The network without the memories of its series: features in, quantiles out. This is the part that
+//! another runtime can hold as well, so it is where a comparison with one is made.
+
+use crate::{
+    features::{AHEAD, ANCHORS, INPUTS},
+    head::HeadInput,
+    kernel::{Network, Scratch},
+    network::NetworkSize,
+    random::Random,
+};
+
+/// What one tick of some series feeds the network. Feature-major: a row for each feature; the steps
+/// ahead of a series are neighbouring columns.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Features {
+    /// Series.
+    pub series: usize,
+    /// Steps ahead.
+    pub steps: usize,
+    /// `[inputs, series]`.
+    pub inputs: Vec<f32>,
+    /// `[features ahead, series · steps]`.
+    pub ahead: Vec<f32>,
+    /// `[anchors, series · steps]`.
+    pub anchors: Vec<f32>,
+}
+
+impl Features {
+    /// Numbers between -1 and 1, the same for the same seed.
+    pub fn random(series: usize, steps: usize, seed: u64) -> Self {
+        let mut random = Random::new(seed, 0);
+        let mut numbers = |count: usize| (0..count).map(|_| 2.0 * random.unit() - 1.0).collect();
+        Self {
+            series,
+            steps,
+            inputs: numbers(INPUTS * series),
+            ahead: numbers(AHEAD * series * steps),
+            anchors: numbers(ANCHORS * series * steps),
+        }
+    }
+}
+
+impl Network {
+    /// Advances `state` by one step and gives the quantiles `[levels, series · steps]` in units of
+    /// each series' scale, neither sorted nor bounded. `state` is, for each layer,
+    /// `h [hidden, series]` and `c [hidden, series]`.
+    ///
+    /// # Panics
+    /// If a slice is not of the size that `features` says.
+    pub fn tick(&self, features: &Features, state: &mut [f32]) -> Vec<f32> {
+        let (size, series) = (self.size(), features.series);
+        assert_eq!(state.len(), size.state() * series, "the state's size");
+        let mut scratch = Scratch::default();
+        scratch.inputs.clone_from(&features.inputs);
+        self.step(state, series, &mut scratch);
+        let unit = size.hidden * series;
+        let input = HeadInput {
+            hidden: &state[2 * (size.layers - 1) * unit..][..unit],
+            columns: series,
+            draws: features.steps,
+            ahead: &features.ahead,
+            anchors: &features.anchors,
+        };
+        self.quantiles(input, &mut scratch);
+        scratch.head.quantiles
+    }
+}
+
+impl NetworkSize {
+    /// Numbers of one series in [`Features`]: inputs, features of a step ahead, anchors.
+    pub fn widths() -> [usize; 3] {
+        [INPUTS, AHEAD, ANCHORS]
+    }
+
+    /// Multiplications in the matrix products of one step of one series, with the quantiles of
+    /// `steps` steps ahead.
+    pub fn multiplications(&self, steps: usize) -> usize {
+        let layout = self.layout();
+        let area = |matrices: &[crate::network::Matrix]| -> usize {
+            matrices.iter().map(|m| m.rows * m.columns).sum()
+        };
+        let cells: usize = layout
+            .cells
+            .iter()
+            .map(|cell| area(&[cell.input, cell.recurrent]))
+            .sum();
+        cells
+            + area(&[layout.head_state])
+            + steps * area(&[layout.head_ahead, layout.inner, layout.out])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn series_do_not_depend_on_their_neighbours() {
+        let size = NetworkSize {
+            hidden: 8,
+            layers: 2,
+            head: 6,
+            head_inner: 5,
+            levels: vec![0.1, 0.5, 0.9],
+        };
+        let network = Network::new(size.clone(), size.initial_weights(3)).unwrap();
+        let pair = Features::random(2, 3, 1);
+        let second = |values: &[f32], columns: usize| -> Vec<f32> {
+            values
+                .chunks_exact(2 * columns)
+                .flat_map(|row| row[columns..].to_vec())
+                .collect()
+        };
+        let alone = Features {
+            series: 1,
+            steps: 3,
+            inputs: second(&pair.inputs, 1),
+            ahead: second(&pair.ahead, 3),
+            anchors: second(&pair.anchors, 3),
+        };
+        let (mut states, mut state) = (vec![0.1; 2 * size.state()], vec![0.1; size.state()]);
+        let both = network.tick(&pair, &mut states);
+        let one = network.tick(&alone, &mut state);
+        for (a, b) in second(&both, 3).iter().zip(&one) {
+            assert!((a - b).abs() < 1e-6, "{a} {b}");
+        }
+        assert_eq!(second(&states, 1).len(), state.len());
+    }
+
+    #[test]
+    fn multiplications_are_counted_by_hand() {
+        let size = NetworkSize {
+            hidden: 2,
+            layers: 1,
+            head: 3,
+            head_inner: 4,
+            levels: vec![0.5],
+        };
+        let [inputs, ahead, anchors] = NetworkSize::widths();
+        let cell = 8 * inputs + 8 * 2;
+        let head = 3 * ahead + 4 * 3 + (1 + anchors + 1) * 4;
+        assert_eq!(size.multiplications(7), cell + 3 * 2 + 7 * head);
+    }
+}
