@@ -13,7 +13,7 @@ use crate::{
 /// Series a block holds at most: a size at which the matrices stay in the cache.
 pub(crate) const BLOCK_ROWS: usize = 128;
 /// Steps ahead that are computed together.
-const STEPS_AT_ONCE: usize = 32;
+const STEPS_AT_ONCE: usize = 4;
 
 /// Up to [`BLOCK_ROWS`] series on one grid.
 #[derive(Debug, Clone)]
