@@ -11,7 +11,15 @@ use sha2::{Digest, Sha256};
 
 const PAGE: &str = include_str!("console/page.html");
 const STYLE: &str = include_str!("console/style.css");
-const SCRIPT: &str = include_str!("console/script.js");
+const SCRIPT: &str = concat!(
+    include_str!("console/dom.js"),
+    include_str!("console/charts.js"),
+    include_str!("console/overview.js"),
+    include_str!("console/pool.js"),
+    include_str!("console/user.js"),
+    include_str!("console/config.js"),
+    include_str!("console/main.js"),
+);
 
 static WHOLE: LazyLock<String> = LazyLock::new(|| {
     PAGE.replace("/*style*/", STYLE)

@@ -1,26 +1,23 @@
 //! The state of pools.
 
-use std::time::Duration;
-
 use foreshadow_api::{duration_to_proto, v1};
 use foreshadow_engine::{EngineHandle, PoolView, PredictRequest, Prediction, Subject};
 
 use super::{forecast_to_proto, shadow::accuracy_to_proto};
 use crate::error::ApiError;
 
-/// How far ahead the forecast of a pool's status reaches.
-const FORECAST: Duration = Duration::from_hours(1);
 /// What a band needs: its ends and its middle.
 const LEVELS: [f64; 3] = [0.1, 0.5, 0.9];
 
-/// All pools with their forecasts.
+/// All pools with their forecasts, as far as those of each tick reach.
 pub(crate) async fn pool_statuses(engine: &EngineHandle) -> Result<Vec<v1::PoolStatus>, ApiError> {
+    let horizon = engine.shadow_config().await?.config.horizon;
     let mut statuses = Vec::new();
     for view in engine.pools().await? {
         let question = PredictRequest {
             subject: Subject::Pool(view.status.name.clone()),
             metric: None,
-            horizon: FORECAST,
+            horizon,
             levels: LEVELS.to_vec(),
         };
         // A pool that nothing is known of yet has no forecast; that is no reason to show nothing.
