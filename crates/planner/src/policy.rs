@@ -55,6 +55,17 @@ pub trait TargetPolicy {
     fn target(&mut self, now: Timestamp, inventory: &Inventory) -> u32;
 }
 
+/// Rules that size several replicas of one pool on the same requests, each by an aim of its own.
+///
+/// The order of calls is that of [`TargetPolicy`].
+pub trait TargetPolicies {
+    /// Takes note of a request and what became of it in each replica.
+    fn observe(&mut self, arrival: &Arrival, outcomes: &[Outcome]);
+
+    /// The target of each replica, given what each holds.
+    fn targets(&mut self, now: Timestamp, inventories: &[Inventory]) -> Vec<u32>;
+}
+
 /// A hash of a name that is the same in every build and on every machine, and never 0 (FNV-1a).
 pub fn stable_hash(name: &str) -> u64 {
     let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {

@@ -3,7 +3,7 @@
 use std::{io::IsTerminal, path::Path};
 
 use foreshadow_history::{DumpColumn, DumpKind, DumpValue, DumpWriter, HistoryError};
-use foreshadow_planner::{PoolPlanner, PoolSettings, TargetPolicy, baselines::StaticPool};
+use foreshadow_planner::{PlannerGroup, PoolSettings, TargetPolicies};
 use foreshadow_simulation::backtest::{BacktestHost, PoolTrace, ReplayName, Setting, TickRecord};
 
 use super::report::Levels;
@@ -66,14 +66,18 @@ impl Host {
 }
 
 impl BacktestHost for Host {
-    fn planner(&mut self, _: &PoolTrace, hit_rate: f64) -> Box<dyn TargetPolicy> {
+    fn planners(&mut self, _: &PoolTrace, hit_rates: &[f64]) -> Option<Box<dyn TargetPolicies>> {
         let startup = self.setting.startup().typical();
-        let settings = PoolSettings::for_hit_rate(hit_rate, startup, self.setting.tick());
-        match PoolPlanner::new(settings) {
-            Ok(planner) => Box::new(planner),
+        let tick = self.setting.tick();
+        let settings = hit_rates
+            .iter()
+            .map(|&rate| PoolSettings::for_hit_rate(rate, startup, tick))
+            .collect();
+        match PlannerGroup::new(settings) {
+            Ok(planners) => Some(Box::new(planners)),
             Err(error) => {
                 self.failure.get_or_insert(Failure::bad_input(error));
-                Box::new(StaticPool::new(0))
+                None
             }
         }
     }

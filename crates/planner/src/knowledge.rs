@@ -1,4 +1,7 @@
-//! What a pool's planner has learnt from its requests.
+//! What a pool's requests teach, whatever is aimed at.
+//!
+//! Demand, its model and what every policy would have cost at every setting depend on the requests
+//! alone. So planners of one pool with different objectives learn once and share it.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -7,20 +10,9 @@ use foreshadow_types::Timestamp;
 use crate::{
     demand::{Extractor, LeadTime, Levels, Snapshot, StaticCurve},
     experts::{Elapsed, Experts},
-    feedback::Feedback,
-    learn::{DemandModel, Grid, ModelOf, Sample, Samples},
-    plan::{Mode, Reason, TradeOff},
-    policy::{Arrival, Outcome},
-    settings::{Objective, PoolSettings},
+    learn::{DemandModel, Grid, ModelError, ModelOf, Sample, Samples},
+    policy::Arrival,
 };
-
-/// The learnt part of a plan.
-#[derive(Debug, Clone)]
-pub(crate) struct Learnt {
-    pub(crate) target: u32,
-    pub(crate) mode: Mode,
-    pub(crate) reasons: Vec<Reason>,
-}
 
 /// Ticks and requests before the first fit.
 const FIRST_FIT_TICKS: u64 = 300;
@@ -29,20 +21,21 @@ const FIRST_FIT_REQUESTS: f64 = 150.0;
 const ADOPTED_TICKS: u64 = 2_000;
 /// By how much the ticks seen must grow before the next fit.
 const REFIT_GROWTH: f64 = 1.35;
-/// A pool rests after a silence so many times as long as any before, and at least this long.
-const DORMANT_SILENCES: i64 = 6;
-const DORMANT_LEAST_MS: i64 = 3_600_000;
 /// The record's half-life: a share of the past, within these limits.
 const MEMORY_SHARE: f64 = 0.3;
 const MEMORY_LEAST_S: f64 = 6.0 * 3600.0;
 const MEMORY_MOST_S: f64 = 21.0 * 86_400.0;
-/// The share of the record's requests within which a shortfall is made up.
-const MAKE_UP: f64 = 0.15;
+/// A moment at which plans are made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
+    pub(crate) now_ms: i64,
+    /// What is kept of a record from the last moment to this one.
+    pub(crate) keep: f64,
+}
 
-/// Follows demand and sizes the pool by it.
+/// Follows the requests of one pool.
 #[derive(Debug)]
-pub(crate) struct Learner {
-    objective: Objective,
+pub(crate) struct Knowledge {
     startup_ms: i64,
     tick_ms: i64,
     seed: u64,
@@ -59,28 +52,22 @@ pub(crate) struct Learner {
     model: Option<DemandModel>,
     fitted_at: u64,
     experts: Experts,
-    feedback: Feedback,
     arrivals: f64,
     first_ms: Option<i64>,
-    last: Option<(i64, Snapshot, Learnt)>,
+    last: Option<(Moment, Snapshot)>,
     highest: usize,
     latest_arrival_ms: i64,
     longest_silence_ms: i64,
 }
 
-impl Learner {
-    pub(crate) fn new(settings: &PoolSettings) -> Self {
-        let startup_ms = i64::try_from(settings.startup.as_millis()).unwrap_or(i64::MAX / 4);
-        let tick_ms = i64::try_from(settings.tick.as_millis()).unwrap_or(i64::MAX / 4);
-        let wanted = match settings.objective {
-            Objective::HitRate(rate) => rate,
-            Objective::IdleBudget { .. } | Objective::Costs { .. } => 0.95,
-        };
+impl Knowledge {
+    pub(crate) fn new(startup: Duration, tick: Duration, seed: u64) -> Self {
+        let startup_ms = i64::try_from(startup.as_millis()).unwrap_or(i64::MAX / 4);
+        let tick_ms = i64::try_from(tick.as_millis()).unwrap_or(i64::MAX / 4);
         Self {
-            objective: settings.objective,
             startup_ms,
             tick_ms,
-            seed: settings.seed,
+            seed,
             grid: Grid::new(),
             lead: LeadTime::new(startup_ms),
             periods: VecDeque::new(),
@@ -92,7 +79,6 @@ impl Learner {
             model: None,
             fitted_at: 0,
             experts: Experts::new(startup_ms, tick_ms),
-            feedback: Feedback::new(wanted),
             arrivals: 0.0,
             first_ms: None,
             last: None,
@@ -102,9 +88,9 @@ impl Learner {
         }
     }
 
-    /// Without an outcome, the request says nothing of the hit rate.
-    pub(crate) fn arrive(&mut self, arrival: &Arrival, outcome: Option<Outcome>) {
-        let last_tick_ms = self.last.as_ref().map_or(i64::MIN, |last| last.0);
+    /// Takes in a request.
+    pub(crate) fn arrive(&mut self, arrival: &Arrival) {
+        let last_tick_ms = self.last.as_ref().map_or(i64::MIN, |last| last.0.now_ms);
         let at_ms = arrival
             .at
             .as_millis()
@@ -130,55 +116,72 @@ impl Learner {
         self.highest = self.highest.max(self.lead.level());
         self.experts.claim(at_ms);
         self.arrivals += 1.0;
-        if let Some(outcome) = outcome {
-            self.feedback.count(outcome == Outcome::Hit);
-        }
     }
 
-    pub(crate) fn tick(&mut self, now: Timestamp) -> Learnt {
+    /// Takes in the end of a tick; a moment that is not later than the last changes nothing.
+    pub(crate) fn tick(&mut self, now: Timestamp) -> Moment {
         let now_ms = now.as_millis().max(self.latest_arrival_ms);
-        if let Some((last_ms, _, learnt)) = &self.last
-            && now_ms <= *last_ms
+        if let Some((moment, _)) = self.last
+            && now_ms <= moment.now_ms
         {
-            return learnt.clone();
+            return moment;
         }
         self.close_periods(now_ms);
         self.lead.advance(now_ms);
         let known = self.extractor.tick(now_ms, &self.lead);
         let last = self.last.take();
-        let elapsed_ms = last.as_ref().map_or(0, |last| now_ms - last.0);
+        let elapsed_ms = last.as_ref().map_or(0, |last| now_ms - last.0.now_ms);
         let regular = (elapsed_ms - self.tick_ms).abs() <= self.tick_ms / 2;
-        let decided = last.as_ref().filter(|_| regular).map(|last| last.1);
+        let decided = last.filter(|_| regular).map(|last| last.1);
         self.periods
             .push_back((now_ms.saturating_add(self.startup_ms), decided));
         self.refit_when_due();
-        let held = last.map_or(0, |last| last.2.target);
         self.first_ms.get_or_insert(now_ms);
+        let keep = self.keep(elapsed_ms, now_ms);
+        self.try_out(now_ms, elapsed_ms, keep, &known);
+        let moment = Moment { now_ms, keep };
+        self.last = Some((moment, known));
+        moment
+    }
+
+    /// Replays every policy on what came since the last tick.
+    fn try_out(&mut self, now_ms: i64, elapsed_ms: i64, keep: f64, known: &Snapshot) {
         let elapsed = Elapsed {
             now_ms,
             seconds: elapsed_ms as f64 / 1e3,
             requests: std::mem::take(&mut self.arrivals),
             highest: std::mem::take(&mut self.highest).max(self.lead.level()) as f64,
-            keep: self.keep(elapsed_ms, now_ms),
+            keep,
         };
-        self.feedback.fade(elapsed.keep);
         let fitted_to = self.model.as_ref().map_or(0, DemandModel::highest_met);
         let highest_met = self.all.levels().seconds.len().max(fitted_to);
         self.experts
-            .tick(&elapsed, &known, self.model.as_ref(), highest_met);
-        let mut learnt = self.decide(held);
-        self.rest_when_dormant(now_ms, &mut learnt);
-        self.last = Some((now_ms, known, learnt.clone()));
-        learnt
+            .tick(&elapsed, known, self.model.as_ref(), highest_met);
+    }
+
+    /// The competing policies with their records.
+    pub(crate) fn experts(&self) -> &Experts {
+        &self.experts
+    }
+
+    /// The record of every constant pool.
+    pub(crate) fn recent(&self) -> &StaticCurve {
+        &self.recent
+    }
+
+    /// Requests in the last start-up time.
+    pub(crate) fn recent_demand(&self) -> usize {
+        self.lead.level()
+    }
+
+    /// How long nobody has asked, and the longest such silence before; none before the first request.
+    pub(crate) fn silence_ms(&self, now_ms: i64) -> Option<(i64, i64)> {
+        (self.latest_arrival_ms != i64::MIN)
+            .then(|| (now_ms - self.latest_arrival_ms, self.longest_silence_ms))
     }
 
     pub(crate) fn model(&self) -> Option<&DemandModel> {
         self.model.as_ref()
-    }
-
-    /// What each price would have given lately.
-    pub(crate) fn trade_off(&self) -> Vec<TradeOff> {
-        self.experts.trade_off()
     }
 
     /// Scores the periods that end by `now_ms`.
@@ -235,64 +238,22 @@ impl Learner {
         self.fitted_at = ticks;
     }
 
-    /// Takes a model fitted elsewhere.
-    pub(crate) fn adopt(&mut self, model: DemandModel) {
+    /// Takes a model fitted elsewhere to the same start-up time and tick.
+    pub(crate) fn adopt(&mut self, model: DemandModel) -> Result<(), ModelError> {
+        let same = i128::from(model.startup_ms()) == i128::from(self.startup_ms)
+            && i128::from(model.tick_ms()) == i128::from(self.tick_ms);
+        if !same {
+            return Err(ModelError::OtherPool {
+                startup_ms: model.startup_ms(),
+                tick_ms: model.tick_ms(),
+            });
+        }
         self.model = Some(model);
         self.fitted_at = ADOPTED_TICKS;
+        Ok(())
     }
 
     pub(crate) fn release(&mut self, user: u64, at: Timestamp) {
         self.extractor.release(user, at.as_millis());
-    }
-
-    /// Lets a pool go that nobody asks for any more.
-    fn rest_when_dormant(&self, now_ms: i64, learnt: &mut Learnt) {
-        if self.latest_arrival_ms == i64::MIN {
-            return;
-        }
-        let silent_ms = now_ms - self.latest_arrival_ms;
-        let usual_ms = self.longest_silence_ms.max(DORMANT_LEAST_MS);
-        if silent_ms > usual_ms.saturating_mul(DORMANT_SILENCES) && learnt.target > 0 {
-            learnt.target = 0;
-            let silent = Duration::from_millis(silent_ms as u64);
-            learnt.reasons.push(Reason::Dormant { silent });
-        }
-    }
-
-    fn decide(&mut self, held: u32) -> Learnt {
-        let horizon = MAKE_UP * self.recent.requests();
-        let aim = self.feedback.aim(horizon.max(50.0));
-        let verdict = self.experts.decide(self.objective, aim, &self.recent, held);
-        let learning = self.model.is_none() && verdict.mode == Mode::Static;
-        let mode = if learning {
-            Mode::Learning
-        } else {
-            verdict.mode
-        };
-        let mut reasons = vec![Reason::Learnt {
-            mode,
-            target: verdict.target,
-            idle_s_per_hit: verdict.idle_s_per_hit,
-            recent_demand: self.lead.level() as u32,
-        }];
-        if verdict.next_best.is_some() {
-            reasons.push(Reason::Gate {
-                mode,
-                idle: verdict.idle,
-                next_best: verdict.next_best,
-            });
-        }
-        if let Objective::HitRate(wanted) = self.objective {
-            reasons.push(Reason::Feedback {
-                wanted,
-                achieved: self.feedback.achieved(),
-                aimed_at: aim,
-            });
-        }
-        Learnt {
-            target: verdict.target,
-            mode,
-            reasons,
-        }
     }
 }
