@@ -207,7 +207,8 @@ impl Experts {
             idle: pool.idle_s / constant.seconds().max(1e-9),
             hit_rate: pool.hits / constant.requests().max(1e-9),
         };
-        let mut candidates = vec![candidate(Expert::Constant, always, objective, aim, 1.0)];
+        let per_s = constant.requests() / constant.seconds().max(1e-9);
+        let mut candidates = vec![candidate(Expert::Constant, always, objective, aim, per_s)];
         let forecasts = self.forecasts.iter().enumerate();
         let reactive = self.reactive.iter().enumerate();
         let others = forecasts

@@ -6,6 +6,7 @@ use crate::{
     knowledge::Knowledge,
     known::KnownDemand,
     learn::{DemandModel, ModelError},
+    misses::MissCounts,
     planner::within_reach,
     policy::{Arrival, Inventory, Outcome, TargetPolicies},
     settings::{PoolSettings, SettingsError},
@@ -39,7 +40,8 @@ impl PlannerGroup {
         })
     }
 
-    /// Planners that start with a model fitted elsewhere to the same start-up time and tick.
+    /// Planners that start with a model fitted elsewhere to the same start-up time and tick; it is
+    /// taken up once the requests it was fitted to are past.
     ///
     /// # Errors
     /// [`ModelError::OtherPool`] if the model was fitted to another start-up time or tick.
@@ -56,8 +58,9 @@ impl TargetPolicies for PlannerGroup {
             ..*arrival
         };
         self.knowledge.arrive(arrival);
+        let demand = self.knowledge.recent_demand();
         for (steward, &outcome) in self.stewards.iter_mut().zip(outcomes) {
-            steward.count(arrival.at, outcome);
+            steward.count(arrival.at, outcome, demand);
         }
     }
 
@@ -72,6 +75,10 @@ impl TargetPolicies for PlannerGroup {
             .map(|(steward, held)| steward.plan(knowledge, moment, now, held, &known).target)
             .collect()
     }
+
+    fn misses(&self) -> Vec<MissCounts> {
+        self.stewards.iter().map(|one| *one.misses()).collect()
+    }
 }
 
 #[cfg(test)]
@@ -82,7 +89,7 @@ mod tests {
     use rand_pcg::Pcg64Mcg;
 
     use super::*;
-    use crate::{PoolPlanner, TargetPolicy, replay::ShadowPool};
+    use crate::{MissCause, PoolPlanner, TargetPolicy, replay::ShadowPool};
 
     const TICK_MS: i64 = 60_000;
 
@@ -157,6 +164,30 @@ mod tests {
         });
         assert!(alone.iter().max() > Some(&1), "the pool is used");
         assert_eq!(alone, together);
+    }
+
+    #[test]
+    fn a_wait_is_late_where_the_target_covers_it_and_under_forecast_where_it_does_not() {
+        let mut group = PlannerGroup::new(vec![settings(0.95)]).unwrap();
+        group.stewards[0].follow(crate::PoolPlan {
+            at: Timestamp::from_millis(0),
+            target: 2,
+            learnt: 2,
+            mode: crate::Mode::Forecast,
+            reasons: Vec::new(),
+        });
+        for second in 1..=5 {
+            let arrival = Arrival {
+                at: Timestamp::from_millis(second * 1000),
+                user: 1,
+                application: 0,
+                hold: None,
+            };
+            group.observe(&arrival, &[Outcome::Join]);
+        }
+        let misses = group.misses()[0];
+        assert_eq!(misses.of(MissCause::Late), 2);
+        assert_eq!(misses.of(MissCause::UnderForecast), 3);
     }
 
     #[test]

@@ -29,6 +29,7 @@ mod rules;
 mod settings;
 mod steering;
 mod steward;
+mod study;
 
 pub use group::PlannerGroup;
 pub use known::{Booking, KnownDemand, Override, PreAllocation};
@@ -39,3 +40,4 @@ pub use planner::PoolPlanner;
 pub use policy::{Arrival, Inventory, Outcome, TargetPolicies, TargetPolicy, stable_hash};
 pub use rules::{ForecastView, RuleBook, RuleError, RuleSubject, TriggerRule};
 pub use settings::{BreakerSettings, Objective, PoolSettings, RampLimit, SettingsError};
+pub use study::DemandStudy;

@@ -45,7 +45,8 @@ impl PoolPlanner {
         })
     }
 
-    /// A planner that starts with a model fitted elsewhere to the same start-up time and tick.
+    /// A planner that starts with a model fitted elsewhere to the same start-up time and tick; it is
+    /// taken up once the requests it was fitted to are past.
     ///
     /// It refits on its own schedule as requests come, as any other.
     ///
@@ -84,7 +85,8 @@ impl PoolPlanner {
             ..*arrival
         };
         self.knowledge.arrive(arrival);
-        self.steward.count(arrival.at, outcome);
+        let demand = self.knowledge.recent_demand();
+        self.steward.count(arrival.at, outcome, demand);
     }
 
     /// Learns from a past request that another planner, or none, kept the pool for: it shows the
@@ -105,7 +107,8 @@ impl PoolPlanner {
 
     /// Takes note of a request that was booked: it is served, but is no part of the learnt demand.
     pub fn observe_booked(&mut self, arrival: &Arrival, outcome: Outcome) {
-        self.steward.count_wait(arrival.at, outcome);
+        let demand = self.knowledge.recent_demand();
+        self.steward.count_wait(arrival.at, outcome, demand);
     }
 
     /// Takes note that none of the ready instances fitted a request.

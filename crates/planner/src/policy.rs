@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use foreshadow_types::Timestamp;
 
+use crate::misses::MissCounts;
+
 /// One request as a policy sees it, at the moment it arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Arrival {
@@ -64,6 +66,9 @@ pub trait TargetPolicies {
 
     /// The target of each replica, given what each holds.
     fn targets(&mut self, now: Timestamp, inventories: &[Inventory]) -> Vec<u32>;
+
+    /// How many requests waited so far in each replica, by cause.
+    fn misses(&self) -> Vec<MissCounts>;
 }
 
 /// A hash of a name that is the same in every build and on every machine, and never 0 (FNV-1a).

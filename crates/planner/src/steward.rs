@@ -45,6 +45,12 @@ impl Steward {
         self.latest.as_ref()
     }
 
+    /// Puts a plan in force.
+    #[cfg(test)]
+    pub(crate) fn follow(&mut self, plan: PoolPlan) {
+        self.latest = Some(plan);
+    }
+
     pub(crate) fn misses(&self) -> &MissCounts {
         &self.misses
     }
@@ -53,16 +59,17 @@ impl Steward {
         self.steering.trade_off(knowledge)
     }
 
-    /// A request of the learnt demand and what became of it.
-    pub(crate) fn count(&mut self, at: Timestamp, outcome: Outcome) {
+    /// A request of the learnt demand and what became of it; `demand` is how many came in the
+    /// start-up time up to it, itself included.
+    pub(crate) fn count(&mut self, at: Timestamp, outcome: Outcome, demand: usize) {
         self.steering.count(outcome);
-        self.count_wait(at, outcome);
+        self.count_wait(at, outcome, demand);
     }
 
     /// What became of a request that is no part of the learnt demand.
-    pub(crate) fn count_wait(&mut self, at: Timestamp, outcome: Outcome) {
+    pub(crate) fn count_wait(&mut self, at: Timestamp, outcome: Outcome, demand: usize) {
         if outcome != Outcome::Hit {
-            self.misses.add(self.cause_of(at, outcome));
+            self.misses.add(self.cause_of(at, outcome, demand));
         }
     }
 
@@ -183,7 +190,7 @@ impl Steward {
         after_max
     }
 
-    fn cause_of(&self, at: Timestamp, outcome: Outcome) -> MissCause {
+    fn cause_of(&self, at: Timestamp, outcome: Outcome, demand: usize) -> MissCause {
         let Some(plan) = &self.latest else {
             return MissCause::NoForecast;
         };
@@ -197,9 +204,12 @@ impl Steward {
         if cut {
             return MissCause::Quota;
         }
+        // Each of the requests in the last start-up time took one instance; had the target been in
+        // force for so long, it would have covered as many.
+        let covered = demand <= plan.target as usize;
         match (plan.mode, outcome) {
             (Mode::Learning, _) => MissCause::NoForecast,
-            (_, Outcome::Join) => MissCause::Late,
+            (_, Outcome::Join) if covered => MissCause::Late,
             _ => MissCause::UnderForecast,
         }
     }

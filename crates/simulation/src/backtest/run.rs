@@ -155,9 +155,10 @@ impl<'r, 'a> Run<'r, 'a> {
                 host.tick(&replay, record);
             };
             let count = hit_rates.len();
-            let tallies = simulate_together(pool, self.setting, count, &mut *planners, &mut probe);
-            for (totals, tally) in totals.iter_mut().zip(&tallies) {
-                totals.add(tally);
+            let planned = simulate_together(pool, self.setting, count, &mut *planners, &mut probe);
+            for (totals, planned) in totals.iter_mut().zip(&planned) {
+                totals.add(pool, &planned.tally);
+                totals.add_causes(&planned.misses);
             }
         }
         totals
@@ -185,7 +186,10 @@ impl<'r, 'a> Run<'r, 'a> {
                 replay,
             };
             let tally = Tally::keeping_waits(self.setting);
-            totals.add(&schedule.replay(pool, self.setting, tally, &mut probe));
+            totals.add(
+                pool,
+                &schedule.replay(pool, self.setting, tally, &mut probe),
+            );
         }
         let mut row = totals.into_row(policy, hit_rate);
         if let [choice] = choices.as_slice() {

@@ -1,6 +1,6 @@
 //! Several replicas of one pool on the same requests, moved forward side by side.
 
-use foreshadow_planner::TargetPolicies;
+use foreshadow_planner::{MissCounts, TargetPolicies};
 use foreshadow_types::Timestamp;
 
 use super::{
@@ -8,6 +8,15 @@ use super::{
     fleet::{FixedFleet, Fleet, RandomFleet},
     replica::Replica,
 };
+
+/// What came of one replica in the scored window.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Planned {
+    /// The counts, waits included.
+    pub tally: Tally,
+    /// Why requests waited, as the policy says.
+    pub misses: MissCounts,
+}
 
 /// As [`simulate`](super::simulate), for `count` replicas whose policies share what they learn.
 /// `probe` is told which replica a tick belongs to.
@@ -17,7 +26,7 @@ pub fn simulate_together(
     count: usize,
     policies: &mut dyn TargetPolicies,
     probe: &mut dyn FnMut(usize, &TickRecord),
-) -> Vec<Tally> {
+) -> Vec<Planned> {
     let startup = setting.startup();
     if startup.is_fixed() {
         let fleets = (0..count).map(|_| FixedFleet::new(startup)).collect();
@@ -34,12 +43,14 @@ fn run<F: Fleet>(
     fleets: Vec<F>,
     policies: &mut dyn TargetPolicies,
     probe: &mut dyn FnMut(usize, &TickRecord),
-) -> Vec<Tally> {
+) -> Vec<Planned> {
     let replica = |fleet| Replica::new(fleet, Tally::keeping_waits(setting));
     let mut side_by_side = SideBySide {
         pool,
         next: 0,
         replicas: fleets.into_iter().map(replica).collect(),
+        from_ms: setting.from().as_millis(),
+        misses_before: None,
     };
     for tick_ms in setting.ticks_ms() {
         side_by_side.requests_before(tick_ms, policies);
@@ -49,14 +60,31 @@ fn run<F: Fleet>(
     let end_ms = setting.to().as_millis();
     side_by_side.requests_before(end_ms.saturating_add(1), policies);
     side_by_side.report(probe);
-    let replicas = side_by_side.replicas.into_iter();
-    replicas.map(|replica| replica.close(end_ms)).collect()
+    let misses = policies.misses();
+    let before = side_by_side.misses_before.unwrap_or_else(|| misses.clone());
+    let scored = misses
+        .iter()
+        .zip(&before)
+        .map(|(all, earlier)| all.since(earlier));
+    let planned = |(replica, misses): (Replica<F>, _)| Planned {
+        tally: replica.close(end_ms),
+        misses,
+    };
+    side_by_side
+        .replicas
+        .into_iter()
+        .zip(scored)
+        .map(planned)
+        .collect()
 }
 
 struct SideBySide<'a, F> {
     pool: &'a PoolTrace,
     next: usize,
     replicas: Vec<Replica<F>>,
+    from_ms: i64,
+    /// Misses before the scored window.
+    misses_before: Option<Vec<MissCounts>>,
 }
 
 impl<F: Fleet> SideBySide<'_, F> {
@@ -64,6 +92,9 @@ impl<F: Fleet> SideBySide<'_, F> {
         let times = self.pool.times_ms();
         let mut outcomes = Vec::with_capacity(self.replicas.len());
         while let Some(&now_ms) = times.get(self.next).filter(|&&at| at < until_ms) {
+            if now_ms >= self.from_ms && self.misses_before.is_none() {
+                self.misses_before = Some(policies.misses());
+            }
             outcomes.clear();
             outcomes.extend(self.replicas.iter_mut().map(|one| one.claim(now_ms)));
             policies.observe(&self.pool.arrival(self.next), &outcomes);
