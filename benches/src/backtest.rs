@@ -1,4 +1,5 @@
-//! Requests replayed under a constant pool, beside a plain event queue.
+//! Requests replayed under a constant pool, beside a plain event queue; ticks of the planner, beside
+//! the reactive policy.
 
 use std::{
     cmp::Reverse,
@@ -6,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use foreshadow_planner::{Arrival, baselines::StaticPool};
+use foreshadow_planner::{
+    Arrival, Inventory, Outcome, PoolPlanner, PoolSettings, TargetPolicy,
+    baselines::{Reactive, StaticPool, TrailingDemand, TrailingMoments},
+};
 use foreshadow_simulation::backtest::{
     NoProbe, Setting, StartupTime, Trace, TraceBuilder, simulate,
 };
@@ -22,8 +26,68 @@ const POOL: u32 = 40;
 const STARTUP_MS: i64 = 10_000;
 const RUNS: usize = 5;
 
-/// Requests a second.
+/// Ticks that the planner has learnt from when it is timed, and ticks timed: few enough that it
+/// does not refit meanwhile.
+const LEARNT_TICKS: usize = 40_000;
+const TIMED_TICKS: usize = 8_000;
+/// The window of the reactive policy: three hours.
+const WINDOW_TICKS: usize = 1_080;
+
+/// Requests a second, and ticks a second of the planner between two fits.
 pub(crate) fn rows() -> anyhow::Result<Vec<Row>> {
+    Ok(vec![replay()?, planning()?])
+}
+
+fn planning() -> anyhow::Result<Row> {
+    let (startup, tick) = (Duration::from_secs(10), Duration::from_secs(10));
+    let trace = trace()?;
+    let arrivals: Vec<Arrival> = (0..trace.pools()[0].len())
+        .map(|index| trace.pools()[0].arrival(index))
+        .collect();
+    let settings = PoolSettings::for_hit_rate(0.95, startup, tick);
+    let mut planner = PoolPlanner::new(settings)?;
+    let (learnt, timed) = arrivals.split_at(tick_index(&arrivals, LEARNT_TICKS));
+    let timed = &timed[..tick_index(timed, TIMED_TICKS)];
+    let _ = run_ticks(&mut planner, learnt, tick);
+    anyhow::ensure!(planner.fit().is_some(), "the planner learnt nothing");
+    let mut ticks = 0;
+    let ours = seconds(|| ticks = run_ticks(&mut planner, timed, tick));
+    let window = TrailingMoments::new(WINDOW_TICKS);
+    let mut reactive = Reactive::new(TrailingDemand::new(startup + tick), window, 2.0);
+    let theirs = seconds(|| ticks = run_ticks(&mut reactive, timed, tick));
+    Ok(Row {
+        name: "planner_ticks",
+        value: ticks as f64 / ours,
+        unit: "ticks/s",
+        peer: "reactive",
+        peer_value: ticks as f64 / theirs,
+    })
+}
+
+/// Where the arrivals of the first `ticks` ticks end.
+fn tick_index(arrivals: &[Arrival], ticks: usize) -> usize {
+    let Some(first) = arrivals.first() else {
+        return 0;
+    };
+    let end = first.at + Duration::from_millis(STARTUP_MS as u64 * ticks as u64);
+    arrivals.partition_point(|arrival| arrival.at < end)
+}
+
+/// Shows a policy requests that all hit, with a tick every `tick`; returns how many ticks there were.
+fn run_ticks(policy: &mut dyn TargetPolicy, arrivals: &[Arrival], tick: Duration) -> usize {
+    let (mut ticks, mut next) = (0, arrivals.first().map(|arrival| arrival.at));
+    for arrival in arrivals {
+        while let Some(due) = next.filter(|due| *due <= arrival.at) {
+            let _ = policy.target(due, &Inventory::default());
+            next = Some(due + tick);
+            ticks += 1;
+        }
+        policy.observe(arrival, Outcome::Hit);
+    }
+    ticks
+}
+
+fn replay() -> anyhow::Result<Row> {
     let trace = trace()?;
     let setting = Setting::new(
         &trace,
@@ -50,13 +114,13 @@ pub(crate) fn rows() -> anyhow::Result<Vec<Row>> {
         hits.0,
         hits.1
     );
-    Ok(vec![Row {
+    Ok(Row {
         name: "static_pool",
         value: median(ours),
         unit: "requests/s",
         peer: "event_queue",
         peer_value: median(theirs),
-    }])
+    })
 }
 
 /// Requests about 0.3 s apart, with bursts.

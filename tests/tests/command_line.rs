@@ -113,3 +113,81 @@ fn a_server_beyond_loopback_needs_a_token() {
 fn unknown_flags_are_usage_errors() {
     refused(&["backtest", "--speed", "9"], &["--speed"]);
 }
+
+/// Two days of requests of one pool, busy by day.
+fn request_log(folder: &std::path::Path) -> PathBuf {
+    let busy = |minute: &i64| (480..1200).contains(&(minute % 1440)) || minute % 20 == 0;
+    let rows = (0..2 * 1440)
+        .filter(busy)
+        .map(|minute| format!("{},small,ada\n", minute * 60_000 + 7));
+    let csv: String = std::iter::once("timestamp,pool,user_id\n".to_owned())
+        .chain(rows)
+        .collect();
+    let (text, log) = (folder.join("log.csv"), folder.join("log.parquet"));
+    fs::write(&text, csv).expect("the log can be written");
+    let paths = [&text, &log].map(|path| path.to_str().expect("the path is text"));
+    let output = foreshadow(&["import", "csv", paths[0], "--out", paths[1]]);
+    assert!(output.status.success(), "{output:?}");
+    log
+}
+
+#[test]
+fn a_model_of_pools_is_used_by_a_backtest_and_refused_when_damaged_or_too_new() {
+    let folder = scratch("pools");
+    let log = request_log(&folder);
+    let (log, out) = (log.to_str().expect("text"), folder.join("model"));
+    let dir = out.to_str().expect("text");
+    let until = "1970-01-02T06:00:00Z";
+    let trained = foreshadow(&[
+        "train",
+        "--history",
+        log,
+        "--until",
+        until,
+        "--max-seconds",
+        "2",
+        "--out",
+        dir,
+    ]);
+    assert!(trained.status.success(), "{trained:?}");
+    let manifest = fs::read_to_string(out.join("manifest.json")).expect("a manifest");
+    assert!(manifest.contains("\"pool\": \"small\""), "{manifest}");
+
+    let backtest = |from: &'static str, startup: &'static str| {
+        vec![
+            "backtest",
+            "--requests",
+            log,
+            "--model",
+            dir,
+            "--from",
+            from,
+            "--startup",
+            startup,
+            "--policies",
+            "foreshadow",
+            "--hit-rates",
+            "0.9",
+            "--format",
+            "json",
+        ]
+    };
+    let used = foreshadow(&backtest("1970-01-02T12:00:00Z", "120s"));
+    assert!(used.status.success(), "{used:?}");
+    let json = String::from_utf8_lossy(&used.stdout);
+    assert!(json.contains("\"under_forecast\""), "{json}");
+
+    refused(
+        &backtest("1970-01-02T01:00:00Z", "120s"),
+        &["--model", "--until"],
+    );
+    refused(
+        &backtest("1970-01-02T12:00:00Z", "10s"),
+        &["--startup", "small"],
+    );
+    fs::write(out.join("pools/0000.demand"), b"FSDEMAND then nothing").expect("it can be written");
+    refused(
+        &backtest("1970-01-02T12:00:00Z", "120s"),
+        &["0000.demand", "train again"],
+    );
+}

@@ -6,6 +6,8 @@ use foreshadow_lstm::NetworkSize;
 use foreshadow_types::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::pools::PoolEntry;
+
 /// The version of the folder's format. A folder of another version is refused.
 pub const SCHEMA: &str = "foreshadow-lstm/1";
 
@@ -38,6 +40,9 @@ pub struct Manifest {
     pub device: String,
     /// Measures on the bins held out at the end.
     pub validation: Validation,
+    /// Demand models of pools, where requests were learnt from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pools: Vec<PoolEntry>,
 }
 
 /// Measures of the model and of the naive ones on the same windows.
@@ -81,5 +86,32 @@ impl Manifest {
     /// Start of the last bin used; `None` if the manifest's text is not a time.
     pub fn trained_through(&self) -> Option<Timestamp> {
         Timestamp::parse(&self.trained_through).ok()
+    }
+}
+
+/// A manifest that says nothing, for tests.
+#[cfg(test)]
+pub(crate) fn blank() -> Manifest {
+    Manifest {
+        schema: SCHEMA.to_owned(),
+        trained_through: Timestamp::from_millis(0).to_string(),
+        interval_s: 300.0,
+        metrics: Vec::new(),
+        quantiles: Vec::new(),
+        parameters: 0,
+        network: crate::options::TrainOptions::default().network,
+        seed: 0,
+        series: 0,
+        steps: 0,
+        training_seconds: 0.0,
+        device: "cpu".to_owned(),
+        validation: Validation {
+            horizon: 1,
+            windows: 1,
+            season: 1,
+            from: Timestamp::from_millis(0).to_string(),
+            models: Vec::new(),
+        },
+        pools: Vec::new(),
     }
 }

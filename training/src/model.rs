@@ -14,7 +14,7 @@ use crate::{
     manifest::{Manifest, SCHEMA},
 };
 
-const MANIFEST: &str = "manifest.json";
+pub(crate) const MANIFEST: &str = "manifest.json";
 const WEIGHTS: &str = "weights.safetensors";
 
 /// A model read from its folder and checked.
@@ -54,6 +54,14 @@ pub enum ModelError {
         path: PathBuf,
         /// What is wrong.
         source: WeightsError,
+    },
+    /// The demand model of a pool is damaged or of another version.
+    #[error("{}: {source}", path.display())]
+    Demand {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and how to mend it.
+        source: foreshadow_planner::ModelError,
     },
 }
 
@@ -129,6 +137,11 @@ pub fn save_model(dir: &Path, manifest: &Manifest, network: &Network) -> Result<
             source,
         })?;
     write(&weights, &bytes)?;
+    rewrite_manifest(dir, manifest)
+}
+
+/// Writes the manifest of a model whose other files are there.
+pub(crate) fn rewrite_manifest(dir: &Path, manifest: &Manifest) -> Result<(), ModelError> {
     let path = dir.join(MANIFEST);
     let mut text =
         serde_json::to_string_pretty(manifest).map_err(|error| ModelError::Manifest {

@@ -269,6 +269,7 @@ impl Run<'_> {
             training_seconds: self.elapsed().as_secs_f64(),
             device: compute.name().to_owned(),
             validation,
+            pools: Vec::new(),
         };
         save_model(out, &manifest, &network)?;
         Ok(manifest)

@@ -28,7 +28,7 @@ const UNMET: f64 = 1e9;
 
 /// One competitor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Expert {
+pub(crate) enum Expert {
     Constant,
     Margin(usize),
     Forecast(usize),
@@ -67,6 +67,8 @@ pub(crate) struct Elapsed {
 /// The target chosen and what it rests on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Verdict {
+    /// The policy to follow.
+    pub(crate) expert: Expert,
     pub(crate) mode: Mode,
     pub(crate) target: u32,
     pub(crate) idle_s_per_hit: Option<f64>,
@@ -84,7 +86,6 @@ pub(crate) struct Experts {
     margins: Margins,
     forecasts: Vec<Family>,
     reactive: Vec<Family>,
-    current: Expert,
 }
 
 impl Experts {
@@ -95,7 +96,6 @@ impl Experts {
             margins: Margins::new(),
             forecasts: vec![Family::new(PRICES, startup_ms); BANDS.len()],
             reactive: vec![Family::new(MARGINS, startup_ms); VARIANTS],
-            current: Expert::Constant,
         }
     }
 
@@ -138,10 +138,11 @@ impl Experts {
         }
     }
 
-    /// Chooses the policy and the target; `aim` is the hit rate aimed at, where one is wanted, and
-    /// `held` the target until now.
+    /// Chooses the policy and the target; `followed` is the policy until now, `aim` the hit rate
+    /// aimed at, where one is wanted, and `held` the target until now.
     pub(crate) fn decide(
-        &mut self,
+        &self,
+        followed: Expert,
         objective: Objective,
         aim: f64,
         constant: &StaticCurve,
@@ -151,14 +152,13 @@ impl Experts {
         let best = candidates.iter().min_by(|a, b| rank(a).total_cmp(&rank(b)));
         let current = candidates
             .iter()
-            .find(|candidate| candidate.expert == self.current);
+            .find(|candidate| candidate.expert == followed);
         let followed = match (best, current) {
             (Some(best), Some(current)) if rank(best) < worth_a_switch(rank(current)) => best,
             (_, Some(current)) => current,
             (Some(best), None) => best,
             (None, None) => unreachable!("a constant pool is always a candidate"),
         };
-        self.current = followed.expert;
         let next_best = candidates
             .iter()
             .filter(|candidate| candidate.expert.mode() != followed.expert.mode())
@@ -167,6 +167,7 @@ impl Experts {
         let idle_s_per_hit = matches!(followed.expert, Expert::Forecast(_))
             .then(|| self.tick_s / Prices::hits_per_tick(followed.setting));
         Verdict {
+            expert: followed.expert,
             mode: followed.expert.mode(),
             target: self.target(followed, held),
             idle_s_per_hit,
@@ -176,8 +177,8 @@ impl Experts {
     }
 
     /// What each price would have given lately, for the forecast followed or the plainest.
-    pub(crate) fn trade_off(&self) -> Vec<TradeOff> {
-        let variant = match self.current {
+    pub(crate) fn trade_off(&self, followed: Expert) -> Vec<TradeOff> {
+        let variant = match followed {
             Expert::Forecast(variant) => variant,
             Expert::Constant | Expert::Margin(_) => 0,
         };
@@ -206,7 +207,8 @@ impl Experts {
             idle: pool.idle_s / constant.seconds().max(1e-9),
             hit_rate: pool.hits / constant.requests().max(1e-9),
         };
-        let mut candidates = vec![candidate(Expert::Constant, always, objective, aim, 1.0)];
+        let per_s = constant.requests() / constant.seconds().max(1e-9);
+        let mut candidates = vec![candidate(Expert::Constant, always, objective, aim, per_s)];
         let forecasts = self.forecasts.iter().enumerate();
         let reactive = self.reactive.iter().enumerate();
         let others = forecasts

@@ -9,7 +9,7 @@ pub enum MissCause {
     NoForecast,
     /// Demand over the lead time exceeded the target.
     UnderForecast,
-    /// The target would have covered it, but the instances were still starting.
+    /// The target covered the demand over the start-up time, but its instances were still starting.
     Late,
     /// Ready instances were there, but none fitted the request.
     ShapeMismatch,
@@ -29,6 +29,20 @@ impl MissCause {
         Self::Late,
         Self::UnderForecast,
     ];
+}
+
+impl MissCause {
+    /// Its name in data.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::NoForecast => "no_forecast",
+            Self::UnderForecast => "under_forecast",
+            Self::Late => "late",
+            Self::ShapeMismatch => "shape_mismatch",
+            Self::Quota => "quota",
+            Self::FailedStart => "failed_start",
+        }
+    }
 }
 
 impl fmt::Display for MissCause {
@@ -57,6 +71,21 @@ impl MissCounts {
     /// How many had this cause.
     pub fn of(&self, cause: MissCause) -> u64 {
         self.0[cause as usize]
+    }
+
+    /// Those that came after an earlier count.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self(std::array::from_fn(|cause| {
+            self.0[cause].saturating_sub(earlier.0[cause])
+        }))
+    }
+
+    /// Adds another pool's.
+    pub fn merge(&mut self, other: &Self) {
+        for (sum, part) in self.0.iter_mut().zip(other.0) {
+            *sum += part;
+        }
     }
 
     /// How many there were.

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use foreshadow_types::Timestamp;
 
+use crate::misses::MissCounts;
+
 /// One request as a policy sees it, at the moment it arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Arrival {
@@ -53,6 +55,20 @@ pub trait TargetPolicy {
     /// How many unpromised instances, ready and starting together, the pool should hold from `now`
     /// until the next tick.
     fn target(&mut self, now: Timestamp, inventory: &Inventory) -> u32;
+}
+
+/// Rules that size several replicas of one pool on the same requests, each by an aim of its own.
+///
+/// The order of calls is that of [`TargetPolicy`].
+pub trait TargetPolicies {
+    /// Takes note of a request and what became of it in each replica.
+    fn observe(&mut self, arrival: &Arrival, outcomes: &[Outcome]);
+
+    /// The target of each replica, given what each holds.
+    fn targets(&mut self, now: Timestamp, inventories: &[Inventory]) -> Vec<u32>;
+
+    /// How many requests waited so far in each replica, by cause.
+    fn misses(&self) -> Vec<MissCounts>;
 }
 
 /// A hash of a name that is the same in every build and on every machine, and never 0 (FNV-1a).

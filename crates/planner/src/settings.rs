@@ -104,6 +104,9 @@ pub enum SettingsError {
         /// The largest target.
         max: u32,
     },
+    /// A group of planners needs at least one.
+    #[error("there are no settings; give those of at least one planner")]
+    None,
     /// The tick is too short.
     #[error("tick is {0:?}; it must be at least 1 ms")]
     Tick(Duration),

@@ -7,7 +7,7 @@ mod read;
 mod report;
 mod table;
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use clap::ValueEnum;
 use foreshadow_simulation::backtest::{
@@ -61,7 +61,8 @@ pub(crate) struct Args {
     /// The policies to replay; all unless given.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     policies: Vec<PolicyKind>,
-    /// A model trained on request history; it must not have seen what is scored.
+    /// A model trained on request history, which must not have seen what is scored: planners take it
+    /// up once the requests that it was trained on are past.
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
     /// Write an HTML page with the curves into this folder.
@@ -89,9 +90,10 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
     check(&args)?;
     let trace = read::trace(&args.requests)?;
     let setting = setting(&args, &trace)?;
-    if let Some(dir) = &args.model {
-        model::check(dir, &setting)?;
-    }
+    let models = match &args.model {
+        Some(dir) => model::load(dir, &setting)?,
+        None => BTreeMap::new(),
+    };
     let options = BacktestOptions {
         policies: policies(&args),
         hit_rates: args.hit_rates,
@@ -101,7 +103,7 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
         .report
         .as_ref()
         .and_then(|_| levels(&options, &trace, &setting));
-    let mut host = Host::new(&setting, args.dump.as_deref(), levels)?;
+    let mut host = Host::new(&setting, models, args.dump.as_deref(), levels)?;
     let result = run_backtest(&trace, &setting, &options, &mut host);
     let levels = host.finish()?;
     if let (Some(dir), Some(levels)) = (&args.report, levels) {

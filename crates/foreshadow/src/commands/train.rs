@@ -10,7 +10,8 @@ use std::{
 use clap::ValueEnum;
 use foreshadow_lstm::{Compute, DeviceChoice};
 use foreshadow_training::{
-    DatasetOptions, Manifest, TrainError, TrainOptions, load_dataset, train,
+    DatasetOptions, Manifest, PoolFitOptions, TrainError, TrainOptions, fit_pools, load_dataset,
+    save_pools, train,
 };
 use foreshadow_types::{Timestamp, parse_duration};
 
@@ -32,6 +33,12 @@ pub(crate) struct Args {
     /// Use only history before this time (RFC 3339).
     #[arg(long, value_name = "TIME", value_parser = Timestamp::parse)]
     until: Option<Timestamp>,
+    /// How long an instance takes to start, for the pools of a request history.
+    #[arg(long, value_name = "DURATION", default_value = "120s", value_parser = parse_duration)]
+    startup: Duration,
+    /// The time between two plans, for the pools of a request history.
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = parse_duration)]
+    tick: Duration,
     /// Where to compute.
     #[arg(long, value_enum, default_value_t = Device::Auto)]
     device: Device,
@@ -75,6 +82,8 @@ impl Args {
             metrics: None,
             interval,
             until: None,
+            startup: Duration::from_mins(2),
+            tick: Duration::from_mins(1),
             device: Device::Cpu,
             seed: 0,
             max_seconds: longest.as_secs().max(1),
@@ -89,6 +98,16 @@ impl Args {
             metrics: self.metrics.clone(),
             interval: self.interval,
             until: self.until,
+            seed: self.seed,
+        }
+    }
+
+    fn pools(&self) -> PoolFitOptions {
+        PoolFitOptions {
+            history: self.history.clone(),
+            until: self.until,
+            startup: self.startup,
+            tick: self.tick,
             seed: self.seed,
         }
     }
@@ -122,13 +141,20 @@ impl Args {
     reason = "every command takes its arguments"
 )]
 pub(crate) fn run(args: Args) -> Result<(), Failure> {
+    if args.tick < Duration::from_millis(1) {
+        return Err(Failure::bad_input("--tick: the shortest tick is 1ms"));
+    }
     let bars = Bars::start();
     let compute = args.compute()?;
     let panel = load_dataset(&args.dataset()).map_err(Failure::bad_input)?;
     let mut bars = bars.training(&panel, compute.name());
-    let manifest =
+    let mut manifest =
         train(&panel, &args.options(), &compute, &args.out, &mut bars).map_err(failure)?;
     bars.finish();
+    let pools = fit_pools(&args.pools()).map_err(Failure::bad_input)?;
+    if !pools.is_empty() {
+        save_pools(&args.out, &mut manifest, &pools).map_err(Failure::bad_input)?;
+    }
     print(&manifest, &args)
 }
 
@@ -169,6 +195,12 @@ fn print(manifest: &Manifest, args: &Args) -> Result<(), Failure> {
             cell(measured.mase),
             cell(measured.wape),
             cell(measured.coverage_80)
+        );
+    }
+    for pool in &manifest.pools {
+        println!(
+            "pool {}: {} trees, {:.3} gained a held-out hit, start-up {} s, tick {} s",
+            pool.pool, pool.trees, pool.gain, pool.startup_s, pool.tick_s
         );
     }
     Ok(())

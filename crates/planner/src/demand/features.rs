@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::{
+    blend::{Blends, Expected},
     fading::{FadingMax, FadingMean},
     lead_time::LeadTime,
     profile::Profile,
@@ -22,13 +23,18 @@ const DAY_MS: i64 = 86_400_000;
 const HOUR_MS: i64 = 3_600_000;
 
 /// Memories of the mean and deviation of the highest demand in a tick, in ticks.
-const MOMENT_MEMORIES: [f64; MOMENTS] = [12.0, 60.0, 400.0];
+const MOMENT_MEMORIES: [f64; 3] = [12.0, 60.0, 400.0];
 
 /// How many means with deviations a snapshot has.
-pub(crate) const MOMENTS: usize = 3;
+pub(crate) const MOMENTS: usize = MOMENT_MEMORIES.len() + BLENDS;
 /// How many expected demands a snapshot has.
-pub(crate) const REFERENCES: usize =
-    3 + RATE_MEMORIES.len() + 1 + 1 + LAGS.len() + MAX_MEMORIES.len() + 3;
+pub(crate) const REFERENCES: usize = BEFORE_MAXIMA + MAX_MEMORIES.len() + AFTER_MAXIMA + BLENDS;
+/// Guesses before and after the fading maxima, which are none.
+const BEFORE_MAXIMA: usize = 3 + RATE_MEMORIES.len() + 1 + 1 + LAGS.len();
+const AFTER_MAXIMA: usize = 3;
+/// What is blended, and how many blends there are.
+const GUESSES: usize = BEFORE_MAXIMA + AFTER_MAXIMA;
+const BLENDS: usize = 2;
 /// How many further values a snapshot has.
 pub(crate) const OTHERS: usize = AGES.len() + 3 + 3 + 4 + 3;
 
@@ -54,7 +60,8 @@ pub(crate) struct Extractor {
     daily: FadingMean,
     squares: Vec<FadingMean>,
     maxima: Vec<FadingMax>,
-    moments: [(FadingMean, FadingMean); MOMENTS],
+    moments: [(FadingMean, FadingMean); MOMENT_MEMORIES.len()],
+    blends: Blends<GUESSES, { GUESSES + 1 }>,
     profile: Profile,
     users: Users,
     latest: VecDeque<i64>,
@@ -82,6 +89,7 @@ impl Extractor {
                 .map(|memory| FadingMax::new(memory * unit_s))
                 .collect(),
             moments: MOMENT_MEMORIES.map(|ticks| (FadingMean::new(ticks), FadingMean::new(ticks))),
+            blends: Blends::new(),
             profile: Profile::new(),
             users: Users::new(tick_ms, startup_ms.saturating_add(tick_ms)),
             latest: VecDeque::new(),
@@ -146,6 +154,15 @@ impl Extractor {
         references.push(users.expected * per_tick);
         references.push(users.coming);
         references.push(users.coming + users.rest);
+        let blends = self.blends.tick(
+            now_ms,
+            lead.level() as f64,
+            &guesses(&references.values),
+            ready_at_ms,
+        );
+        for blend in &blends {
+            references.push(blend.mean);
+        }
 
         let mut others = Filler::<OTHERS>::new();
         for age in AGES {
@@ -169,11 +186,24 @@ impl Extractor {
         Snapshot {
             references: references.done(),
             others: others.done(),
-            moments: self.moments.map(|(mean, square)| {
-                let variance = square.mean() - mean.mean() * mean.mean();
-                (mean.mean() as f32, variance.max(0.0).sqrt() as f32)
-            }),
+            moments: self.moments_with(&blends),
         }
+    }
+
+    /// Recent means, then the blends, each with its deviation.
+    fn moments_with(&self, blends: &[Expected; BLENDS]) -> [(f32, f32); MOMENTS] {
+        let recent = self.moments.iter().map(|(mean, square)| {
+            let variance = square.mean() - mean.mean() * mean.mean();
+            (mean.mean() as f32, variance.max(0.0).sqrt() as f32)
+        });
+        let blended = blends
+            .iter()
+            .map(|blend| (blend.mean as f32, blend.deviation as f32));
+        let mut moments = [(0.0, 0.0); MOMENTS];
+        for (place, moment) in moments.iter_mut().zip(recent.chain(blended)) {
+            *place = moment;
+        }
+        moments
     }
 
     fn take_in(&mut self, elapsed_s: f64, level: f64) {
@@ -209,6 +239,18 @@ impl Extractor {
             });
         (age_s / startup_s.max(1.0) + 0.01).ln()
     }
+}
+
+/// The references that are guesses at the coming demand.
+fn guesses(references: &[f32; REFERENCES]) -> [f64; GUESSES] {
+    std::array::from_fn(|guess| {
+        let maxima_before = if guess < BEFORE_MAXIMA {
+            0
+        } else {
+            MAX_MEMORIES.len()
+        };
+        f64::from(references[guess + maxima_before])
+    })
 }
 
 /// Fills an array from the front.

@@ -1,9 +1,11 @@
 //! What past arrivals say about the demand over the lead time.
 
 mod batches;
+mod blend;
 mod fading;
 mod features;
 mod lead_time;
+mod least_squares;
 mod profile;
 mod users;
 

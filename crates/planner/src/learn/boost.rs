@@ -33,14 +33,14 @@ pub(crate) struct BoostSettings {
 impl Default for BoostSettings {
     fn default() -> Self {
         Self {
-            trees: 200,
+            trees: 300,
             leaves: 8,
-            rate: 0.07,
+            rate: 0.05,
             prior: 6.0,
             least: 12.0,
             row_share: 0.5,
             input_share: 0.5,
-            patience: 20,
+            patience: 28,
         }
     }
 }

@@ -21,6 +21,9 @@ const NEAR: usize = 6;
 /// Blocks drawn among the near, and among the far, of a sample.
 const DRAWN: usize = 2;
 
+/// The share of the past after which a tick counts half.
+const HALF_LIFE: f32 = 0.5;
+
 /// One block of sizes at one tick.
 #[derive(Debug, Clone, Copy)]
 struct RawRow {
@@ -69,6 +72,7 @@ impl Rows {
         }
         thin(&mut raw, &mut rng);
         weigh_hits_as_one(&mut raw);
+        fade(&mut raw, &chosen);
         let ticks: Vec<TickInputs> = chosen
             .iter()
             .map(|(sample, _)| TickInputs::new(&sample.known))
@@ -187,6 +191,18 @@ fn weigh_hits_as_one(raw: &mut [RawRow]) {
             row.hits *= met / weighted;
             row.exposure *= met / weighted;
         }
+    }
+}
+
+/// Lets what is long past count less: demand drifts.
+fn fade(raw: &mut [RawRow], samples: &[(&Sample, f32)]) {
+    let now = samples.iter().map(|(sample, _)| sample.tick).max();
+    let now = now.unwrap_or(0).max(1) as f32;
+    for row in raw {
+        let past = samples[row.sample as usize].0.tick as f32;
+        let keep = ((past - now) / (HALF_LIFE * now)).exp2();
+        row.hits *= keep;
+        row.exposure *= keep;
     }
 }
 

@@ -1,17 +1,13 @@
 //! The event loop: ticks and requests of one pool in order of time.
 
-use std::{cmp::Reverse, collections::BinaryHeap};
-
-use foreshadow_planner::{Inventory, Outcome, TargetPolicy};
+use foreshadow_planner::TargetPolicy;
 use foreshadow_types::Timestamp;
 
 use super::{
     PoolTrace, Setting, Tally,
     fleet::{FixedFleet, Fleet, RandomFleet},
+    replica::Replica,
 };
-
-/// The most instances a pool holds, whatever a policy asks for.
-pub const MAX_TARGET: u32 = 1_000_000;
 
 /// A pool at a tick, and what happened from it to the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,12 +95,7 @@ where
 struct Replay<'a, F> {
     pool: &'a PoolTrace,
     next: usize,
-    fleet: F,
-    tally: Tally,
-    /// When the instances that requests wait for become ready, soonest first.
-    promised_ms: BinaryHeap<Reverse<i64>>,
-    /// Hits, joins and misses since the last tick.
-    counts: [u32; 3],
+    replica: Replica<F>,
 }
 
 impl<'a, F: Fleet> Replay<'a, F> {
@@ -112,10 +103,7 @@ impl<'a, F: Fleet> Replay<'a, F> {
         Self {
             pool,
             next: 0,
-            fleet,
-            tally,
-            promised_ms: BinaryHeap::new(),
-            counts: [0; 3],
+            replica: Replica::new(fleet, tally),
         }
     }
 
@@ -124,67 +112,25 @@ impl<'a, F: Fleet> Replay<'a, F> {
         P: TargetPolicy + ?Sized,
         R: Probe + ?Sized,
     {
-        let mut record = None;
         for tick_ms in setting.ticks_ms() {
             self.requests_before(tick_ms, policy);
-            self.finish(record.take(), probe);
-            record = Some(self.tick(tick_ms, policy));
+            self.replica.report(probe);
+            let inventory = self.replica.inventory(tick_ms);
+            let target = policy.target(Timestamp::from_millis(tick_ms), &inventory);
+            self.replica.resize(tick_ms, target);
         }
         let end_ms = setting.to().as_millis();
         self.requests_before(end_ms.saturating_add(1), policy);
-        self.finish(record, probe);
-        self.fleet.close(end_ms, &mut self.tally);
-        self.tally
+        self.replica.report(probe);
+        self.replica.close(end_ms)
     }
 
     fn requests_before<P: TargetPolicy + ?Sized>(&mut self, until_ms: i64, policy: &mut P) {
         let times = self.pool.times_ms();
         while let Some(&now_ms) = times.get(self.next).filter(|&&at| at < until_ms) {
-            let claim = self.fleet.claim(now_ms, &mut self.tally);
-            self.tally.request(now_ms, claim.served_ms, claim.outcome);
-            self.counts[claim.outcome as usize] += 1;
-            if claim.outcome != Outcome::Hit {
-                self.promised_ms.push(Reverse(claim.served_ms));
-            }
-            policy.observe(&self.pool.arrival(self.next), claim.outcome);
+            let outcome = self.replica.claim(now_ms);
+            policy.observe(&self.pool.arrival(self.next), outcome);
             self.next += 1;
-        }
-    }
-
-    fn tick<P: TargetPolicy + ?Sized>(&mut self, now_ms: i64, policy: &mut P) -> TickRecord {
-        while self.promised_ms.peek().is_some_and(|at| at.0 <= now_ms) {
-            self.promised_ms.pop();
-        }
-        let (ready, starting) = self.fleet.count(now_ms);
-        let at = Timestamp::from_millis(now_ms);
-        let inventory = Inventory {
-            ready,
-            starting,
-            // An instance that is taken leaves the pool for good.
-            leased: 0,
-            queued: self.promised_ms.len() as u32,
-        };
-        let target = policy.target(at, &inventory).min(MAX_TARGET);
-        self.fleet.resize(now_ms, target, &mut self.tally);
-        self.counts = [0; 3];
-        let (ready, starting) = self.fleet.count(now_ms);
-        TickRecord {
-            at,
-            target,
-            ready,
-            starting,
-            demand: 0,
-            hits: 0,
-            joins: 0,
-            misses: 0,
-        }
-    }
-
-    fn finish<R: Probe + ?Sized>(&self, record: Option<TickRecord>, probe: &mut R) {
-        if let Some(mut record) = record {
-            [record.hits, record.joins, record.misses] = self.counts;
-            record.demand = self.counts.iter().sum();
-            probe.tick(&record);
         }
     }
 }

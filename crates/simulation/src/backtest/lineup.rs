@@ -26,6 +26,7 @@ const GOAL_HALVINGS: u32 = 14;
 /// One policy over all pools; each pool has a curve for each variant of the policy.
 pub(crate) struct Contender<'a> {
     kind: PolicyKind,
+    trace: &'a Trace,
     pools: Vec<Vec<Curve<'a>>>,
 }
 
@@ -47,6 +48,7 @@ impl<'a> Contender<'a> {
         };
         Self {
             kind,
+            trace,
             pools: trace.pools().iter().map(curves).collect(),
         }
     }
@@ -96,8 +98,8 @@ impl<'a> Contender<'a> {
     /// What all pools together come to when each is sized for `hit_rate`.
     pub(crate) fn totals(&self, hit_rate: f64) -> Totals {
         let mut totals = Totals::default();
-        for choice in self.choose(hit_rate) {
-            totals.add(&choice.tuned.tally);
+        for (choice, pool) in self.choose(hit_rate).iter().zip(self.trace.pools()) {
+            totals.add(pool, &choice.tuned.tally);
         }
         totals
     }

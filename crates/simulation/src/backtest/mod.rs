@@ -11,23 +11,29 @@ mod fleet;
 mod kernel;
 mod kind;
 mod lineup;
+mod replica;
 mod result;
 mod reuse;
 mod run;
 mod setting;
+mod shares;
 mod startup;
 mod tally;
+mod together;
 mod trace;
 
 #[cfg(test)]
 mod tests;
 
 pub use curve::Scheduled;
-pub use kernel::{MAX_TARGET, NoProbe, Probe, TickRecord, score, simulate};
+pub use kernel::{NoProbe, Probe, TickRecord, score, simulate};
 pub use kind::{PolicyKind, UnknownPolicy};
+pub use replica::MAX_TARGET;
 pub use result::{Backtest, PolicyCurve, PolicyRow, WaitPercentiles};
 pub use run::{BacktestHost, BacktestOptions, ReplayName, run_backtest};
 pub use setting::{Setting, SettingError};
+pub use shares::WaitingShares;
 pub use startup::StartupTime;
 pub use tally::{QUARTERS, Tally};
+pub use together::{Planned, simulate_together};
 pub use trace::{PoolTrace, Trace, TraceBuilder, TraceError};

@@ -1,8 +1,11 @@
 //! What a backtest reports.
 
+use foreshadow_planner::MissCounts;
 use foreshadow_types::Timestamp;
 
-use super::{PolicyKind, QUARTERS, Tally, tally::ratio};
+use super::{
+    PolicyKind, PoolTrace, QUARTERS, Tally, WaitingShares, shares::WaitingBy, tally::ratio,
+};
 
 /// A finished backtest.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,6 +53,12 @@ pub struct PolicyRow {
     pub starts: Option<u64>,
     /// Percentiles of the wait over all requests.
     pub wait_s: Option<WaitPercentiles>,
+    /// The share of requests that wait, across users.
+    pub waiting_by_user: Option<WaitingShares>,
+    /// The share of requests that wait, across pools.
+    pub waiting_by_pool: Option<WaitingShares>,
+    /// Why requests waited, where the policy says.
+    pub misses: Option<MissCounts>,
     /// The parameter found, when one pool was sized.
     pub parameter: Option<String>,
 }
@@ -84,10 +93,16 @@ pub(crate) struct Totals {
     idle_ms: u64,
     quarters: [(u64, u64); QUARTERS],
     waits_ms: Vec<u32>,
+    users: WaitingBy<u64>,
+    pools: WaitingBy<String>,
+    causes: Option<MissCounts>,
 }
 
 impl Totals {
-    pub(crate) fn add(&mut self, tally: &Tally) {
+    /// Adds the counts of a pool.
+    pub(crate) fn add(&mut self, pool: &PoolTrace, tally: &Tally) {
+        self.users.add_users(pool, tally);
+        self.pools.add_pool(pool, tally);
         self.requests += tally.requests();
         self.hits += tally.hits();
         self.joins += tally.joins();
@@ -98,6 +113,11 @@ impl Totals {
             sum.1 += part.1;
         }
         self.waits_ms.extend_from_slice(tally.waits_ms());
+    }
+
+    /// Adds the causes of a pool's waits.
+    pub(crate) fn add_causes(&mut self, misses: &MissCounts) {
+        self.causes.get_or_insert_default().merge(misses);
     }
 
     pub(crate) fn hit_rate(&self) -> Option<f64> {
@@ -126,6 +146,9 @@ impl Totals {
             idle_vs_best: None,
             starts: Some(self.starts),
             wait_s: self.wait_percentiles(),
+            waiting_by_user: self.users.shares(),
+            waiting_by_pool: self.pools.shares(),
+            misses: self.causes,
             parameter: None,
         }
     }
@@ -162,6 +185,9 @@ impl PolicyRow {
             idle_vs_best: None,
             starts: None,
             wait_s: None,
+            waiting_by_user: None,
+            waiting_by_pool: None,
+            misses: None,
             parameter: None,
         }
     }

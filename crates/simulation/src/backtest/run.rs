@@ -1,10 +1,10 @@
 //! The whole backtest: every policy at every target, and how they compare.
 
-use foreshadow_planner::TargetPolicy;
+use foreshadow_planner::TargetPolicies;
 
 use super::{
     Backtest, PolicyCurve, PolicyKind, PolicyRow, PoolTrace, Probe, Setting, Tally, TickRecord,
-    Trace, lineup::Contender, result::Totals, simulate,
+    Trace, lineup::Contender, result::Totals, simulate_together,
 };
 
 /// The hit rates at which curves are drawn.
@@ -34,9 +34,9 @@ pub struct ReplayName<'a> {
 
 /// What the caller supplies and sees.
 pub trait BacktestHost {
-    /// A new production planner for `pool` that aims at `hit_rate`; it is shown the requests from
-    /// the start of the log.
-    fn planner(&mut self, pool: &PoolTrace, hit_rate: f64) -> Box<dyn TargetPolicy>;
+    /// New production planners for `pool`, one for each of `hit_rates`; they are shown the requests
+    /// from the start of the log. Without planners the policy has no rows.
+    fn planners(&mut self, pool: &PoolTrace, hit_rates: &[f64]) -> Option<Box<dyn TargetPolicies>>;
 
     /// Sees each tick of the replays that make the rows.
     fn tick(&mut self, replay: &ReplayName<'_>, record: &TickRecord);
@@ -109,9 +109,7 @@ impl<'r, 'a> Run<'r, 'a> {
     fn rows(&mut self, options: &BacktestOptions) -> Vec<PolicyRow> {
         let mut rows = Vec::new();
         for &policy in &options.policies {
-            for &hit_rate in &options.hit_rates {
-                self.host.progress(&format!("{policy} at {hit_rate}"));
-                let mut row = self.row(policy, hit_rate);
+            for mut row in self.rows_of(policy, &options.hit_rates) {
                 self.compare(&mut row);
                 rows.push(row);
             }
@@ -119,35 +117,55 @@ impl<'r, 'a> Run<'r, 'a> {
         rows
     }
 
-    fn row(&mut self, policy: PolicyKind, hit_rate: f64) -> PolicyRow {
+    fn rows_of(&mut self, policy: PolicyKind, hit_rates: &[f64]) -> Vec<PolicyRow> {
         match policy {
-            PolicyKind::Foreshadow => self.planned(hit_rate),
+            PolicyKind::Foreshadow => self.planned(hit_rates),
             PolicyKind::HybridHistogram
             | PolicyKind::Static
             | PolicyKind::Reactive
             | PolicyKind::KeepAlive
             | PolicyKind::Ssa
             | PolicyKind::HoltWinters
-            | PolicyKind::Clairvoyant => self.tuned(policy, hit_rate),
+            | PolicyKind::Clairvoyant => hit_rates
+                .iter()
+                .map(|&hit_rate| {
+                    self.host.progress(&format!("{policy} at {hit_rate}"));
+                    self.tuned(policy, hit_rate)
+                })
+                .collect(),
         }
     }
 
-    fn planned(&mut self, hit_rate: f64) -> PolicyRow {
-        let mut totals = Totals::default();
+    /// All targets at once: planners learn the same from the same requests.
+    fn planned(&mut self, hit_rates: &[f64]) -> Vec<PolicyRow> {
+        let mut totals = vec![Totals::default(); hit_rates.len()];
         for pool in self.trace.pools() {
-            let mut planner = self.host.planner(pool, hit_rate);
-            let replay = ReplayName {
-                policy: PolicyKind::Foreshadow,
-                target_hit_rate: hit_rate,
-                pool,
+            self.host
+                .progress(&format!("foreshadow on {}", pool.name()));
+            let Some(mut planners) = self.host.planners(pool, hit_rates) else {
+                return Vec::new();
             };
-            let mut probe = HostProbe {
-                host: self.host,
-                replay,
+            let host = &mut *self.host;
+            let mut probe = |replica: usize, record: &TickRecord| {
+                let replay = ReplayName {
+                    policy: PolicyKind::Foreshadow,
+                    target_hit_rate: hit_rates[replica],
+                    pool,
+                };
+                host.tick(&replay, record);
             };
-            totals.add(&simulate(pool, self.setting, &mut *planner, &mut probe));
+            let count = hit_rates.len();
+            let planned = simulate_together(pool, self.setting, count, &mut *planners, &mut probe);
+            for (totals, planned) in totals.iter_mut().zip(&planned) {
+                totals.add(pool, &planned.tally);
+                totals.add_causes(&planned.misses);
+            }
         }
-        totals.into_row(PolicyKind::Foreshadow, hit_rate)
+        totals
+            .into_iter()
+            .zip(hit_rates)
+            .map(|(totals, &hit_rate)| totals.into_row(PolicyKind::Foreshadow, hit_rate))
+            .collect()
     }
 
     fn tuned(&mut self, policy: PolicyKind, hit_rate: f64) -> PolicyRow {
@@ -168,7 +186,10 @@ impl<'r, 'a> Run<'r, 'a> {
                 replay,
             };
             let tally = Tally::keeping_waits(self.setting);
-            totals.add(&schedule.replay(pool, self.setting, tally, &mut probe));
+            totals.add(
+                pool,
+                &schedule.replay(pool, self.setting, tally, &mut probe),
+            );
         }
         let mut row = totals.into_row(policy, hit_rate);
         if let [choice] = choices.as_slice() {

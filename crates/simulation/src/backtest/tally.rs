@@ -21,6 +21,8 @@ pub struct Tally {
     idle_ms: u64,
     /// The waits of the requests that were no hits; `None` when they are not kept.
     waits_ms: Option<Vec<u32>>,
+    /// Whether each request waited, in order, where waits are kept.
+    waited: Vec<bool>,
 }
 
 impl Tally {
@@ -41,6 +43,7 @@ impl Tally {
             starts: 0,
             idle_ms: 0,
             waits_ms: None,
+            waited: Vec::new(),
         }
     }
 
@@ -64,6 +67,9 @@ impl Tally {
             .map(|&end| usize::from(now_ms >= end))
             .sum();
         self.requests_by_quarter[quarter] += 1;
+        if self.waits_ms.is_some() {
+            self.waited.push(outcome != Outcome::Hit);
+        }
         match outcome {
             Outcome::Hit => {
                 self.hits_by_quarter[quarter] += 1;
@@ -128,6 +134,11 @@ impl Tally {
     /// Hits ÷ requests; `None` without requests.
     pub fn hit_rate(&self) -> Option<f64> {
         ratio(self.hits(), self.requests())
+    }
+
+    /// Whether each request of the window waited, in order, if waits were kept.
+    pub fn waited(&self) -> &[bool] {
+        &self.waited
     }
 
     /// The waits of the requests that were no hits, if they were kept.

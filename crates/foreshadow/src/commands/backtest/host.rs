@@ -1,10 +1,11 @@
 //! What a backtest needs from outside: planners, a place for ticks, and a line of progress.
 
-use std::{io::IsTerminal, path::Path};
+use std::{collections::BTreeMap, io::IsTerminal, path::Path};
 
 use foreshadow_history::{DumpColumn, DumpKind, DumpValue, DumpWriter, HistoryError};
-use foreshadow_planner::{PoolPlanner, PoolSettings, TargetPolicy, baselines::StaticPool};
+use foreshadow_planner::{DemandModel, PlannerGroup, PoolSettings, TargetPolicies};
 use foreshadow_simulation::backtest::{BacktestHost, PoolTrace, ReplayName, Setting, TickRecord};
+use foreshadow_types::PoolName;
 
 use super::report::Levels;
 use crate::failure::Failure;
@@ -27,6 +28,7 @@ const COLUMNS: [(&str, DumpKind); 11] = [
 /// Serves one backtest.
 pub(super) struct Host {
     setting: Setting,
+    models: BTreeMap<PoolName, DemandModel>,
     dump: Option<DumpWriter>,
     levels: Option<Levels>,
     /// The first thing that went wrong in a call that cannot say so.
@@ -34,9 +36,10 @@ pub(super) struct Host {
 }
 
 impl Host {
-    /// Opens the dump, if one is wanted; `levels` are followed for a report.
+    /// Opens the dump, if one is wanted; planners start with `models`, and `levels` are followed for a report.
     pub(super) fn new(
         setting: &Setting,
+        models: BTreeMap<PoolName, DemandModel>,
         dump: Option<&Path>,
         levels: Option<Levels>,
     ) -> Result<Self, Failure> {
@@ -47,6 +50,7 @@ impl Host {
             .map_err(|error| Failure::bad_input(format!("--dump: {error}")))?;
         Ok(Self {
             setting: *setting,
+            models,
             dump,
             levels,
             failure: None,
@@ -66,14 +70,12 @@ impl Host {
 }
 
 impl BacktestHost for Host {
-    fn planner(&mut self, _: &PoolTrace, hit_rate: f64) -> Box<dyn TargetPolicy> {
-        let startup = self.setting.startup().typical();
-        let settings = PoolSettings::for_hit_rate(hit_rate, startup, self.setting.tick());
-        match PoolPlanner::new(settings) {
-            Ok(planner) => Box::new(planner),
-            Err(error) => {
-                self.failure.get_or_insert(Failure::bad_input(error));
-                Box::new(StaticPool::new(0))
+    fn planners(&mut self, pool: &PoolTrace, hit_rates: &[f64]) -> Option<Box<dyn TargetPolicies>> {
+        match planners(&self.setting, self.models.get(pool.name()), hit_rates) {
+            Ok(planners) => Some(Box::new(planners)),
+            Err(failure) => {
+                self.failure.get_or_insert(failure);
+                None
             }
         }
     }
@@ -94,6 +96,23 @@ impl BacktestHost for Host {
             eprintln!("backtest: {part}");
         }
     }
+}
+
+fn planners(
+    setting: &Setting,
+    model: Option<&DemandModel>,
+    hit_rates: &[f64],
+) -> Result<PlannerGroup, Failure> {
+    let settings =
+        |&rate: &f64| PoolSettings::for_hit_rate(rate, setting.startup().typical(), setting.tick());
+    let planners =
+        PlannerGroup::new(hit_rates.iter().map(settings).collect()).map_err(Failure::bad_input)?;
+    let Some(model) = model else {
+        return Ok(planners);
+    };
+    planners
+        .with_model(model.clone())
+        .map_err(Failure::bad_input)
 }
 
 fn write(

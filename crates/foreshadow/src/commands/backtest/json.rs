@@ -1,6 +1,9 @@
 //! The result as JSON.
 
-use foreshadow_simulation::backtest::{Backtest, PolicyRow};
+use std::collections::BTreeMap;
+
+use foreshadow_planner::{MissCause, MissCounts};
+use foreshadow_simulation::backtest::{Backtest, PolicyRow, WaitingShares};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -27,6 +30,9 @@ struct Row {
     idle_vs_best: Option<f64>,
     starts: Option<u64>,
     wait_s: Waits,
+    waiting_by_user: Option<Shares>,
+    waiting_by_pool: Option<Shares>,
+    misses: Option<BTreeMap<&'static str, u64>>,
     parameter: Option<String>,
 }
 
@@ -35,6 +41,13 @@ struct Waits {
     p50: Option<f64>,
     p95: Option<f64>,
     p99: Option<f64>,
+}
+
+/// The share of requests that wait, across those who ask.
+#[derive(Serialize)]
+struct Shares {
+    p50: f64,
+    p75: f64,
 }
 
 /// One JSON document.
@@ -67,8 +80,24 @@ fn row(row: &PolicyRow) -> Row {
             p95: row.wait_s.map(|waits| waits.p95),
             p99: row.wait_s.map(|waits| waits.p99),
         },
+        waiting_by_user: row.waiting_by_user.map(shares),
+        waiting_by_pool: row.waiting_by_pool.map(shares),
+        misses: row.misses.map(causes),
         parameter: row.parameter.clone(),
     }
+}
+
+fn shares(shares: WaitingShares) -> Shares {
+    Shares {
+        p50: shares.p50,
+        p75: shares.p75,
+    }
+}
+
+fn causes(misses: MissCounts) -> BTreeMap<&'static str, u64> {
+    MissCause::ALL
+        .map(|cause| (cause.key(), misses.of(cause)))
+        .into()
 }
 
 #[cfg(test)]
@@ -92,6 +121,9 @@ mod tests {
             idle_vs_best: None,
             starts: None,
             wait_s: None,
+            waiting_by_user: None,
+            waiting_by_pool: None,
+            misses: None,
             parameter: None,
         };
         let result = Backtest {
@@ -115,6 +147,9 @@ mod tests {
             "idle_vs_static",
             "idle_vs_best",
             "starts",
+            "waiting_by_user",
+            "waiting_by_pool",
+            "misses",
         ] {
             assert!(row[key].is_null(), "{key}");
         }

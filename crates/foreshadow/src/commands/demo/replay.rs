@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use foreshadow_planner::{Arrival, TargetPolicy, baselines::StaticPool};
+use foreshadow_planner::{Arrival, TargetPolicies};
 use foreshadow_simulation::backtest::{
     BacktestHost, BacktestOptions, PolicyKind, PolicyRow, PoolTrace, ReplayName, Setting,
     StartupTime, TickRecord, TraceBuilder, run_backtest,
@@ -46,8 +46,8 @@ pub(super) fn peers(
 struct Unplanned;
 
 impl BacktestHost for Unplanned {
-    fn planner(&mut self, _: &PoolTrace, _: f64) -> Box<dyn TargetPolicy> {
-        Box::new(StaticPool::new(0))
+    fn planners(&mut self, _: &PoolTrace, _: &[f64]) -> Option<Box<dyn TargetPolicies>> {
+        None
     }
 
     fn tick(&mut self, _: &ReplayName<'_>, _: &TickRecord) {}

@@ -1,5 +1,6 @@
 //! The page around the charts.
 
+use foreshadow_planner::MissCause;
 use foreshadow_simulation::backtest::{Backtest, PolicyRow};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -30,6 +31,7 @@ pub(super) fn render(result: &Backtest, levels: &Levels) -> Markup {
                     h2 { "Every policy and target" }
                     (table(&result.rows))
                     (footnotes())
+                    (misses(&result.rows))
                     @if let Some(snippet) = words::configuration(result, levels.pool()) {
                         h2 { "Settings" }
                         p { "In the configuration of " code { "foreshadow serve" } ":" }
@@ -100,6 +102,48 @@ fn footnotes() -> Markup {
              for no ratio; the hybrid histogram uses instances again, the others use each once."
         }
     }
+}
+
+/// Why requests waited, where a policy says.
+fn misses(rows: &[PolicyRow]) -> Markup {
+    let told: Vec<_> = rows
+        .iter()
+        .filter_map(|row| Some((row, row.misses?)))
+        .collect();
+    if told.is_empty() {
+        return html! {};
+    }
+    html! {
+        h2 { "Why requests waited" }
+        div.wide {
+            table {
+                thead {
+                    tr {
+                        th { "policy" }
+                        th { "target" }
+                        @for cause in MissCause::ALL { th { (cause) } }
+                        th { "half of the users wait at most" }
+                        th { "three quarters" }
+                    }
+                }
+                tbody {
+                    @for (row, misses) in told {
+                        tr class=(row.policy) {
+                            td { (row.policy) }
+                            td { (row.target_hit_rate) }
+                            @for cause in MissCause::ALL { td { (misses.of(cause)) } }
+                            td { (percent(row.waiting_by_user.map(|shares| shares.p50))) }
+                            td { (percent(row.waiting_by_user.map(|shares| shares.p75))) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn percent(share: Option<f64>) -> String {
+    share.map_or_else(none, |share| format!("{:.1} %", 1e2 * share))
 }
 
 fn number(value: Option<f64>, decimals: usize) -> String {

@@ -1,0 +1,216 @@
+//! One pool kept to one objective: what is learnt, what is known, and what bounds it.
+
+use std::time::Duration;
+
+use foreshadow_types::Timestamp;
+
+use crate::{
+    breaker::Breaker,
+    knowledge::{Knowledge, Moment},
+    known::KnownDemand,
+    misses::{MissCause, MissCounts},
+    plan::{Bound, Mode, PoolPlan, Reason, TradeOff},
+    policy::{Inventory, Outcome},
+    settings::{PoolSettings, SettingsError},
+    steering::{Learnt, Steering},
+};
+
+/// Turns knowledge of a pool's demand into plans for one objective.
+#[derive(Debug)]
+pub(crate) struct Steward {
+    settings: PoolSettings,
+    steering: Steering,
+    breaker: Breaker,
+    misses: MissCounts,
+    latest: Option<PoolPlan>,
+}
+
+impl Steward {
+    pub(crate) fn new(settings: PoolSettings) -> Result<Self, SettingsError> {
+        settings.check()?;
+        Ok(Self {
+            steering: Steering::new(settings.objective),
+            breaker: Breaker::new(settings.breaker),
+            misses: MissCounts::default(),
+            latest: None,
+            settings,
+        })
+    }
+
+    pub(crate) fn settings(&self) -> &PoolSettings {
+        &self.settings
+    }
+
+    pub(crate) fn latest(&self) -> Option<&PoolPlan> {
+        self.latest.as_ref()
+    }
+
+    /// Puts a plan in force.
+    #[cfg(test)]
+    pub(crate) fn follow(&mut self, plan: PoolPlan) {
+        self.latest = Some(plan);
+    }
+
+    pub(crate) fn misses(&self) -> &MissCounts {
+        &self.misses
+    }
+
+    pub(crate) fn trade_off(&self, knowledge: &Knowledge) -> Vec<TradeOff> {
+        self.steering.trade_off(knowledge)
+    }
+
+    /// A request of the learnt demand and what became of it; `demand` is how many came in the
+    /// start-up time up to it, itself included.
+    pub(crate) fn count(&mut self, at: Timestamp, outcome: Outcome, demand: usize) {
+        self.steering.count(outcome);
+        self.count_wait(at, outcome, demand);
+    }
+
+    /// What became of a request that is no part of the learnt demand.
+    pub(crate) fn count_wait(&mut self, at: Timestamp, outcome: Outcome, demand: usize) {
+        if outcome != Outcome::Hit {
+            self.misses.add(self.cause_of(at, outcome, demand));
+        }
+    }
+
+    pub(crate) fn count_mismatch(&mut self) {
+        self.misses.add(MissCause::ShapeMismatch);
+    }
+
+    pub(crate) fn start_succeeded(&mut self) {
+        self.breaker.succeeded();
+    }
+
+    pub(crate) fn start_failed(&mut self, now: Timestamp) {
+        self.breaker.failed(now);
+    }
+
+    /// The plan from `moment`, which is at `now`, until the next tick.
+    pub(crate) fn plan(
+        &mut self,
+        knowledge: &Knowledge,
+        moment: Moment,
+        now: Timestamp,
+        inventory: &Inventory,
+        known: &KnownDemand,
+    ) -> PoolPlan {
+        let learnt = self.steering.steer(knowledge, moment);
+        let mut reasons = learnt.reasons.clone();
+        let wanted = self.with_known(now, &learnt, known, &mut reasons);
+        let target = self.bounded(now, wanted, inventory, &mut reasons);
+        let plan = PoolPlan {
+            at: now,
+            target,
+            learnt: learnt.target,
+            mode: learnt.mode,
+            reasons,
+        };
+        self.latest = Some(plan.clone());
+        plan
+    }
+
+    /// How far ahead of a need an instance must be asked for: the start-up time and one tick.
+    pub(crate) fn lead_time(&self) -> Duration {
+        self.settings.startup.saturating_add(self.settings.tick)
+    }
+
+    fn with_known(
+        &self,
+        now: Timestamp,
+        learnt: &Learnt,
+        known: &KnownDemand,
+        reasons: &mut Vec<Reason>,
+    ) -> u32 {
+        if let Some(fixed) = known.fixed.as_ref().filter(|fixed| fixed.holds_at(now)) {
+            reasons.push(Reason::Fixed {
+                count: fixed.count,
+                by: fixed.by.clone(),
+                reason: fixed.reason.clone(),
+                until: fixed.until,
+            });
+            return fixed.count;
+        }
+        let within = self.lead_time();
+        let booked = known.booked_before(now + within);
+        if booked > 0 {
+            reasons.push(Reason::Booked {
+                count: booked,
+                within,
+            });
+        }
+        let mut wanted = learnt.target.saturating_add(booked);
+        for wish in known.preallocations.iter().filter(|wish| now < wish.until) {
+            reasons.push(Reason::Rule {
+                rule: wish.rule.clone(),
+                count: wish.count,
+                until: wish.until,
+                cause: wish.cause.clone(),
+            });
+            wanted = wanted.saturating_add(wish.count);
+        }
+        wanted
+    }
+
+    fn bounded(
+        &self,
+        now: Timestamp,
+        wanted: u32,
+        inventory: &Inventory,
+        reasons: &mut Vec<Reason>,
+    ) -> u32 {
+        let mut target = wanted;
+        let mut bound = |limit: u32, bound: Bound, cuts: bool| {
+            if cuts {
+                reasons.push(Reason::Bounded {
+                    bound,
+                    from: target,
+                    to: limit,
+                });
+                target = limit;
+            }
+            target
+        };
+        let held = inventory.ready.saturating_add(inventory.starting);
+        let highest = held.saturating_add(self.settings.ramp.up);
+        let after_up = bound(highest, Bound::RampUp, wanted > highest);
+        let lowest = held.saturating_sub(self.settings.ramp.down);
+        let after_down = bound(lowest, Bound::RampDown, after_up < lowest);
+        let after_min = bound(
+            self.settings.min,
+            Bound::Min,
+            after_down < self.settings.min,
+        );
+        let after_max = bound(self.settings.max, Bound::Max, after_min > self.settings.max);
+        if let Some((failures, until)) = self.breaker.open_at(now)
+            && after_max > held
+        {
+            reasons.push(Reason::StartsFail { failures, until });
+            return held.min(self.settings.max);
+        }
+        after_max
+    }
+
+    fn cause_of(&self, at: Timestamp, outcome: Outcome, demand: usize) -> MissCause {
+        let Some(plan) = &self.latest else {
+            return MissCause::NoForecast;
+        };
+        if self.breaker.open_at(at).is_some() {
+            return MissCause::FailedStart;
+        }
+        let cut = plan
+            .reasons
+            .iter()
+            .any(|reason| matches!(reason, Reason::Bounded { from, to, .. } if to < from));
+        if cut {
+            return MissCause::Quota;
+        }
+        // Each of the requests in the last start-up time took one instance; had the target been in
+        // force for so long, it would have covered as many.
+        let covered = demand <= plan.target as usize;
+        match (plan.mode, outcome) {
+            (Mode::Learning, _) => MissCause::NoForecast,
+            (_, Outcome::Join) if covered => MissCause::Late,
+            _ => MissCause::UnderForecast,
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! One pool under one policy: what it holds, what it served, what it cost.
+
+use std::{cmp::Reverse, collections::BinaryHeap};
+
+use foreshadow_planner::{Inventory, Outcome};
+use foreshadow_types::Timestamp;
+
+use super::{Probe, Tally, TickRecord, fleet::Fleet};
+
+/// The most instances a pool holds, whatever a policy asks for.
+pub const MAX_TARGET: u32 = 1_000_000;
+
+pub(crate) struct Replica<F> {
+    fleet: F,
+    tally: Tally,
+    /// When the instances that requests wait for become ready, soonest first.
+    promised_ms: BinaryHeap<Reverse<i64>>,
+    /// Hits, joins and misses since the last tick.
+    counts: [u32; 3],
+    /// The last tick, until it is reported.
+    record: Option<TickRecord>,
+}
+
+impl<F: Fleet> Replica<F> {
+    pub(crate) fn new(fleet: F, tally: Tally) -> Self {
+        Self {
+            fleet,
+            tally,
+            promised_ms: BinaryHeap::new(),
+            counts: [0; 3],
+            record: None,
+        }
+    }
+
+    /// Serves a request.
+    #[inline]
+    pub(crate) fn claim(&mut self, now_ms: i64) -> Outcome {
+        let claim = self.fleet.claim(now_ms, &mut self.tally);
+        self.tally.request(now_ms, claim.served_ms, claim.outcome);
+        self.counts[claim.outcome as usize] += 1;
+        if claim.outcome != Outcome::Hit {
+            self.promised_ms.push(Reverse(claim.served_ms));
+        }
+        claim.outcome
+    }
+
+    /// What it holds at a tick.
+    pub(crate) fn inventory(&mut self, now_ms: i64) -> Inventory {
+        while self.promised_ms.peek().is_some_and(|at| at.0 <= now_ms) {
+            self.promised_ms.pop();
+        }
+        let (ready, starting) = self.fleet.count(now_ms);
+        Inventory {
+            ready,
+            starting,
+            // An instance that is taken leaves the pool for good.
+            leased: 0,
+            queued: self.promised_ms.len() as u32,
+        }
+    }
+
+    /// Applies the target of a tick.
+    pub(crate) fn resize(&mut self, now_ms: i64, target: u32) {
+        let target = target.min(MAX_TARGET);
+        self.fleet.resize(now_ms, target, &mut self.tally);
+        self.counts = [0; 3];
+        let (ready, starting) = self.fleet.count(now_ms);
+        self.record = Some(TickRecord {
+            at: Timestamp::from_millis(now_ms),
+            target,
+            ready,
+            starting,
+            demand: 0,
+            hits: 0,
+            joins: 0,
+            misses: 0,
+        });
+    }
+
+    /// Tells `probe` of the last tick and what came since.
+    pub(crate) fn report<R: Probe + ?Sized>(&mut self, probe: &mut R) {
+        if let Some(mut record) = self.record.take() {
+            [record.hits, record.joins, record.misses] = self.counts;
+            record.demand = self.counts.iter().sum();
+            probe.tick(&record);
+        }
+    }
+
+    /// Stops everything at the end and gives the counts.
+    pub(crate) fn close(mut self, end_ms: i64) -> Tally {
+        self.fleet.close(end_ms, &mut self.tally);
+        self.tally
+    }
+}
