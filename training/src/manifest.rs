@@ -7,7 +7,7 @@ use foreshadow_types::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// The version of the folder's format. A folder of another version is refused.
-pub const SCHEMA: &str = "foreshadow-lstm/1";
+pub const SCHEMA: &str = "foreshadow-lstm/2";
 
 /// The contents of `manifest.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

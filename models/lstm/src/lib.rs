@@ -6,6 +6,7 @@ mod cell;
 mod chunk;
 mod clock;
 mod device;
+mod extremes;
 mod features;
 mod fit;
 mod forecaster;
@@ -22,6 +23,7 @@ mod network;
 mod parity;
 mod pointwise;
 mod random;
+mod spread;
 mod tensors;
 
 pub use device::{Compute, DeviceChoice, DeviceError};
