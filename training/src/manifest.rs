@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::pools::PoolEntry;
 
 /// The version of the folder's format. A folder of another version is refused.
-pub const SCHEMA: &str = "foreshadow-lstm/1";
+pub const SCHEMA: &str = "foreshadow-lstm/2";
 
 /// The contents of `manifest.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -32,7 +32,7 @@ impl Default for TrainOptions {
                 head_inner: 32,
                 levels: PLANNING_LEVELS.to_vec(),
             },
-            epoch_steps: 400,
+            epoch_steps: 200,
             epochs: None,
         }
     }
@@ -42,10 +42,10 @@ impl Default for TrainOptions {
 const CHUNK_STEPS: usize = 64;
 const MOST_LANES: usize = 128;
 const FEWEST_LANES: usize = 32;
-/// How often each value is passed, roughly.
-const PASSES: usize = 24;
+/// How often each value is passed, roughly. More make the largest series known by heart.
+const PASSES: usize = 1;
 /// Bounds of the number of optimiser steps.
-const STEPS: (u64, u64) = (1_200, 20_000);
+const STEPS: (u64, u64) = (800, 20_000);
 
 /// The plan of a fit, from the options and the amount of data.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,6 +70,7 @@ impl TrainOptions {
                     steps,
                     origins: 6.min(steps),
                     draws: 8,
+                    dropout: 0.3,
                 },
                 rate: 2e-3,
                 decay: 0.0,

@@ -6,6 +6,7 @@ use foreshadow_forecast::{
     Accuracy, AccuracySums, EVALUATION_LEVELS, Evaluation, EvaluationError, Forecaster, Naive,
     Panel, Protocol, SeasonalNaive,
 };
+use foreshadow_lstm::LONGEST_HORIZON;
 
 use crate::manifest::{Measures, Validation};
 
@@ -32,7 +33,7 @@ impl Split {
         let bins = panel.bins();
         let season = (DAY_MS / panel.interval().as_millis().max(1)).max(1) as usize;
         let held = (bins / LARGEST_SHARE).min(LONGEST_DAYS.saturating_mul(season).max(HORIZON));
-        let horizon = HORIZON.min(held);
+        let horizon = HORIZON.min(held).min(longest(panel));
         if horizon == 0 {
             return None;
         }
@@ -49,11 +50,36 @@ impl Split {
     }
 }
 
-/// Mean over the metrics of the weighted quantile loss: what decides which weights are kept.
+/// The most steps that the model reaches ahead.
+fn longest(panel: &Panel) -> usize {
+    let steps = LONGEST_HORIZON.as_millis() / panel.interval().as_millis().max(1);
+    steps.max(1) as usize
+}
+
+/// Mean over the metrics of the weighted quantile loss, at the near horizon and over all that was
+/// held out in one: what decides which weights are kept.
 ///
 /// # Errors
 /// [`EvaluationError`] if the model fails.
 pub(crate) fn loss(
+    panel: &Panel,
+    near: Protocol,
+    model: &mut dyn Forecaster,
+) -> Result<f64, EvaluationError> {
+    let far = Protocol {
+        horizon: (near.horizon * near.windows).min(longest(panel)),
+        windows: 1,
+        ..near
+    };
+    let near_loss = loss_at(panel, near, model)?;
+    Ok(f64::midpoint(near_loss, loss_at(panel, far, model)?))
+}
+
+/// Mean over the metrics of the weighted quantile loss.
+///
+/// # Errors
+/// [`EvaluationError`] if the model fails.
+fn loss_at(
     panel: &Panel,
     protocol: Protocol,
     model: &mut dyn Forecaster,

@@ -108,7 +108,7 @@ impl Block {
                 first..first + draws,
                 scratch,
             );
-            self.collect(&scratch.head.quantiles, chosen, draws, &mut answers);
+            self.collect(scratch.head.quantiles(), chosen, draws, &mut answers);
             first += draws;
         }
         answers

@@ -26,6 +26,9 @@ pub(crate) struct Chunk {
     pub(crate) targets: Vec<f32>,
     /// `[forecasts]`; 0 where there is no target.
     pub(crate) weights: Vec<f32>,
+    /// `[hidden, origins · rows]`: what the top layer's output at the origins is multiplied with
+    /// before the head reads it (dropout); empty where nothing is dropped.
+    pub(crate) keep: Vec<f32>,
 }
 
 impl Chunk {
@@ -49,6 +52,7 @@ impl Chunk {
             anchors: vec![0.0; ANCHORS * forecasts],
             targets: vec![0.0; forecasts],
             weights: vec![0.0; forecasts],
+            keep: Vec::new(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Where a bin lies in the day and in the week.
 
-use std::{f32::consts::TAU, time::Duration};
+use std::time::Duration;
 
 use foreshadow_types::Timestamp;
 
@@ -57,23 +57,19 @@ impl Clock {
         (at.as_millis().rem_euclid(DAY_MS) / self.slot_ms) as usize
     }
 
+    /// The day that `at` lies in, counted from any one day.
+    pub(crate) fn day(at: Timestamp) -> i64 {
+        at.as_millis().div_euclid(DAY_MS)
+    }
+
+    /// The week that `at` lies in, counted from any one week.
+    pub(crate) fn week(at: Timestamp) -> i64 {
+        at.as_millis().div_euclid(WEEK_MS)
+    }
+
     /// The hour of the week, Monday's first hour being 0.
     pub(crate) fn hour_of_week(at: Timestamp) -> usize {
         (since_monday(at) / HOUR_MS) as usize
-    }
-
-    /// Sine and cosine of the day twice over, then of the week.
-    pub(crate) fn phases(at: Timestamp) -> [f32; 6] {
-        let day = TAU * at.as_millis().rem_euclid(DAY_MS) as f32 / DAY_MS as f32;
-        let week = TAU * since_monday(at) as f32 / WEEK_MS as f32;
-        [
-            day.sin(),
-            day.cos(),
-            (2.0 * day).sin(),
-            (2.0 * day).cos(),
-            week.sin(),
-            week.cos(),
-        ]
     }
 }
 

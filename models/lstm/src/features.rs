@@ -1,15 +1,24 @@
 //! What the network is shown: at each step, and for each step ahead.
+//!
+//! The time of day and of the week are not among it, only what the series did then: a few weeks of
+//! history let a network learn by heart what its largest series did on which day, and nothing else.
 
 use foreshadow_types::Timestamp;
 
 use crate::{clock::Clock, memory::Memory};
 
 /// How many numbers enter the recurrence at a step.
-pub(crate) const INPUTS: usize = 26;
+pub(crate) const INPUTS: usize = 25;
 /// How many numbers describe a step ahead.
-pub(crate) const AHEAD: usize = 24;
+pub(crate) const AHEAD: usize = 22;
 /// How many levels a forecast blends: the last of the features ahead, uncompressed.
-pub(crate) const ANCHORS: usize = 8;
+pub(crate) const ANCHORS: usize = 12;
+
+/// How the blend begins, before anything is learned: at the last value, with a little of what is
+/// usual at the time, and hardly any of the extremes.
+pub(crate) const INITIAL_LOGITS: [f32; ANCHORS] = [
+    2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -3.0, -3.0, -3.0, -3.0,
+];
 
 /// A series seen in units of its scale, at the start of its next bin.
 pub(crate) struct View<'a> {
@@ -49,7 +58,6 @@ impl<'a> View<'a> {
         let slot = self.clock.slot(next);
         let here = self.clock.slot(self.at);
         let yesterday = m.day_before(self.clock, here).unwrap_or(m.last);
-        let phases = Clock::phases(next);
         let inputs: [f32; INPUTS] = [
             c(m.last),
             c(m.last - m.previous),
@@ -67,16 +75,15 @@ impl<'a> View<'a> {
             c(m.quantiles[2]),
             m.zeros.get(),
             0.25 * (1.0 / (m.grain * self.inverse).max(1e-6)).ln_1p(),
-            phases[0],
-            phases[1],
-            phases[2],
-            phases[3],
-            phases[4],
-            phases[5],
             f32::from(u8::from(m.missing)),
             (m.age as f32).ln_1p() / 8.0,
             0.3 * self.clock.hours().ln(),
             0.25 * (m.magnitude_ever.get() * self.inverse + 1e-4).ln(),
+            c(m.extremes_day.high()),
+            c(m.extremes_week.high()),
+            c(m.extremes_week.low()),
+            c(m.before_jump),
+            (m.since_jump as f32).ln_1p() / 8.0,
         ];
         for (place, input) in inputs.into_iter().enumerate() {
             out[place * stride] = input;
@@ -87,7 +94,6 @@ impl<'a> View<'a> {
     pub(crate) fn write_ahead(&self, steps: usize, out: &mut [f32], stride: usize) {
         let target = self.clock.later(self.at, steps);
         let anchors = self.anchors(target);
-        let phases = Clock::phases(target);
         let slot = self.clock.slot(target);
         let before = self.day_before(slot, anchors[1]);
         let (low, high) = self.range_around(slot, anchors[1]);
@@ -95,12 +101,6 @@ impl<'a> View<'a> {
             0.3 * (steps as f32).ln(),
             0.4 * (steps as f32 * self.clock.hours()).ln_1p(),
             0.3 * self.clock.hours().ln(),
-            phases[0],
-            phases[1],
-            phases[2],
-            phases[3],
-            phases[4],
-            phases[5],
             compress(before),
             compress((anchors[1] - before).abs()),
             compress(low),
@@ -131,6 +131,10 @@ impl<'a> View<'a> {
             m.quantiles[1],
             m.week(self.clock, Clock::hour_of_week(target))
                 .unwrap_or(around),
+            m.extremes_day.high(),
+            m.extremes_week.high(),
+            m.extremes_week.low(),
+            m.before_jump,
         ]
         .map(|value| value * self.inverse)
     }

@@ -15,7 +15,8 @@ pub(crate) fn gradient(size: &NetworkSize, weights: &[f32], chunk: &Chunk) -> Ch
     let unit = size.hidden * chunk.rows;
     let mut tapes = forward(&layout, weights, chunk, unit);
     let mut gradient = vec![0.0; layout.total];
-    let hidden = at_origins(&tapes, chunk, size.hidden, unit);
+    let mut hidden = at_origins(&tapes, chunk, size.hidden, unit);
+    drop_out(&mut hidden, &chunk.keep);
     let input = HeadInput {
         hidden: &hidden,
         columns: chunk.origins.len() * chunk.rows,
@@ -25,8 +26,9 @@ pub(crate) fn gradient(size: &NetworkSize, weights: &[f32], chunk: &Chunk) -> Ch
     };
     let mut head = Head::default();
     head.forward(weights, &layout, input);
-    let (loss, by_quantile) = pinball(&head.quantiles, chunk, &size.levels);
-    let by_hidden = head.backward(&mut gradient, weights, &layout, input, &by_quantile);
+    let (loss, by_quantile) = pinball(head.quantiles(), chunk, &size.levels);
+    let mut by_hidden = head.backward(&mut gradient, weights, &layout, input, &by_quantile);
+    drop_out(&mut by_hidden, &chunk.keep);
     let state = tapes
         .iter()
         .flat_map(|tape| [&tape.h[chunk.steps * unit..], &tape.c[chunk.steps * unit..]])
@@ -45,6 +47,13 @@ pub(crate) fn gradient(size: &NetworkSize, weights: &[f32], chunk: &Chunk) -> Ch
         loss,
         gradient,
         state,
+    }
+}
+
+/// The same both ways: what was dropped gets no gradient either.
+fn drop_out(values: &mut [f32], keep: &[f32]) {
+    for (value, keep) in values.iter_mut().zip(keep) {
+        *value *= keep;
     }
 }
 

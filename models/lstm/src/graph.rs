@@ -5,8 +5,8 @@ use burn::tensor::{Device, Tensor, TensorData, activation};
 use crate::{
     chunk::{Chunk, ChunkGradient},
     features::{AHEAD, ANCHORS, INPUTS},
-    head::{LOG_WIDTH, REACH},
     network::{Layout, Matrix, NetworkSize},
+    spread::{LOG_WIDTH, REACH},
 };
 
 struct CellTensors {
@@ -98,7 +98,7 @@ impl Graph {
             |values: &[f32], rows| tensor(values.to_vec(), rows, forecasts, &self.device);
         let ahead = on_device(&chunk.ahead, AHEAD);
         let anchors = on_device(&chunk.anchors, ANCHORS);
-        let quantiles = self.quantiles(hidden, chunk.draws, ahead, anchors);
+        let quantiles = self.quantiles(self.kept(hidden, chunk), chunk.draws, ahead, &anchors);
         let levels = self.size.levels.iter().map(|&level| level as f32).collect();
         let levels = tensor(levels, self.size.levels.len(), 1, &self.device);
         let error = on_device(&chunk.targets, 1) - quantiles;
@@ -106,6 +106,15 @@ impl Graph {
         let weights = on_device(&chunk.weights, 1);
         let loss = (pinball * weights).sum() / self.size.levels.len() as f32;
         (loss, state)
+    }
+
+    /// What dropout leaves of the top layer's output.
+    fn kept(&self, hidden: Tensor<2>, chunk: &Chunk) -> Tensor<2> {
+        if chunk.keep.is_empty() {
+            return hidden;
+        }
+        let [rows, columns] = hidden.dims();
+        hidden * tensor(chunk.keep.clone(), rows, columns, &self.device)
     }
 
     /// The top layer's output at the origins, `[hidden, origins · rows]`, and the state at the end.
@@ -139,7 +148,7 @@ impl Graph {
         hidden: Tensor<2>,
         draws: usize,
         ahead: Tensor<2>,
-        anchors: Tensor<2>,
+        anchors: &Tensor<2>,
     ) -> Tensor<2> {
         let [
             from_state,
@@ -164,11 +173,17 @@ impl Graph {
             .narrow(0, 0, 1)
             .clamp(LOG_WIDTH.0, LOG_WIDTH.1)
             .exp();
-        let blend = activation::softmax(raw.clone().narrow(0, 1, ANCHORS), 0);
-        let spread = raw.narrow(0, 1 + ANCHORS, self.size.levels.len()) * width;
+        let logits = raw.clone().narrow(0, 1, ANCHORS);
+        let slopes = raw.clone().narrow(0, 1 + ANCHORS, ANCHORS);
+        let blend = |&score: &f32| {
+            let shares = activation::softmax(logits.clone() + slopes.clone() * score, 0);
+            (shares * anchors.clone()).sum_dim(0)
+        };
+        let blends = Tensor::cat(self.layout.scores.iter().map(blend).collect(), 0);
+        let spread = raw.narrow(0, 1 + 2 * ANCHORS, self.size.levels.len()) * width;
         let bounded = activation::tanh(spread / REACH) * REACH;
         let distance = (bounded.clone().exp() - (-bounded).exp()) * 0.5;
-        (blend * anchors).sum_dim(0) + distance
+        blends + distance
     }
 }
 

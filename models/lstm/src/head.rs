@@ -2,16 +2,12 @@
 
 use crate::{
     cell::operand,
-    features::{AHEAD, ANCHORS},
+    features::AHEAD,
     matmul::{Into, Operand, multiply},
     network::{Layout, Matrix},
-    pointwise::{add_row_sums, exp, fill_bias, tanh, vectorised},
+    pointwise::{add_row_sums, fill_bias, vectorised},
+    spread::Spread,
 };
-
-/// Bounds of the log width of a forecast.
-pub(crate) const LOG_WIDTH: (f32, f32) = (-9.0, 3.0);
-/// Bound of a quantile's distance from the blend, under the hyperbolic sine.
-pub(crate) const REACH: f32 = 8.0;
 
 /// What the head computes for a batch of forecasts, kept for the way back.
 #[derive(Debug, Clone, Default)]
@@ -20,12 +16,7 @@ pub(crate) struct Head {
     first: Vec<f32>,
     inner: Vec<f32>,
     raw: Vec<f32>,
-    /// Softmax of the anchors' logits.
-    shares: Vec<f32>,
-    width: Vec<f32>,
-    blend: Vec<f32>,
-    /// `[levels, forecasts]`, in units of the scale.
-    pub(crate) quantiles: Vec<f32>,
+    spread: Spread,
 }
 
 /// What goes into the head.
@@ -95,41 +86,13 @@ impl Head {
             &self.inner,
             n,
         );
-        self.spread(input.anchors, n);
+        self.spread
+            .forward(&self.raw, input.anchors, &layout.scores, n);
     }
 
-    /// From the head's outputs to quantiles around a blend of the anchors.
-    fn spread(&mut self, anchors: &[f32], n: usize) {
-        let levels = self.raw.len() / n.max(1) - 1 - ANCHORS;
-        self.shares.resize(ANCHORS * n, 0.0);
-        self.width.resize(n, 0.0);
-        self.blend.resize(n, 0.0);
-        self.quantiles.resize(levels * n, 0.0);
-        let (width_raw, rest) = self.raw.split_at(n);
-        let (logits, spreads) = rest.split_at(ANCHORS * n);
-        let (shares, width, blend) = (&mut self.shares, &mut self.width, &mut self.blend);
-        let quantiles = &mut self.quantiles;
-        vectorised(
-            #[inline(always)]
-            move || {
-                for (width, raw) in width.iter_mut().zip(width_raw) {
-                    *width = exp(raw.clamp(LOG_WIDTH.0, LOG_WIDTH.1));
-                }
-                softmax(shares, logits, n);
-                blend.fill(0.0);
-                for (share, anchor) in shares.chunks_exact(n).zip(anchors.chunks_exact(n)) {
-                    for j in 0..n {
-                        blend[j] += share[j] * anchor[j];
-                    }
-                }
-                for (out, raw) in quantiles.chunks_exact_mut(n).zip(spreads.chunks_exact(n)) {
-                    for j in 0..n {
-                        let far = exp(REACH * tanh(raw[j] * width[j] / REACH));
-                        out[j] = blend[j] + 0.5 * (far - 1.0 / far);
-                    }
-                }
-            },
-        );
+    /// `[levels, forecasts]`, in units of the scale.
+    pub(crate) fn quantiles(&self) -> &[f32] {
+        &self.spread.quantiles
     }
 
     /// Adds to the gradient of the head's weights, from the derivative by the quantiles, and gives
@@ -143,7 +106,9 @@ impl Head {
         by_quantile: &[f32],
     ) -> Vec<f32> {
         let n = input.forecasts();
-        let by_raw = self.spread_gradient(input.anchors, by_quantile, n);
+        let by_raw = self
+            .spread
+            .backward(&self.raw, input.anchors, &layout.scores, by_quantile, n);
         let mut by_inner = dense_gradient(
             gradient,
             weights,
@@ -197,44 +162,6 @@ impl Head {
             by_state_matrix,
         );
         by_hidden
-    }
-
-    fn spread_gradient(&self, anchors: &[f32], by_quantile: &[f32], n: usize) -> Vec<f32> {
-        let mut by_raw = vec![0.0; self.raw.len()];
-        let (by_width, rest) = by_raw.split_at_mut(n);
-        let (by_logits, by_spreads) = rest.split_at_mut(ANCHORS * n);
-        let spreads = &self.raw[(1 + ANCHORS) * n..];
-        let mut by_blend = vec![0.0; n];
-        let total = &mut by_blend;
-        vectorised(
-            #[inline(always)]
-            move || {
-                let rows = by_quantile.chunks_exact(n).zip(spreads.chunks_exact(n));
-                for ((by, raw), out) in rows.zip(by_spreads.chunks_exact_mut(n)) {
-                    for j in 0..n {
-                        let squashed = tanh(raw[j] * self.width[j] / REACH);
-                        let far = exp(REACH * squashed);
-                        let slope = 0.5 * (far + 1.0 / far) * (1.0 - squashed * squashed);
-                        let by_spread = by[j] * slope;
-                        total[j] += by[j];
-                        out[j] = by_spread * self.width[j];
-                        by_width[j] += by_spread * raw[j] * self.width[j];
-                    }
-                }
-                for (by, raw) in by_width.iter_mut().zip(&self.raw[..n]) {
-                    if *raw <= LOG_WIDTH.0 || *raw >= LOG_WIDTH.1 {
-                        *by = 0.0;
-                    }
-                }
-                let rows = self.shares.chunks_exact(n).zip(anchors.chunks_exact(n));
-                for ((share, anchor), out) in rows.zip(by_logits.chunks_exact_mut(n)) {
-                    for j in 0..n {
-                        out[j] = share[j] * (anchor[j] - self.blend[j]) * total[j];
-                    }
-                }
-            },
-        );
-        by_raw
     }
 }
 
@@ -305,24 +232,4 @@ fn mask(by: &mut [f32], rectified: &[f32]) {
             }
         },
     );
-}
-
-#[expect(
-    clippy::inline_always,
-    reason = "what is not inlined is not compiled for the vector instructions found"
-)]
-#[inline(always)]
-fn softmax(shares: &mut [f32], logits: &[f32], n: usize) {
-    let mut sums = vec![0.0_f32; n];
-    for (share, logit) in shares.chunks_exact_mut(n).zip(logits.chunks_exact(n)) {
-        for j in 0..n {
-            share[j] = exp(logit[j].clamp(-40.0, 40.0));
-            sums[j] += share[j];
-        }
-    }
-    for share in shares.chunks_exact_mut(n) {
-        for j in 0..n {
-            share[j] /= sums[j];
-        }
-    }
 }

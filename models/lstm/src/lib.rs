@@ -7,6 +7,7 @@ mod cell;
 mod chunk;
 mod clock;
 mod device;
+mod extremes;
 mod features;
 mod fit;
 mod forecaster;
@@ -23,6 +24,7 @@ mod network;
 mod parity;
 mod pointwise;
 mod random;
+mod spread;
 mod tensors;
 
 pub use bare::Features;

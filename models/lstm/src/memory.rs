@@ -6,6 +6,7 @@ use foreshadow_types::Timestamp;
 use crate::{
     average::{Average, Half, rate},
     clock::Clock,
+    extremes::Extremes,
 };
 
 /// Hours that the scale looks back over.
@@ -19,6 +20,8 @@ const QUANTILE_RATE: f32 = 0.04;
 /// The levels of the tracked quantiles.
 const TRACKED: [f32; 3] = [0.1, 0.5, 0.9];
 const HOURS_A_WEEK: usize = 168;
+/// A change by more than this share of the recent range is a jump.
+const JUMP: f32 = 0.25;
 
 /// Running facts of one series. Everything that the network sees comes from here.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +46,12 @@ pub(crate) struct Memory {
     pub(crate) grain: f32,
     /// Whether a value below zero was seen.
     pub(crate) signed: bool,
+    pub(crate) extremes_day: Extremes,
+    pub(crate) extremes_week: Extremes,
+    /// Steps since the value last jumped.
+    pub(crate) since_jump: u32,
+    /// The value before it jumped: where a series that is on or off may go back to.
+    pub(crate) before_jump: f32,
     slot: u16,
     slot_samples: u16,
     hour: u16,
@@ -73,6 +82,10 @@ impl Memory {
             quantiles: [0.0; 3],
             grain: 0.0,
             signed: false,
+            extremes_day: Extremes::NONE,
+            extremes_week: Extremes::NONE,
+            since_jump: 0,
+            before_jump: 0.0,
             slot: u16::MAX,
             slot_samples: 0,
             hour: u16::MAX,
@@ -101,14 +114,27 @@ impl Memory {
         self.missing = !value.is_finite();
         if self.started() {
             self.age = self.age.saturating_add(1);
+            self.since_jump = self.since_jump.saturating_add(1);
         }
         if self.missing {
             return;
         }
+        self.track_range(at, value);
         self.track_levels(clock, value);
         self.track_seasons(clock, at, value);
         self.previous = if self.age > 1 { self.last } else { value };
         self.last = value;
+    }
+
+    fn track_range(&mut self, at: Timestamp, value: f32) {
+        self.extremes_day.push(Clock::day(at), value);
+        self.extremes_week.push(Clock::week(at), value);
+        let from = if self.age == 0 { value } else { self.last };
+        let range = self.extremes_day.high() - self.extremes_day.low();
+        if self.age == 0 || (value - from).abs() > JUMP * range {
+            self.since_jump = 0;
+            self.before_jump = from;
+        }
     }
 
     fn track_levels(&mut self, clock: Clock, value: f32) {

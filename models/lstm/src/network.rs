@@ -5,7 +5,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    features::{AHEAD, ANCHORS, INPUTS},
+    features::{AHEAD, ANCHORS, INITIAL_LOGITS, INPUTS},
     random::Random,
 };
 
@@ -62,12 +62,22 @@ pub(crate) struct Layout {
     pub(crate) out: Matrix,
     pub(crate) out_bias: Matrix,
     pub(crate) total: usize,
+    /// Where the levels lie on a line.
+    pub(crate) scores: Vec<f32>,
 }
 
 impl NetworkSize {
-    /// Rows that the head gives: a log width, a logit for each anchor, a quantile for each level.
+    /// Rows that the head gives: a log width, a logit for each anchor and its slope over the levels,
+    /// and a distance for each level.
     pub(crate) fn outputs(&self) -> usize {
-        1 + ANCHORS + self.levels.len()
+        1 + 2 * ANCHORS + self.levels.len()
+    }
+
+    /// Where the levels lie on a line: roughly those of a normal distribution.
+    pub(crate) fn scores(&self) -> Vec<f32> {
+        let odds = |level: f64| (level / (1.0 - level)).max(1e-6);
+        let score = |&level: &f64| (odds(level).ln() / 1.7) as f32;
+        self.levels.iter().map(score).collect()
     }
 
     /// Floats of recurrent state a series.
@@ -123,6 +133,7 @@ impl NetworkSize {
             out: matrix(self.outputs(), self.head_inner),
             out_bias: matrix(self.outputs(), 1),
             total: 0,
+            scores: self.scores(),
         };
         layout.total = total;
         layout
@@ -158,10 +169,7 @@ impl NetworkSize {
         }
         let out = &mut weights[layout.out_bias.range()];
         out[0] = -1.5;
-        out[1] = 1.0;
-        for (bias, &level) in out[1 + ANCHORS..].iter_mut().zip(&self.levels) {
-            let odds = (level / (1.0 - level)).max(1e-6);
-            *bias = (odds.ln() / 1.7) as f32;
-        }
+        out[1..=ANCHORS].copy_from_slice(&INITIAL_LOGITS);
+        out[1 + 2 * ANCHORS..].copy_from_slice(&self.scores());
     }
 }

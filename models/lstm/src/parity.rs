@@ -30,6 +30,10 @@ fn random_chunk(size: &NetworkSize) -> Chunk {
         values.fill_with(|| 2.0 * random.unit() - 1.0);
     }
     weights.fill_with(|| random.unit());
+    chunk.keep = vec![1.0; size.hidden * chunk.origins.len() * chunk.rows];
+    chunk
+        .keep
+        .fill_with(|| if random.unit() < 0.4 { 0.0 } else { 1.5 });
     chunk
 }
 

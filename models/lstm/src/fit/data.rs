@@ -5,7 +5,7 @@ use foreshadow_forecast::Panel;
 use crate::{clock::Clock, random::Random};
 
 /// How a series' share of the loss grows with its level.
-const LEVEL_POWER: f32 = 0.8;
+const LEVEL_POWER: f32 = 0.5;
 /// The least share of draws that a series gets, relative to the average.
 const LEAST_DRAW: f32 = 0.05;
 

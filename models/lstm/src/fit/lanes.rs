@@ -30,6 +30,8 @@ pub struct ChunkSize {
     pub origins: usize,
     /// Forecasts, each for one step ahead, at an origin.
     pub draws: usize,
+    /// The share of the state that the head does not see at an origin.
+    pub dropout: f32,
 }
 
 /// Where a lane is. The memory is rebuilt from the data, so that a checkpoint stays small.
@@ -55,6 +57,8 @@ pub(crate) struct LanesState {
 #[derive(Debug)]
 pub(crate) struct Lanes {
     cut: ChunkSize,
+    /// Units of the top layer.
+    hidden: usize,
     held: LanesState,
     memories: Vec<Memory>,
 }
@@ -70,19 +74,21 @@ impl Lanes {
     ) -> Self {
         let places = (0..rows).map(|_| scattered(data, &mut random)).collect();
         let state = vec![0.0; size.state() * rows];
-        Self::resume(
-            data,
-            cut,
-            LanesState {
-                random,
-                places,
-                state,
-            },
-        )
+        let held = LanesState {
+            random,
+            places,
+            state,
+        };
+        Self::resume(data, size, cut, held)
     }
 
     /// Lanes as they were.
-    pub(crate) fn resume(data: &FitData, cut: ChunkSize, held: LanesState) -> Self {
+    pub(crate) fn resume(
+        data: &FitData,
+        size: &NetworkSize,
+        cut: ChunkSize,
+        held: LanesState,
+    ) -> Self {
         let memories = held
             .places
             .iter()
@@ -90,6 +96,7 @@ impl Lanes {
             .collect();
         Self {
             cut,
+            hidden: size.hidden,
             held,
             memories,
         }
@@ -106,6 +113,7 @@ impl Lanes {
         let origins = self.draw_origins();
         let mut chunk = Chunk::zeros(rows, self.cut.steps, 0, origins, self.cut.draws);
         chunk.state.clone_from(&self.held.state);
+        chunk.keep = self.draw_kept(chunk.origins.len() * rows);
         for row in 0..rows {
             self.fill(data, row, &mut chunk);
         }
@@ -142,6 +150,23 @@ impl Lanes {
                 from + self.held.random.below(to - from)
             })
             .collect()
+    }
+
+    /// Zero for what is dropped; the rest grows in turn, so that the expectation stays.
+    fn draw_kept(&mut self, columns: usize) -> Vec<f32> {
+        let dropout = self.cut.dropout.clamp(0.0, 0.9);
+        if dropout == 0.0 {
+            return Vec::new();
+        }
+        let random = &mut self.held.random;
+        let mut draw = || {
+            if random.unit() < dropout {
+                0.0
+            } else {
+                1.0 / (1.0 - dropout)
+            }
+        };
+        (0..self.hidden * columns).map(|_| draw()).collect()
     }
 
     fn fill(&mut self, data: &FitData, row: usize, chunk: &mut Chunk) {

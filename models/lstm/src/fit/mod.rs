@@ -90,7 +90,7 @@ impl Fit {
         let lanes = state
             .lanes
             .into_iter()
-            .map(|held| Lanes::resume(&data, options.chunk, held))
+            .map(|held| Lanes::resume(&data, &options.network, options.chunk, held))
             .collect();
         Self {
             options,
