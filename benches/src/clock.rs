@@ -1,6 +1,6 @@
 //! The only place of the harness that reads the clock.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Seconds that `work` took.
 #[expect(clippy::disallowed_methods, reason = "this is the harness's clock")]
@@ -16,4 +16,20 @@ pub(crate) async fn seconds_async<T>(work: impl Future<Output = T>) -> (f64, T) 
     let since = Instant::now();
     let outcome = work.await;
     (since.elapsed().as_secs_f64(), outcome)
+}
+
+/// Time since a moment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Watch(Instant);
+
+impl Watch {
+    /// From now on.
+    #[expect(clippy::disallowed_methods, reason = "this is the harness's clock")]
+    pub(crate) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    pub(crate) fn elapsed(self) -> Duration {
+        self.0.elapsed()
+    }
 }

@@ -5,14 +5,19 @@ mod backtest;
 mod clock;
 mod forecast;
 mod ledger;
-mod noop;
+mod overload;
 mod peers;
 mod report;
 mod train;
 
 use clap::{Parser, ValueEnum};
+use mimalloc::MiMalloc;
 
 use report::Row;
+
+/// As in the server.
+#[global_allocator]
+static MEMORY: MiMalloc = MiMalloc;
 
 /// Measures one part beside its peers.
 #[derive(Debug, Parser)]
@@ -32,10 +37,13 @@ enum Name {
     Forecast,
     /// Training steps, beside PyTorch.
     Train,
-    /// Unary `Allocate` + `Release` over gRPC, beside a server that does nothing.
+    /// `Allocate` and `Release` over gRPC, unary, in a stream and in a burst, beside a server that does
+    /// nothing, PostgreSQL and Valkey.
     Allocate,
-    /// Group commits of the ledger, beside a file that is appended to and synced.
+    /// Group commits of the ledger and its recovery, beside plain files.
     Ledger,
+    /// Twice the load that the server can take, for a minute, beside its peak.
+    Overload,
     /// Requests replayed under a constant pool, beside a plain event queue.
     Backtest,
 }
@@ -47,12 +55,20 @@ enum Format {
 }
 
 fn main() -> anyhow::Result<()> {
+    // Some benchmarks start this program itself as a process of their own.
+    let mut words = std::env::args().skip(1);
+    match words.next().as_deref() {
+        Some("worker") => return allocate::serve_worker(words.next().as_deref()),
+        Some("overload-server") => return overload::serve(),
+        Some(_) | None => {}
+    }
     let cli = Cli::parse();
     let rows: Vec<Row> = match cli.name {
         Name::Forecast => forecast::rows()?,
         Name::Train => train::rows()?,
         Name::Allocate => allocate::rows()?,
         Name::Ledger => ledger::rows()?,
+        Name::Overload => overload::rows()?,
         Name::Backtest => backtest::rows()?,
     };
     match cli.format {

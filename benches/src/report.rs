@@ -32,7 +32,8 @@ impl Row {
 }
 
 /// The middle of several runs.
-pub(crate) fn median(mut runs: Vec<f64>) -> f64 {
+pub(crate) fn median(runs: impl AsRef<[f64]>) -> f64 {
+    let mut runs = runs.as_ref().to_vec();
     runs.sort_by(f64::total_cmp);
     runs.get(runs.len() / 2).copied().unwrap_or(f64::NAN)
 }

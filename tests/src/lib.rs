@@ -5,7 +5,7 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
     time::Duration,
 };
 
@@ -76,6 +76,19 @@ impl Server {
     /// # Panics
     /// If it ends before it listens.
     pub fn start(config: &str, data: &Path) -> Self {
+        Self::start_saying(config, data, Stdio::inherit())
+    }
+
+    /// The same; what it says on stderr goes to a file.
+    ///
+    /// # Panics
+    /// If it ends before it listens, or the file cannot be written.
+    pub fn start_with_stderr(config: &str, data: &Path, stderr: &Path) -> Self {
+        let stderr = std::fs::File::create(stderr).expect("the file can be written");
+        Self::start_saying(config, data, stderr.into())
+    }
+
+    fn start_saying(config: &str, data: &Path, stderr: Stdio) -> Self {
         let file = data.with_extension("toml");
         std::fs::write(&file, config).expect("the configuration can be written");
         let mut child = Command::new(binary())
@@ -87,6 +100,7 @@ impl Server {
             .arg(data)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(stderr)
             .spawn()
             .expect("the binary starts");
         let stdout = child.stdout.take().expect("stdout is piped");
@@ -123,6 +137,14 @@ impl Server {
     pub fn kill(mut self) {
         self.child.kill().expect("the server is there to be killed");
         self.child.wait().expect("a killed server ends");
+    }
+
+    /// Waits until it has ended by itself.
+    ///
+    /// # Panics
+    /// If it cannot be waited for.
+    pub fn wait(mut self) -> ExitStatus {
+        self.child.wait().expect("the server ends")
     }
 
     /// Asks it to end, as `kill` does, and waits until it has.

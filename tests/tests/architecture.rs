@@ -10,6 +10,7 @@ use serde_json::Value;
 /// What each of our packages may import of ours.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("types", &[]),
+    ("fencing", &[]),
     ("shadow", &["types"]),
     ("forecast", &["types"]),
     ("planner", &["types", "shadow", "forecast"]),
@@ -112,6 +113,7 @@ const CONFINED: &[(&str, &[&str])] = &[
 /// Packages without I/O, runtime, clock or operating-system randomness.
 const PURE: &[&str] = &[
     "types",
+    "fencing",
     "shadow",
     "forecast",
     "planner",

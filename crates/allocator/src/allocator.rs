@@ -5,11 +5,12 @@ use std::{
     sync::Arc,
 };
 
-use foreshadow_types::{AllocationId, InstanceId, PoolName, Requirements, Timestamp};
+use foreshadow_types::{AllocationId, EntityId, InstanceId, PoolName, Requirements, Timestamp};
 use thiserror::Error;
 
 use crate::{
     AllocatorConfig, AllocatorError, Effect, Event, EventKind, Input, Reply, check_invariant,
+    quota::Rates,
     state::{ApplyError, PoolIx, State, Timer},
 };
 
@@ -40,6 +41,10 @@ pub struct Allocator {
     pub(crate) to_hold: Vec<InstanceId>,
     /// Which pools meet which requirements, best fit first; forgotten when a pool changes.
     pub(crate) matches: BTreeMap<Arc<Requirements>, Arc<[PoolIx]>>,
+    /// What entities are predicted to use, in percent.
+    pub(crate) usage: Arc<BTreeMap<EntityId, u8>>,
+    /// Whose turn it is to ask, of the tenants with a rate.
+    pub(crate) rates: Rates,
     events: VecDeque<Event>,
 }
 
@@ -52,6 +57,8 @@ impl Allocator {
             touched: BTreeSet::new(),
             to_hold: Vec::new(),
             matches: BTreeMap::new(),
+            usage: Arc::default(),
+            rates: Rates::default(),
             events: VecDeque::new(),
         }
     }
@@ -66,9 +73,12 @@ impl Allocator {
         events: impl IntoIterator<Item = Event>,
     ) -> Result<Self, RecoverError> {
         let mut allocator = Self::new(config);
-        for (position, event) in (0..).zip(events) {
+        let refused = |(position, cause)| RecoverError { position, cause };
+        let mut events = events.into_iter().peekable();
+        let snapshot = allocator.state.restore(&mut events).map_err(refused)?;
+        for (position, event) in (snapshot..).zip(events) {
             let applied = allocator.state.apply(&event);
-            applied.map_err(|cause| RecoverError { position, cause })?;
+            applied.map_err(|cause| refused((position, cause)))?;
         }
         Ok(allocator)
     }
@@ -89,8 +99,11 @@ impl Allocator {
         let allocation = match input {
             Input::DefinePool(spec) => self.define_pool(*spec, now).map(|()| None),
             Input::RetirePool(name) => self.retire_pool(&name, now).map(|()| None),
-            Input::LimitTenant { tenant, limit } => {
-                self.decide(now, EventKind::TenantLimited { tenant, limit });
+            Input::LimitTenant { tenant, quota } => {
+                self.limit_tenant(tenant, quota, now).map(|()| None)
+            }
+            Input::PredictUsage(usage) => {
+                self.usage = usage;
                 Ok(None)
             }
             Input::AdoptPlan(plan) => self.adopt_plan(*plan, now).map(|()| None),
@@ -108,6 +121,7 @@ impl Allocator {
             Input::Failed { instance } => self.report_failed(instance, now).map(|()| None),
             Input::Gone { instance } => self.report_gone(instance, now).map(|()| None),
             Input::Drain { instance } => self.drain(instance, now).map(|()| None),
+            Input::DrainPool(name) => self.drain_pool(&name, now).map(|()| None),
         }?;
         self.settle(now);
         Ok(self.reply(allocation, now))

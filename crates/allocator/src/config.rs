@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use foreshadow_types::Timestamp;
+
+use crate::{AllocationRecord, PriorityWeights};
+
 /// Limits that hold over all pools.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AllocatorConfig {
@@ -16,6 +20,8 @@ pub struct AllocatorConfig {
     pub max_ended: usize,
     /// Most allocations that share an instance by merge key.
     pub max_merged: u32,
+    /// How the queue ranks requests.
+    pub priorities: PriorityWeights,
 }
 
 impl Default for AllocatorConfig {
@@ -26,6 +32,18 @@ impl Default for AllocatorConfig {
             ended_window: Duration::from_mins(15),
             max_ended: 500_000,
             max_merged: 10_000,
+            priorities: PriorityWeights::default(),
         }
+    }
+}
+
+impl AllocatorConfig {
+    /// When an allocation that ended at this time is forgotten.
+    pub(crate) fn forgets_at(&self, record: &AllocationRecord, ended_at: Timestamp) -> Timestamp {
+        let after_end = ended_at + self.ended_window;
+        if record.request.idempotency_key().is_none() {
+            return after_end;
+        }
+        after_end.max(record.created_at + self.idempotency_window)
     }
 }

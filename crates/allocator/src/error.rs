@@ -5,7 +5,7 @@ use std::time::Duration;
 use foreshadow_types::{AllocationId, FencingToken, InstanceId, PoolName, TenantId};
 use thiserror::Error;
 
-use crate::{AllocationState, PoolSpecError};
+use crate::{AllocationState, PoolSpecError, QuotaError, RequestRate};
 
 /// Why an input was refused. A refused input has changed nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -34,6 +34,16 @@ pub enum AllocatorError {
         /// Its limit.
         limit: u32,
         /// When one of its leases is expected to end.
+        retry_after: Duration,
+    },
+    /// The tenant asks more often than it may (resource exhausted).
+    #[error("tenant {tenant} asks more often than it may, {} a second", .rate.per_second)]
+    TenantRate {
+        /// The tenant.
+        tenant: TenantId,
+        /// Its rate.
+        rate: RequestRate,
+        /// When its next request is taken.
         retry_after: Duration,
     },
     /// There is no such allocation, or it ended long ago (not found).
@@ -80,15 +90,18 @@ pub enum AllocatorError {
     /// The pool's definition is wrong (invalid argument).
     #[error(transparent)]
     PoolSpec(#[from] PoolSpecError),
+    /// The quota is wrong (invalid argument).
+    #[error(transparent)]
+    Quota(#[from] QuotaError),
 }
 
 impl AllocatorError {
     /// When a retry is expected to succeed, for errors that pass.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Exhausted { retry_after, .. } | Self::TenantLimit { retry_after, .. } => {
-                Some(*retry_after)
-            }
+            Self::Exhausted { retry_after, .. }
+            | Self::TenantLimit { retry_after, .. }
+            | Self::TenantRate { retry_after, .. } => Some(*retry_after),
             Self::UnknownPool(_)
             | Self::NothingFits
             | Self::UnknownAllocation(_)
@@ -98,7 +111,8 @@ impl AllocatorError {
             | Self::IdempotencyConflict { .. }
             | Self::BadLeaseDuration
             | Self::StalePlan { .. }
-            | Self::PoolSpec(_) => None,
+            | Self::PoolSpec(_)
+            | Self::Quota(_) => None,
         }
     }
 }

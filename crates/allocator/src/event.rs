@@ -5,7 +5,7 @@ use std::sync::Arc;
 use foreshadow_types::{AllocationId, EntityId, InstanceId, PoolName, TenantId, Timestamp};
 
 use crate::{
-    AdoptedPlan, AllocationRecord, AllocationState, Binding, PoolSpec,
+    AdoptedPlan, AllocationRecord, AllocationState, Binding, PoolSpec, TenantQuota,
     record::{Counters, InstanceRecord, PoolRecord},
 };
 
@@ -40,12 +40,12 @@ pub enum EventKind {
     PoolRetired(PoolName),
     /// A retired pool has no instance and no live allocation left.
     PoolRemoved(PoolName),
-    /// A tenant's limit was set or taken away.
+    /// A tenant's quota was set or, if it is empty, taken away.
     TenantLimited {
         /// The tenant.
         tenant: TenantId,
-        /// Its limit.
-        limit: Option<u32>,
+        /// Its quota.
+        quota: TenantQuota,
     },
     /// A plan came into force, bounded by the limits of the pools.
     PlanAdopted(Arc<AdoptedPlan>),

@@ -1,10 +1,10 @@
 //! What the allocator is told, and what it answers.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use foreshadow_types::{AllocationId, FencingToken, InstanceId, PoolName, TenantId};
+use foreshadow_types::{AllocationId, EntityId, FencingToken, InstanceId, PoolName, TenantId};
 
-use crate::{AdoptedPlan, Allocation, AllocationRequest, PoolSpec};
+use crate::{AdoptedPlan, Allocation, AllocationRequest, PoolSpec, TenantQuota};
 
 /// Everything that can happen to the allocator, but for the passing of time.
 #[derive(Debug, Clone)]
@@ -13,13 +13,16 @@ pub enum Input {
     DefinePool(Box<PoolSpec>),
     /// A pool goes: what waits is rejected, warm instances stop, leases run to their end.
     RetirePool(PoolName),
-    /// How many live allocations a tenant may have; `None` takes the general limit again.
+    /// What a tenant may take; an empty quota takes the general limits again.
     LimitTenant {
         /// The tenant.
         tenant: TenantId,
-        /// Its limit.
-        limit: Option<u32>,
+        /// Its quota.
+        quota: TenantQuota,
     },
+    /// How much each entity is predicted to use, in percent of whoever uses most. It replaces what was
+    /// told before, counts for requests that come later, and is not durable.
+    PredictUsage(Arc<BTreeMap<EntityId, u8>>),
     /// The planner's newest plan.
     AdoptPlan(Box<AdoptedPlan>),
     /// A request.
@@ -68,6 +71,8 @@ pub enum Input {
         /// Which instance.
         instance: InstanceId,
     },
+    /// The same for all instances that a pool has now; others are started in their place.
+    DrainPool(PoolName),
 }
 
 /// The answer to an [`Input`]. It may be sent only when all events decided so far are durable.

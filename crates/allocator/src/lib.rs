@@ -33,6 +33,8 @@ mod invariant;
 mod keys;
 mod plan;
 mod pool;
+mod priority;
+mod quota;
 mod ranked;
 mod record;
 mod request;
@@ -52,6 +54,8 @@ pub use input::{Input, Reply};
 pub use invariant::{Invariant, Violation};
 pub use plan::{AdoptedPlan, PoolPlan, Reservation};
 pub use pool::{HoldMode, MAX_POOL, MAX_QUEUE, PoolSpec, PoolSpecError, PoolStatus, Recycle};
+pub use priority::{MAX_USAGE, PriorityWeights};
+pub use quota::{MAX_RATE, QuotaError, RequestRate, TenantQuota};
 pub use record::{AllocationRecord, Binding, Counters, Hold, InstanceRecord, Phase, PoolRecord};
 pub use request::{
     AllocationRequest, AllocationRequestBuilder, MAX_KEY_BYTES, MAX_SPAN, RequestError, Target,

@@ -139,6 +139,8 @@ pub struct AllocationRecord {
     pub request: Arc<AllocationRequest>,
     /// The pool that serves it.
     pub pool: PoolName,
+    /// Its rank in the queue: the higher is served first. See [`crate::PriorityWeights`].
+    pub rank: i32,
     /// When it was asked for.
     pub created_at: Timestamp,
     /// How it was served at first.

@@ -1,5 +1,6 @@
-//! Tables whose keys are numbers handed out in turn: a page of neighbours is found in a small tree,
-//! the place on the page by counting. Iteration is in order of the keys.
+//! Tables whose keys are numbers handed out in turn: a shelf of neighbours is found in a very small
+//! tree, the page on the shelf and the place on the page by counting. Iteration is in order of the
+//! keys.
 
 use std::{collections::BTreeMap, marker::PhantomData, ops::Index};
 
@@ -7,6 +8,8 @@ use foreshadow_types::{AllocationId, InstanceId};
 
 /// Places on one page.
 const PAGE: u64 = 64;
+/// Pages on one shelf.
+const SHELF: u64 = 4_096;
 
 /// A key that is a number.
 pub(crate) trait Numbered: Copy {
@@ -28,39 +31,68 @@ impl Numbered for InstanceId {
 /// A map from ids to values.
 #[derive(Debug)]
 pub(crate) struct Table<K, V> {
-    pages: BTreeMap<u64, Page<V>>,
+    shelves: BTreeMap<u64, Shelf<V>>,
     keys: PhantomData<K>,
+}
+
+/// Pages side by side; a page that is empty is not there.
+#[derive(Debug)]
+struct Shelf<V> {
+    used: u32,
+    pages: Box<[Option<Box<Page<V>>>]>,
 }
 
 #[derive(Debug)]
 struct Page<V> {
     used: u32,
-    places: Box<[Option<Box<V>>]>,
+    places: [Option<Box<V>>; PAGE as usize],
 }
 
 impl<K, V> Default for Table<K, V> {
     fn default() -> Self {
         Self {
-            pages: BTreeMap::new(),
+            shelves: BTreeMap::new(),
             keys: PhantomData,
         }
     }
 }
 
-fn place_of(key: impl Numbered) -> (u64, usize) {
+impl<V> Default for Shelf<V> {
+    fn default() -> Self {
+        Self {
+            used: 0,
+            pages: (0..SHELF).map(|_| None).collect(),
+        }
+    }
+}
+
+impl<V> Default for Page<V> {
+    fn default() -> Self {
+        Self {
+            used: 0,
+            places: [const { None }; PAGE as usize],
+        }
+    }
+}
+
+/// Shelf, page and place of a key.
+fn spot_of(key: impl Numbered) -> (u64, usize, usize) {
     let number = key.number();
-    (number / PAGE, (number % PAGE) as usize)
+    let (page, place) = (number / PAGE, number % PAGE);
+    (page / SHELF, (page % SHELF) as usize, place as usize)
 }
 
 impl<K: Numbered, V> Table<K, V> {
     pub(crate) fn get(&self, key: &K) -> Option<&V> {
-        let (page, place) = place_of(*key);
-        self.pages.get(&page)?.places[place].as_deref()
+        let (shelf, page, place) = spot_of(*key);
+        let page = self.shelves.get(&shelf)?.pages[page].as_deref()?;
+        page.places[place].as_deref()
     }
 
     pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
-        let (page, place) = place_of(*key);
-        self.pages.get_mut(&page)?.places[place].as_deref_mut()
+        let (shelf, page, place) = spot_of(*key);
+        let page = self.shelves.get_mut(&shelf)?.pages[page].as_deref_mut()?;
+        page.places[place].as_deref_mut()
     }
 
     pub(crate) fn contains_key(&self, key: &K) -> bool {
@@ -73,10 +105,11 @@ impl<K: Numbered, V> Table<K, V> {
 
     /// Puts back what [`Self::take`] took, or something new.
     pub(crate) fn put(&mut self, key: K, value: Box<V>) {
-        let (page, place) = place_of(key);
-        let page = self.pages.entry(page).or_insert_with(|| Page {
-            used: 0,
-            places: (0..PAGE).map(|_| None).collect(),
+        let (shelf, page, place) = spot_of(key);
+        let shelf = self.shelves.entry(shelf).or_default();
+        let page = shelf.pages[page].get_or_insert_with(|| {
+            shelf.used += 1;
+            Box::default()
         });
         if page.places[place].replace(value).is_none() {
             page.used += 1;
@@ -85,8 +118,8 @@ impl<K: Numbered, V> Table<K, V> {
 
     /// Takes a value out that is to be put back: its page stays.
     pub(crate) fn take(&mut self, key: &K) -> Option<Box<V>> {
-        let (page, place) = place_of(*key);
-        let page = self.pages.get_mut(&page)?;
+        let (shelf, page, place) = spot_of(*key);
+        let page = self.shelves.get_mut(&shelf)?.pages[page].as_deref_mut()?;
         let value = page.places[place].take()?;
         page.used -= 1;
         Some(value)
@@ -94,30 +127,43 @@ impl<K: Numbered, V> Table<K, V> {
 
     pub(crate) fn remove(&mut self, key: &K) -> Option<Box<V>> {
         let value = self.take(key)?;
-        let (page, _) = place_of(*key);
-        if self.pages.get(&page).is_some_and(|page| page.used == 0) {
-            self.pages.remove(&page);
+        let (number, page, _) = spot_of(*key);
+        let shelf = self.shelves.get_mut(&number)?;
+        if shelf.pages[page]
+            .as_ref()
+            .is_some_and(|page| page.used == 0)
+        {
+            shelf.pages[page] = None;
+            shelf.used -= 1;
+            if shelf.used == 0 {
+                self.shelves.remove(&number);
+            }
         }
         Some(value)
     }
 
     pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
-        self.pages
-            .values()
+        let pages = self.shelves.values().flat_map(|shelf| shelf.pages.iter());
+        pages
+            .flatten()
             .flat_map(|page| page.places.iter().filter_map(Option::as_deref))
     }
 
     /// The values from this key on.
     pub(crate) fn values_from(&self, key: K) -> impl Iterator<Item = &V> {
-        let (first, place) = place_of(key);
-        self.pages.range(first..).flat_map(move |(&page, content)| {
-            let skipped = if page == first { place } else { 0 };
-            content
-                .places
-                .iter()
-                .skip(skipped)
-                .filter_map(Option::as_deref)
-        })
+        let (first, page, place) = spot_of(key);
+        self.shelves
+            .range(first..)
+            .flat_map(move |(&number, shelf)| {
+                let from = if number == first { page } else { 0 };
+                let pages = shelf.pages.iter().enumerate().skip(from);
+                pages.flat_map(move |(at, content)| {
+                    let partial = number == first && at == page;
+                    let skipped = if partial { place } else { 0 };
+                    let places = content.as_deref().map_or(&[][..], |page| &page.places[..]);
+                    places.iter().skip(skipped).filter_map(Option::as_deref)
+                })
+            })
     }
 }
 
@@ -137,15 +183,21 @@ mod tests {
     #[test]
     fn it_is_a_map_in_order_of_its_keys() {
         let mut table = Table::default();
-        for number in [700, 3, 64, 65, 4] {
+        for number in [700, 3, 64, 65, 4, 1 << 40] {
             table.insert(InstanceId(number), number);
         }
         assert_eq!(table.get(&InstanceId(64)), Some(&64));
         assert_eq!(table.get(&InstanceId(66)), None);
         assert_eq!(table.remove(&InstanceId(700)).as_deref(), Some(&700));
         assert_eq!(table.remove(&InstanceId(700)), None);
-        assert_eq!(table.pages.len(), 2, "an empty page is given back");
+        assert_eq!(
+            table.remove(&InstanceId(1 << 40)).as_deref(),
+            Some(&(1 << 40))
+        );
+        assert_eq!(table.shelves.len(), 1, "an empty shelf is given back");
+        assert_eq!(table.shelves[&0].used, 2, "an empty page is given back");
         assert!(table.values().eq(&[3, 4, 64, 65]));
         assert!(table.values_from(InstanceId(4)).eq(&[4, 64, 65]));
+        assert!(table.values_from(InstanceId(65)).eq(&[65]));
     }
 }

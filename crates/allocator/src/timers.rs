@@ -34,6 +34,19 @@ impl<T: Ord + Copy> Timers<T> {
             .insert((at, timer));
     }
 
+    /// Adds many at once.
+    pub(crate) fn extend(&mut self, mut timers: Vec<(Timestamp, T)>) {
+        timers.sort_unstable();
+        for same in timers.chunk_by(|(a, _), (b, _)| bucket_of(*a) == bucket_of(*b)) {
+            let bucket = self.buckets.entry(bucket_of(same[0].0)).or_default();
+            if bucket.is_empty() {
+                *bucket = same.iter().copied().collect();
+            } else {
+                bucket.extend(same);
+            }
+        }
+    }
+
     pub(crate) fn remove(&mut self, at: Timestamp, timer: T) {
         let Some(bucket) = self.buckets.get_mut(&bucket_of(at)) else {
             return;
@@ -65,10 +78,12 @@ mod tests {
     #[test]
     fn times_come_in_order_whatever_their_bucket() {
         let mut timers = Timers::default();
-        let times = [5_000, -3, 5_001, 9_000_000, -2_000];
-        for ms in times {
-            timers.insert(Timestamp::from_millis(ms), ms);
+        let times = [5_000, -3, 5_001, 9_000_000, -2_000, 5_003];
+        for ms in &times[..3] {
+            timers.insert(Timestamp::from_millis(*ms), *ms);
         }
+        let rest = times[3..].iter();
+        timers.extend(rest.map(|&ms| (Timestamp::from_millis(ms), ms)).collect());
         let mut sorted = times;
         sorted.sort_unstable();
         for ms in sorted {

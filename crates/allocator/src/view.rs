@@ -2,11 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use foreshadow_types::{AllocationId, InstanceId, PoolName, Timestamp};
+use foreshadow_types::{AllocationId, InstanceId, PoolName, TenantId, Timestamp};
 
 use crate::{
-    Allocation, Allocator, Binding, Event, InstanceRecord, InstanceRef, ListFilter, Page, PoolSpec,
-    PoolStatus, Served,
+    Allocation, AllocationRecord, Allocator, Binding, Event, InstanceRecord, InstanceRef,
+    ListFilter, Page, PoolSpec, PoolStatus, Served, TenantQuota,
     state::{Alloc, Pool, available_at},
 };
 
@@ -96,8 +96,8 @@ impl Allocator {
         let record = &alloc.record;
         match record.binding {
             Binding::Queued { round, .. } => {
-                let priority = std::cmp::Reverse(record.request.priority());
-                let key = (priority, round, available_at(record), record.id);
+                let rank = std::cmp::Reverse(record.rank);
+                let key = (rank, round, available_at(record), record.id);
                 let position = self.state.pool(alloc.pool).queue.rank(&key) + 1;
                 (
                     Some(position),
@@ -164,6 +164,24 @@ impl Allocator {
             .instances
             .values()
             .map(|instance| &instance.record)
+    }
+
+    /// The tenants with a quota of their own, in no order that means anything.
+    pub fn quotas(&self) -> impl Iterator<Item = (TenantId, TenantQuota)> {
+        let tenants = self.state.tenants.iter();
+        let own = tenants.filter(|(_, tenant)| !tenant.quota.is_empty());
+        own.map(|((_, name), tenant)| (name.clone(), tenant.quota))
+    }
+
+    /// What is known of one allocation.
+    pub fn allocation_record(&self, id: AllocationId) -> Option<&AllocationRecord> {
+        let known = self.state.allocations.get(&id);
+        known.map(|alloc| &alloc.record)
+    }
+
+    /// All allocations that are remembered, in order of their ids.
+    pub fn allocations(&self) -> impl Iterator<Item = &AllocationRecord> {
+        self.state.allocations.values().map(|alloc| &alloc.record)
     }
 
     /// A short list of events that rebuilds the state, to replace all events decided so far.

@@ -8,6 +8,7 @@ mod allocation;
 mod error;
 mod forecast;
 mod list;
+mod quota;
 mod request;
 mod shadow;
 mod time;
@@ -35,8 +36,10 @@ pub use allocation::{allocation_to_proto, state_from_proto, state_to_proto};
 pub use error::FieldError;
 pub use forecast::{levels_from_proto, steps_to_proto};
 pub use list::{ListQuery, MAX_PAGE};
+pub use quota::{quota_from_proto, quota_to_proto};
 pub use request::{
-    MAX_STREAM_BATCH, allocation_id, check_stream_batch, optional_name, required_name,
+    MAX_STREAM_BATCH, allocation_id, check_stream_batch, optional_name, release_from_proto,
+    required_name,
 };
 pub use shadow::shadow_to_proto;
 pub use time::{

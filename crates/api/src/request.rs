@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use foreshadow_allocator::{AllocationRequest, RequestError, Target};
 use foreshadow_types::{
-    AllocationId, ApplicationId, Bytes, IdError, PoolName, Requirements, Shape, TenantId, UserId,
-    Vcpus,
+    AllocationId, ApplicationId, Bytes, FencingToken, IdError, Labels, PoolName, Requirements,
+    Shape, TenantId, UserId, Vcpus,
 };
 
 use crate::{
@@ -63,14 +63,28 @@ pub fn allocation_id(text: &str) -> Result<AllocationId, FieldError> {
 /// Checks the size of one message of a stream.
 ///
 /// # Errors
-/// [`FieldError`] if it holds more than [`MAX_STREAM_BATCH`] requests.
+/// [`FieldError`] if it holds more than [`MAX_STREAM_BATCH`] requests or releases.
 pub fn check_stream_batch(batch: &v1::AllocateStreamRequest) -> Result<(), FieldError> {
-    let count = batch.requests.len();
-    if count <= MAX_STREAM_BATCH {
+    let counts = [
+        ("requests", batch.requests.len()),
+        ("releases", batch.releases.len()),
+    ];
+    let Some((field, count)) = counts.into_iter().find(|&(_, n)| n > MAX_STREAM_BATCH) else {
         return Ok(());
-    }
+    };
     let problem = format!("{count} are too many for one message; send at most {MAX_STREAM_BATCH}");
-    Err(FieldError::new("requests", problem))
+    Err(FieldError::new(field, problem))
+}
+
+/// A lease to give back.
+///
+/// # Errors
+/// [`FieldError`] if the id is none.
+pub fn release_from_proto(
+    wire: &v1::ReleaseRequest,
+) -> Result<(AllocationId, FencingToken), FieldError> {
+    let id = allocation_id(&wire.allocation_id)?;
+    Ok((id, FencingToken(wire.fencing_token)))
 }
 
 impl TryFrom<v1::AllocateRequest> for AllocationRequest {
@@ -121,6 +135,7 @@ fn requirements(wire: v1::Requirements) -> Result<Requirements, FieldError> {
     for (field, count) in [
         ("dependencies", wire.dependencies.len()),
         ("labels", wire.labels.len()),
+        ("preferences", wire.preferences.len()),
     ] {
         if count > MAX_REQUIREMENTS {
             let problem = format!("{count} are too many; give at most {MAX_REQUIREMENTS}");
@@ -130,18 +145,37 @@ fn requirements(wire: v1::Requirements) -> Result<Requirements, FieldError> {
     for dependency in &wire.dependencies {
         check_word("dependencies", dependency)?;
     }
-    for (key, value) in &wire.labels {
-        check_word("labels", key)?;
-        check_word("labels", value)?;
+    check_labels("labels", &wire.labels)?;
+    for preference in &wire.preferences {
+        check_labels("preferences", &preference.labels)?;
     }
     Ok(Requirements {
         shape: Shape {
             vcpus,
             memory: Bytes(wire.memory_bytes),
+            storage_iops: wire.storage_iops,
+            network_mbps: wire.network_mbps,
+            gpus: wire.gpus,
         },
         dependencies: wire.dependencies.into_iter().collect::<BTreeSet<_>>(),
         labels: wire.labels,
+        preferences: wire.preferences.into_iter().map(|one| one.labels).collect(),
     })
+}
+
+fn check_labels(field: &str, labels: &Labels) -> Result<(), FieldError> {
+    if labels.len() > MAX_REQUIREMENTS {
+        let problem = format!(
+            "{} are too many; give at most {MAX_REQUIREMENTS}",
+            labels.len()
+        );
+        return Err(FieldError::new(field, problem));
+    }
+    for (key, value) in labels {
+        check_word(field, key)?;
+        check_word(field, value)?;
+    }
+    Ok(())
 }
 
 fn check_word(field: &str, word: &str) -> Result<(), FieldError> {

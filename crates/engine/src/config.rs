@@ -4,7 +4,10 @@ mod pool;
 mod shadow;
 mod validate;
 
-use std::{num::NonZeroU32, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroU32, path::PathBuf, time::Duration};
+
+use foreshadow_allocator::{PriorityWeights, TenantQuota};
+use foreshadow_types::TenantId;
 
 pub use foreshadow_planner::{RuleSubject, TriggerRule};
 pub use pool::{PoolConfig, ProviderConfig};
@@ -20,6 +23,12 @@ pub struct EngineConfig {
     pub durability: Durability,
     /// The pools.
     pub pools: Vec<PoolConfig>,
+    /// What tenants may take; it takes precedence over what was set while serving.
+    pub tenants: BTreeMap<TenantId, TenantQuota>,
+    /// How the queue ranks requests.
+    pub priorities: PriorityWeights,
+    /// The metric whose forecasts say how much an entity will use, for its weight in the ranks.
+    pub usage_metric: Option<String>,
     /// The shadow configuration to begin with; one that was set while serving and kept on disk
     /// takes precedence.
     pub shadow: ShadowConfig,
@@ -46,6 +55,9 @@ impl EngineConfig {
             data_dir: data_dir.into(),
             durability: Durability::default(),
             pools: Vec::new(),
+            tenants: BTreeMap::new(),
+            priorities: PriorityWeights::default(),
+            usage_metric: None,
             shadow: ShadowConfig::default(),
             model_dir: None,
             history_dir: None,

@@ -74,10 +74,12 @@ fn fate(allocation: &Allocation) -> Fate {
 fn asked_of(error: &AllocatorError, request: &AllocationRequest) -> Option<PoolName> {
     match error {
         AllocatorError::Exhausted { pool, .. } => Some(pool.clone()),
-        AllocatorError::TenantLimit { .. } => match request.target() {
-            Target::Pool(pool) => Some(pool.clone()),
-            Target::Requirements(_) => None,
-        },
+        AllocatorError::TenantLimit { .. } | AllocatorError::TenantRate { .. } => {
+            match request.target() {
+                Target::Pool(pool) => Some(pool.clone()),
+                Target::Requirements(_) => None,
+            }
+        }
         AllocatorError::UnknownPool(_)
         | AllocatorError::NothingFits
         | AllocatorError::UnknownAllocation(_)
@@ -87,6 +89,7 @@ fn asked_of(error: &AllocatorError, request: &AllocationRequest) -> Option<PoolN
         | AllocatorError::IdempotencyConflict { .. }
         | AllocatorError::BadLeaseDuration
         | AllocatorError::StalePlan { .. }
-        | AllocatorError::PoolSpec(_) => None,
+        | AllocatorError::PoolSpec(_)
+        | AllocatorError::Quota(_) => None,
     }
 }

@@ -7,9 +7,13 @@ use std::{
     time::Duration,
 };
 
-use foreshadow_allocator::{Allocation, AllocationRequest, Input, ListFilter, Page, Reply};
+use foreshadow_allocator::{
+    Allocation, AllocationRequest, Input, ListFilter, Page, Reply, TenantQuota,
+};
 use foreshadow_shadow::Observation;
-use foreshadow_types::{AllocationId, EntityId, FencingToken, InstanceId, UserId};
+use foreshadow_types::{
+    AllocationId, EntityId, FencingToken, InstanceId, PoolName, TenantId, UserId,
+};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_stream::{Stream, wrappers::WatchStream};
 
@@ -73,30 +77,38 @@ impl EngineHandle {
         self.allocation(Input::Allocate(Arc::new(request))).await
     }
 
-    /// Asks for many instances at once; the answers are in the order of the requests and leave
-    /// together.
+    /// Gives many leases back and asks for many instances at once, in this order; the answers are in
+    /// the order of what was asked and leave together.
     ///
     /// # Errors
-    /// The call fails as a whole only if the engine has stopped; each request is granted or refused
-    /// by itself.
-    pub async fn allocate_many(
+    /// The call fails as a whole only if the engine has stopped; each release and each request is
+    /// granted or refused by itself.
+    pub async fn exchange(
         &self,
+        releases: Vec<(AllocationId, FencingToken)>,
         requests: Vec<AllocationRequest>,
-    ) -> Result<Vec<Result<Allocation, EngineError>>, EngineError> {
-        let inputs = requests
+    ) -> Result<Exchanged, EngineError> {
+        let count = releases.len();
+        let releases = releases
             .into_iter()
-            .map(|request| Input::Allocate(Arc::new(request)))
-            .collect();
+            .map(|(id, token)| Input::Release { id, token });
+        let requests = requests
+            .into_iter()
+            .map(|request| Input::Allocate(Arc::new(request)));
         let (reply, answer) = oneshot::channel();
         let asked = Stopwatch::start();
         let command = OwnerCommand::Many {
-            inputs,
+            inputs: releases.chain(requests).collect(),
             asked,
             reply,
         };
         self.ask_owner(command).await?;
         let answers = answer.await.map_err(|_| EngineError::Stopped)?;
-        Ok(answers.into_iter().map(into_allocation).collect())
+        let mut answers = answers.into_iter().map(into_allocation);
+        Ok(Exchanged {
+            released: answers.by_ref().take(count).collect(),
+            granted: answers.collect(),
+        })
     }
 
     /// Gives an instance back.
@@ -186,6 +198,56 @@ impl EngineHandle {
     /// [`EngineError::Allocator`] if there is no such instance.
     pub async fn drain(&self, instance: InstanceId) -> Result<(), EngineError> {
         self.input(Input::Drain { instance }).await.map(|_| ())
+    }
+
+    /// Takes out all instances that a pool has now, each as [`drain`](Self::drain) does; others are
+    /// started in their place.
+    ///
+    /// # Errors
+    /// [`EngineError::Allocator`] if there is no such pool.
+    pub async fn drain_pool(&self, pool: PoolName) -> Result<(), EngineError> {
+        self.input(Input::DrainPool(pool)).await.map(|_| ())
+    }
+
+    /// Whether this token is that of the present holders of an instance: what the resource's side asks
+    /// before it serves a caller.
+    ///
+    /// # Errors
+    /// [`EngineError::Allocator`] if nobody holds the instance or others hold it now.
+    pub async fn check_token(
+        &self,
+        instance: InstanceId,
+        token: FencingToken,
+    ) -> Result<(), EngineError> {
+        let (reply, answer) = oneshot::channel();
+        let command = OwnerCommand::CheckToken {
+            instance,
+            token,
+            reply,
+        };
+        self.ask_owner(command).await?;
+        answer.await.map_err(|_| EngineError::Stopped)?
+    }
+
+    /// Sets what a tenant may take; an empty quota takes the general limits again.
+    ///
+    /// # Errors
+    /// [`EngineError::Allocator`] if the quota makes no sense.
+    pub async fn set_quota(&self, tenant: TenantId, quota: TenantQuota) -> Result<(), EngineError> {
+        let limit = Input::LimitTenant { tenant, quota };
+        self.input(limit).await.map(|_| ())
+    }
+
+    /// The tenants with a quota of their own, in order of their names.
+    ///
+    /// # Errors
+    /// [`EngineError::Stopped`].
+    pub async fn quotas(&self) -> Result<Vec<(TenantId, TenantQuota)>, EngineError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask_owner(OwnerCommand::Quotas { reply }).await?;
+        let mut quotas = answer.await.map_err(|_| EngineError::Stopped)?;
+        quotas.sort_by(|(a, _), (b, _)| a.cmp(b));
+        Ok(quotas)
     }
 
     /// How durable an acknowledged decision is.
@@ -408,6 +470,15 @@ impl EngineHandle {
         let sent = self.shared.planning.send(command).await;
         sent.map_err(|_| EngineError::Stopped)
     }
+}
+
+/// What became of an [`EngineHandle::exchange`].
+#[derive(Debug)]
+pub struct Exchanged {
+    /// One for each release, in their order.
+    pub released: Vec<Result<Allocation, EngineError>>,
+    /// One for each request, in their order.
+    pub granted: Vec<Result<Allocation, EngineError>>,
 }
 
 fn into_allocation(reply: Result<Reply, EngineError>) -> Result<Allocation, EngineError> {

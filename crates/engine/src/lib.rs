@@ -26,7 +26,7 @@ pub use engine::Engine;
 pub use error::{EngineError, StartError};
 pub use foreshadow_allocator as allocator;
 pub use foreshadow_shadow as shadow;
-pub use handle::{AllocationWatch, EngineHandle};
+pub use handle::{AllocationWatch, EngineHandle, Exchanged};
 pub use inference::BoxedForecaster;
 pub use latency::{LATENCY_BOUNDS_S, LatencySnapshot};
 pub use metrics::{

@@ -37,6 +37,8 @@ pub struct DecisionMetrics {
     pub commit_time: LatencySnapshot,
     /// From the arrival of an input until its reply left.
     pub reply_time: LatencySnapshot,
+    /// How far the estimated wait of a queued or joined request was off when it was granted.
+    pub wait_error: LatencySnapshot,
     /// Inputs that wait.
     pub waiting: u64,
 }

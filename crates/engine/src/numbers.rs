@@ -30,6 +30,7 @@ pub(crate) struct DecisionNumbers {
     pub(crate) commits: Counter,
     pub(crate) commit_time: Latency,
     pub(crate) reply_time: Latency,
+    pub(crate) wait_error: Latency,
 }
 
 #[derive(Debug, Default)]
@@ -108,6 +109,7 @@ impl DecisionNumbers {
             commits: self.commits.get(),
             commit_time: self.commit_time.snapshot(),
             reply_time: self.reply_time.snapshot(),
+            wait_error: self.wait_error.snapshot(),
             waiting,
         }
     }

@@ -12,9 +12,14 @@ mod logging;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use mimalloc::MiMalloc;
 
 use commands::{backtest, demo, evaluate, import, serve, train};
 use failure::Failure;
+
+/// A steady allocator: decisions make and drop many small things in different threads.
+#[global_allocator]
+static MEMORY: MiMalloc = MiMalloc;
 
 /// Predictive warm pools: forecast demand, keep the right number of resources warm, hand them out
 /// in microseconds.

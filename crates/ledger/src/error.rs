@@ -43,6 +43,16 @@ pub enum LedgerError {
         /// The newest format known here.
         known: u32,
     },
+    /// The file was written by an earlier release whose records are not read any more.
+    #[error("{} has format {found}, this release reads format {known}; use the release that wrote it, or move the file away to begin anew", path.display())]
+    TooOld {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The format read here.
+        known: u32,
+    },
     /// The file is damaged.
     #[error("{} is damaged: {what}; it is left as it is: restore it from a copy", path.display())]
     Damaged {

@@ -47,6 +47,13 @@ pub(crate) fn check_ours(connection: &Connection, path: &Path) -> Result<(), Led
             known: FORMAT,
         });
     }
+    if !new && format < FORMAT {
+        return Err(LedgerError::TooOld {
+            path: path.to_owned(),
+            found: format,
+            known: FORMAT,
+        });
+    }
     Ok(())
 }
 

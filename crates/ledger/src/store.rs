@@ -6,6 +6,7 @@ use std::{
 };
 
 use foreshadow_allocator::Event;
+use rayon::prelude::*;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::{
@@ -116,35 +117,41 @@ impl Ledger {
         Ok(())
     }
 
-    /// All events, in order: the last snapshot and what came after.
+    /// All events, in order: the last snapshot and what came after. Blocks are read in order and
+    /// decoded on all cores.
     ///
     /// # Errors
     /// [`LedgerError::Damaged`] at the first block that is missing or not as it was written.
     pub fn events(&self) -> Result<Vec<Event>, LedgerError> {
-        let mut events = Vec::new();
-        let mut statement = self
-            .connection
-            .prepare("SELECT number, count, checksum, body, snapshot FROM blocks ORDER BY number")
-            .map_err(|error| refused(&self.path, error))?;
-        let mut rows = statement
-            .query([])
-            .map_err(|error| refused(&self.path, error))?;
-        let mut expected = None;
-        while let Some(row) = rows.next().map_err(|error| refused(&self.path, error))? {
-            let number: i64 = row.get(0).map_err(|error| refused(&self.path, error))?;
-            let snapshot: bool = row.get(4).map_err(|error| refused(&self.path, error))?;
-            let follows = match expected {
-                Some(expected) => expected == number,
-                None => snapshot || number == 1,
-            };
-            if !follows {
-                return Err(self.damaged(format!("block {} is missing", number - 1)));
-            }
-            expected = Some(number + 1);
-            let read = read_block(row, &mut events);
-            read.map_err(|what| self.damaged(format!("block {number}: {what}")))?;
+        let blocks = self.blocks()?;
+        let decoded: Vec<_> = blocks.into_par_iter().map(Block::decode).collect();
+        let mut events = Vec::with_capacity(decoded.iter().flatten().map(Vec::len).sum());
+        for block in decoded {
+            events.extend(block.map_err(|what| self.damaged(what))?);
         }
         Ok(events)
+    }
+
+    fn blocks(&self) -> Result<Vec<Block>, LedgerError> {
+        let sql = "SELECT number, snapshot, count, checksum, body FROM blocks ORDER BY number";
+        let read = || -> rusqlite::Result<Vec<Block>> {
+            let mut statement = self.connection.prepare(sql)?;
+            let rows = statement.query_map([], Block::read)?;
+            rows.collect()
+        };
+        let blocks = read().map_err(|error| refused(&self.path, error))?;
+        let mut expected = None;
+        for block in &blocks {
+            let follows = match expected {
+                Some(expected) => expected == block.number,
+                None => block.snapshot || block.number == 1,
+            };
+            if !follows {
+                return Err(self.damaged(format!("block {} is missing", block.number - 1)));
+            }
+            expected = Some(block.number + 1);
+        }
+        Ok(blocks)
     }
 
     /// Keeps a small document under a name, in the place of an earlier one.
@@ -265,16 +272,34 @@ fn insert_block(
     Ok(())
 }
 
-fn read_block(row: &rusqlite::Row<'_>, events: &mut Vec<Event>) -> Result<(), String> {
-    let text = |error: rusqlite::Error| error.to_string();
-    let count: i64 = row.get(1).map_err(text)?;
-    let expected: i64 = row.get(2).map_err(text)?;
-    let value = row.get_ref(3).map_err(text)?;
-    let body = value.as_blob().map_err(|error| error.to_string())?;
-    if checksum(body) != expected {
-        return Err("its checksum is wrong".to_owned());
+/// A block as it lies in the file.
+struct Block {
+    number: i64,
+    snapshot: bool,
+    count: usize,
+    checksum: i64,
+    body: Vec<u8>,
+}
+
+impl Block {
+    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            number: row.get(0)?,
+            snapshot: row.get(1)?,
+            count: row.get::<_, i64>(2)?.max(0) as usize,
+            checksum: row.get(3)?,
+            body: row.get(4)?,
+        })
     }
-    decode(body, count.max(0) as usize, |event| events.push(event))
+
+    /// Its events, or what is wrong with it.
+    fn decode(self) -> Result<Vec<Event>, String> {
+        let number = self.number;
+        if checksum(&self.body) != self.checksum {
+            return Err(format!("block {number}: its checksum is wrong"));
+        }
+        decode(&self.body, self.count).map_err(|what| format!("block {number}: {what}"))
+    }
 }
 
 #[cfg(test)]

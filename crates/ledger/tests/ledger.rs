@@ -6,7 +6,7 @@ use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use foreshadow_allocator::{
     AdoptedPlan, AllocationRequest, Allocator, AllocatorConfig, Event, Input, PoolPlan, PoolSpec,
-    Reservation, Target,
+    RequestRate, Reservation, Target, TenantQuota,
 };
 use foreshadow_ledger::{Durability, Ledger, LedgerError};
 use foreshadow_types::{
@@ -28,6 +28,7 @@ fn spec() -> PoolSpec {
     spec.shape = Shape {
         vcpus: Vcpus::new(2.5).unwrap(),
         memory: Bytes(1 << 30),
+        ..Shape::default()
     };
     spec.dependencies.insert("python3.12".to_owned());
     spec.labels.insert("zone".to_owned(), "a".to_owned());
@@ -59,6 +60,7 @@ fn request(number: usize) -> AllocationRequest {
         let shape = Shape {
             vcpus: Vcpus::new(1.0).unwrap(),
             memory: Bytes(1),
+            ..Shape::default()
         };
         let mut asked = Requirements {
             shape,
@@ -66,6 +68,7 @@ fn request(number: usize) -> AllocationRequest {
         };
         asked.dependencies.insert("python3.12".to_owned());
         asked.labels.insert("zone".to_owned(), "a".to_owned());
+        asked.preferences = vec![asked.labels.clone()];
         Target::Requirements(Arc::new(asked))
     };
     AllocationRequest::builder(TenantId::new("acme").unwrap(), target)
@@ -85,7 +88,13 @@ fn history() -> (Allocator, Vec<Vec<Event>>) {
         Input::DefinePool(Box::new(spec())),
         Input::LimitTenant {
             tenant: TenantId::new("acme").unwrap(),
-            limit: Some(50),
+            quota: TenantQuota {
+                live: Some(50),
+                rate: Some(RequestRate {
+                    per_second: 100,
+                    burst: 100,
+                }),
+            },
         },
         Input::AdoptPlan(Box::new(plan(1))),
         Input::Ready {
@@ -218,10 +227,14 @@ fn a_file_of_a_later_release_is_refused() {
     drop(open(folder.path()).unwrap());
     let other = rusqlite::Connection::open(folder.path().join("ledger.sqlite")).unwrap();
     other.pragma_update(None, "user_version", 99).unwrap();
-    drop(other);
     assert!(matches!(
         open(folder.path()),
         Err(LedgerError::TooNew { found: 99, .. })
+    ));
+    other.pragma_update(None, "user_version", 1).unwrap();
+    assert!(matches!(
+        open(folder.path()),
+        Err(LedgerError::TooOld { found: 1, .. })
     ));
 }
 

@@ -9,4 +9,4 @@ mod spec;
 pub use event::{GoneReason, ProviderEvent};
 pub use process::{ProcessProvider, ReconcileReport};
 pub use provider::{Provider, ProviderError};
-pub use spec::{Hold, ProbeSpec, ProcessSpec, Readiness, SpecError};
+pub use spec::{Hold, ProbeSpec, ProcessSpec, Readiness, Reset, SpecError};

@@ -49,6 +49,18 @@ impl Default for ProbeSpec {
     }
 }
 
+/// How an instance is made as new after use.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Reset {
+    /// Its process is ended and started again.
+    #[default]
+    Restart,
+    /// This program runs and ends with status 0; `{port}` and `{instance}` are replaced.
+    Command(Vec<String>),
+    /// `POST path` on its port answers with a status from 200 to 399.
+    Http(String),
+}
+
 /// A command to start as an instance, and how to treat it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcessSpec {
@@ -68,6 +80,9 @@ pub struct ProcessSpec {
     pub stop_grace: Duration,
     /// How it is checked while it lives.
     pub probe: ProbeSpec,
+    /// How it is made as new after use, if its pool resets instances. What does not succeed within
+    /// `start_timeout` is followed by a restart.
+    pub reset: Reset,
 }
 
 /// Why a specification was refused.
@@ -76,6 +91,9 @@ pub enum SpecError {
     /// There is no program to start.
     #[error("`command` is empty; give the program and its arguments")]
     NoCommand,
+    /// There is no program to reset with.
+    #[error("`reset.command` is empty; give the program and its arguments")]
+    NoResetCommand,
     /// The command has too many words.
     #[error("`command` has {0} words; at most {MAX_COMMAND_WORDS} are allowed")]
     TooLong(usize),
@@ -106,6 +124,7 @@ impl ProcessSpec {
             start_timeout: Duration::from_mins(1),
             stop_grace: Duration::from_secs(5),
             probe: ProbeSpec::default(),
+            reset: Reset::Restart,
         }
     }
 
@@ -130,6 +149,7 @@ impl ProcessSpec {
             return Err(SpecError::Nul(text.clone()));
         }
         self.validate_readiness()?;
+        self.validate_reset()?;
         for (name, duration) in [
             ("start_timeout", self.start_timeout),
             ("probe.interval", self.probe.interval),
@@ -142,19 +162,36 @@ impl ProcessSpec {
         Ok(())
     }
 
+    fn validate_reset(&self) -> Result<(), SpecError> {
+        match &self.reset {
+            Reset::Restart => Ok(()),
+            Reset::Http(path) => check_path(path),
+            Reset::Command(words) if words.first().is_none_or(String::is_empty) => {
+                Err(SpecError::NoResetCommand)
+            }
+            Reset::Command(words) => match words.iter().find(|word| word.contains('\0')) {
+                Some(word) => Err(SpecError::Nul(word.clone())),
+                None => Ok(()),
+            },
+        }
+    }
+
     fn validate_readiness(&self) -> Result<(), SpecError> {
         match &self.ready {
-            Readiness::Http(path) => {
-                let printable = path.bytes().all(|byte| byte.is_ascii_graphic());
-                if !path.starts_with('/') || !printable {
-                    return Err(SpecError::HttpPath(path.clone()));
-                }
-            }
+            Readiness::Http(path) => check_path(path)?,
             Readiness::Stdout(line) if line.is_empty() => return Err(SpecError::EmptyLine),
             Readiness::Tcp | Readiness::Stdout(_) => {}
         }
         Ok(())
     }
+}
+
+fn check_path(path: &str) -> Result<(), SpecError> {
+    let printable = path.bytes().all(|byte| byte.is_ascii_graphic());
+    if path.starts_with('/') && printable {
+        return Ok(());
+    }
+    Err(SpecError::HttpPath(path.to_owned()))
 }
 
 #[cfg(test)]
@@ -182,5 +219,10 @@ mod tests {
         assert!(matches!(with_path.validate(), Err(SpecError::HttpPath(_))));
         with_path.ready = Readiness::Stdout(String::new());
         assert_eq!(with_path.validate(), Err(SpecError::EmptyLine));
+        let mut resetting = spec(&["true"]);
+        resetting.reset = Reset::Command(Vec::new());
+        assert_eq!(resetting.validate(), Err(SpecError::NoResetCommand));
+        resetting.reset = Reset::Http("clean".to_owned());
+        assert!(matches!(resetting.validate(), Err(SpecError::HttpPath(_))));
     }
 }

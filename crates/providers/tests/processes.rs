@@ -13,6 +13,7 @@ use std::{
 
 use foreshadow_providers::{
     GoneReason, Hold, ProbeSpec, ProcessProvider, ProcessSpec, Provider, ProviderEvent, Readiness,
+    Reset,
 };
 use foreshadow_types::{InstanceId, PoolName};
 use tokio::{
@@ -287,6 +288,29 @@ async fn a_reset_gives_a_new_process_under_the_same_id() {
         states(test.folder.path()).is_empty()
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reset_by_a_command_keeps_the_process_and_a_failed_one_replaces_it() {
+    let mut spec = shell("echo ready $$; sleep 60");
+    let marks = tempfile::tempdir().unwrap();
+    let (mark, refuse) = (marks.path().join("{instance}"), marks.path().join("refuse"));
+    let clean = format!("test ! -e {} && touch {}", refuse.display(), mark.display());
+    spec.reset = Reset::Command(["sh", "-c", &clean].map(str::to_owned).to_vec());
+    let mut test = setup(spec);
+    test.provider.start(&pool(), ONE);
+    next_address(&mut test.events).await;
+    let output = test.folder.path().join("i-1.out");
+    let before = std::fs::read_to_string(&output).unwrap();
+    test.provider.reset(&pool(), ONE);
+    next_address(&mut test.events).await;
+    assert!(marks.path().join("i-1").exists(), "the command was run");
+    assert_eq!(std::fs::read_to_string(&output).unwrap(), before);
+    std::fs::write(&refuse, "").unwrap();
+    test.provider.reset(&pool(), ONE);
+    next_address(&mut test.events).await;
+    assert_ne!(std::fs::read_to_string(&output).unwrap(), before);
+    test.provider.close(&[ONE]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

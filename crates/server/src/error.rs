@@ -93,7 +93,9 @@ fn allocator_codes(refusal: &AllocatorError) -> (Code, StatusCode) {
         AllocatorError::UnknownPool(_)
         | AllocatorError::UnknownAllocation(_)
         | AllocatorError::UnknownInstance(_) => (Code::NotFound, StatusCode::NOT_FOUND),
-        AllocatorError::Exhausted { .. } | AllocatorError::TenantLimit { .. } => {
+        AllocatorError::Exhausted { .. }
+        | AllocatorError::TenantLimit { .. }
+        | AllocatorError::TenantRate { .. } => {
             (Code::ResourceExhausted, StatusCode::TOO_MANY_REQUESTS)
         }
         AllocatorError::NothingFits
@@ -101,9 +103,9 @@ fn allocator_codes(refusal: &AllocatorError) -> (Code, StatusCode) {
         | AllocatorError::WrongState { .. } => (Code::FailedPrecondition, StatusCode::CONFLICT),
         AllocatorError::IdempotencyConflict { .. } => (Code::AlreadyExists, StatusCode::CONFLICT),
         AllocatorError::StalePlan { .. } => (Code::Aborted, StatusCode::CONFLICT),
-        AllocatorError::BadLeaseDuration | AllocatorError::PoolSpec(_) => {
-            (Code::InvalidArgument, StatusCode::BAD_REQUEST)
-        }
+        AllocatorError::BadLeaseDuration
+        | AllocatorError::PoolSpec(_)
+        | AllocatorError::Quota(_) => (Code::InvalidArgument, StatusCode::BAD_REQUEST),
     }
 }
 

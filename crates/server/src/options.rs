@@ -47,7 +47,7 @@ impl ServerOptions {
             max_http_body_bytes: 1 << 20,
             max_message_bytes: 16 << 20,
             http_timeout: Duration::from_secs(10),
-            max_in_flight: 16_384,
+            max_in_flight: 4_096,
             drain: Duration::from_secs(10),
             intake: IntakeLimits::default(),
         }

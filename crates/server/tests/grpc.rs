@@ -9,7 +9,7 @@ use std::time::Duration;
 use foreshadow_api::{
     v1::{
         self, AllocateRequest, Allocation, ListRequest, ReleaseRequest, RenewRequest, WatchRequest,
-        allocate_request::Target, allocate_result, allocation::State,
+        admin_client::AdminClient, allocate_request::Target, allocate_result, allocation::State,
         allocations_client::AllocationsClient, forecasts_client::ForecastsClient, series,
         shadows_client::ShadowsClient, telemetry_client::TelemetryClient,
     },
@@ -167,6 +167,7 @@ async fn a_full_queue_is_refused_with_a_delay() {
 async fn a_stream_answers_each_request_in_its_place() {
     let served = Served::start(None).await;
     let mut client = AllocationsClient::new(served.channel().await);
+    let held = granted(&mut client, notebook()).await;
     let batch = v1::AllocateStreamRequest {
         requests: vec![
             AllocateRequest {
@@ -179,6 +180,16 @@ async fn a_stream_answers_each_request_in_its_place() {
                 ..notebook()
             },
         ],
+        releases: vec![
+            v1::ReleaseRequest {
+                allocation_id: "nonsense".to_owned(),
+                fencing_token: 1,
+            },
+            v1::ReleaseRequest {
+                allocation_id: held.allocation_id,
+                fencing_token: held.fencing_token,
+            },
+        ],
     };
     let mut answers = client
         .allocate_stream(once(batch))
@@ -186,6 +197,11 @@ async fn a_stream_answers_each_request_in_its_place() {
         .unwrap()
         .into_inner();
     let answer = answers.message().await.unwrap().unwrap();
+    let released = answer.releases.iter().map(|one| one.error.as_ref());
+    let released: Vec<_> = released
+        .map(|error| error.map(|error| error.code))
+        .collect();
+    assert_eq!(released, [Some(Code::InvalidArgument as i32), None]);
     let codes: Vec<i32> = answer
         .results
         .iter()
@@ -199,6 +215,82 @@ async fn a_stream_answers_each_request_in_its_place() {
         [Code::InvalidArgument as i32, 0, Code::NotFound as i32]
     );
     assert!(answers.message().await.unwrap().is_none());
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_resource_can_ask_whether_its_caller_still_holds_it() {
+    let served = Served::start(None).await;
+    let mut client = AllocationsClient::new(served.channel().await);
+    let lease = granted(&mut client, notebook()).await;
+    let instance = lease.instance.unwrap().id;
+    let path = |token: u64| format!("/fencing/{instance}?token={token}");
+    assert_eq!(served.get(&path(lease.fencing_token)).await.status, 204);
+    assert_eq!(served.get(&path(lease.fencing_token + 1)).await.status, 409);
+    assert_eq!(served.get("/fencing/i-999999?token=1").await.status, 404);
+    assert_eq!(served.get("/fencing/nonsense?token=1").await.status, 400);
+    assert_eq!(
+        served.get(&format!("/fencing/{instance}")).await.status,
+        400
+    );
+    let check = |fencing_token| v1::CheckTokenRequest {
+        instance_id: instance.clone(),
+        fencing_token,
+    };
+    assert!(client.check_token(check(lease.fencing_token)).await.is_ok());
+    let stale = client.check_token(check(lease.fencing_token + 1)).await;
+    assert_eq!(stale.unwrap_err().code(), Code::FailedPrecondition);
+    let release = ReleaseRequest {
+        allocation_id: lease.allocation_id,
+        fencing_token: lease.fencing_token,
+    };
+    client.release(release).await.unwrap();
+    assert_eq!(served.get(&path(lease.fencing_token)).await.status, 404);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_tenant_that_asks_too_often_is_refused_with_the_delay() {
+    let served = Served::start(None).await;
+    let mut client = AllocationsClient::new(served.channel().await);
+    let mut admin = AdminClient::new(served.channel().await);
+    let quota = v1::TenantQuota {
+        tenant_id: "acme".to_owned(),
+        live: None,
+        rate: Some(v1::tenant_quota::Rate {
+            per_second: 1,
+            burst: 1,
+        }),
+    };
+    admin.set_tenant_quota(quota).await.unwrap();
+    let ask = || AllocateRequest {
+        tenant_id: "acme".to_owned(),
+        ..notebook()
+    };
+    client.allocate(ask()).await.unwrap();
+    let refused = client.allocate(ask()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused}");
+    assert!(refused.message().contains("1 a second"), "{refused}");
+    assert!(!refused.details().is_empty(), "the delay is told");
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_drained_pool_is_renewed() {
+    let served = Served::start(None).await;
+    let mut client = AllocationsClient::new(served.channel().await);
+    let mut admin = AdminClient::new(served.channel().await);
+    let before = granted(&mut client, notebook()).await.instance.unwrap().id;
+    let pool = "notebook".to_owned();
+    admin
+        .drain_pool(v1::DrainPoolRequest { pool })
+        .await
+        .unwrap();
+    let after = granted(&mut client, notebook()).await.instance.unwrap().id;
+    assert_ne!(after, before);
+    let pool = "nope".to_owned();
+    let unknown = admin.drain_pool(v1::DrainPoolRequest { pool }).await;
+    assert_eq!(unknown.unwrap_err().code(), Code::NotFound);
     served.stop().await;
 }
 

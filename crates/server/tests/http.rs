@@ -138,6 +138,26 @@ async fn an_override_is_set_and_cleared() {
 }
 
 #[tokio::test]
+async fn quotas_are_set_listed_and_checked() {
+    let served = Served::start(None).await;
+    let quota = r#"{"tenantId":"acme","live":1,"rate":{"perSecond":5}}"#;
+    let set = served.post("/admin/tenant_quota", quota).await;
+    assert_eq!((set.status, &set.json()["rate"]["burst"]), (200, &5.into()));
+    let listed = served.get("/admin/tenant_quota").await.json();
+    assert_eq!(listed["quotas"][0]["tenantId"], "acme");
+    for (body, word) in [
+        (r#"{"live":1}"#, "tenant_id"),
+        (r#"{"tenantId":"acme","rate":{}}"#, "rate.per_second"),
+        (r#"{"tenantId":"acme","alive":1}"#, "alive"),
+    ] {
+        let refused = served.post("/admin/tenant_quota", body).await;
+        assert_eq!(refused.status, 400, "{body}");
+        assert!(refused.body.contains(word), "{}", refused.body);
+    }
+    served.stop().await;
+}
+
+#[tokio::test]
 async fn large_bodies_and_pages_of_other_sites_are_refused() {
     let served = Served::start(None).await;
     let large = " ".repeat((1 << 20) + 1);

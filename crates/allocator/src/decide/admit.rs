@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use foreshadow_types::{AllocationId, PoolName, Timestamp};
+use foreshadow_types::{AllocationId, Timestamp};
 
 use super::place::Spot;
 use crate::{
@@ -21,7 +21,7 @@ impl Allocator {
         }
         let candidates = self.candidates(request.target())?;
         let candidates = candidates.as_slice();
-        self.check_tenant(&request, candidates)?;
+        self.check_tenant(&request, candidates, now)?;
         if request.availability_time().is_some_and(|at| at > now) {
             return self.book(request, candidates, now);
         }
@@ -62,20 +62,28 @@ impl Allocator {
         Ok(Some(id))
     }
 
+    /// Whether the tenant may ask now; a request that is taken counts against its rate.
     fn check_tenant(
-        &self,
+        &mut self,
         request: &AllocationRequest,
         candidates: &[PoolIx],
+        now: Timestamp,
     ) -> Result<(), AllocatorError> {
         let tenant = request.tenant();
-        let (live, limit) = self.state.tenant_limit(tenant);
-        if live < limit {
-            return Ok(());
+        let (live, limit, rate) = self.state.tenant_limits(tenant);
+        if live >= limit {
+            let retry_after = self.tenant_turnover(candidates[0], live);
+            return Err(AllocatorError::TenantLimit {
+                tenant: tenant.clone(),
+                limit,
+                retry_after,
+            });
         }
-        let retry_after = self.tenant_turnover(candidates[0], live);
-        Err(AllocatorError::TenantLimit {
+        let Some(rate) = rate else { return Ok(()) };
+        let taken = self.rates.take(tenant, rate, now);
+        taken.map_err(|retry_after| AllocatorError::TenantRate {
             tenant: tenant.clone(),
-            limit,
+            rate,
             retry_after,
         })
     }
@@ -90,8 +98,8 @@ impl Allocator {
         let merged = matches!(spot, Spot::Share { .. });
         let hold = self.take(spot, now);
         let until = self.gives_up_at(&request, spot.pool(), now);
-        let pool = self.pool_name(spot.pool());
-        let mut record = self.record(request, pool, served, Binding::Joined { hold, until }, now);
+        let binding = Binding::Joined { hold, until };
+        let mut record = self.record(request, spot.pool(), served, binding, now);
         record.merged = merged;
         record.binding = self.binding_to(hold, &record, until, now);
         self.create(record, now)
@@ -105,9 +113,11 @@ impl Allocator {
     ) -> Result<AllocationId, AllocatorError> {
         let ix = self.with_room_to_wait(candidates, now)?;
         let until = self.gives_up_at(&request, ix, now);
-        let round = self.turn_of(&request, ix);
+        let round = 0;
         let binding = Binding::Queued { round, until };
-        let record = self.record(request, self.pool_name(ix), Served::Nothing, binding, now);
+        let mut record = self.record(request, ix, Served::Nothing, binding, now);
+        let round = self.turn_of(&record, ix);
+        record.binding = Binding::Queued { round, until };
         Ok(self.create(record, now))
     }
 
@@ -141,15 +151,18 @@ impl Allocator {
     pub(super) fn record(
         &self,
         request: Arc<AllocationRequest>,
-        pool: PoolName,
+        ix: PoolIx,
         served: Served,
         binding: Binding,
         now: Timestamp,
     ) -> AllocationRecord {
+        let spec = self.state.pool(ix).spec();
+        let weights = &self.state.config.priorities;
         AllocationRecord {
             id: AllocationId(self.state.counters.next_allocation),
+            rank: weights.rank(&request, spec, &self.usage),
             request,
-            pool,
+            pool: spec.name.clone(),
             created_at: now,
             served,
             merged: false,
@@ -179,29 +192,24 @@ impl Allocator {
             .unwrap_or(self.state.pool(ix).spec().max_wait)
     }
 
-    /// The turn of a request among those of its priority: one request of each tenant a round, and
-    /// nobody before the round that is being served.
-    pub(super) fn turn_of(&self, request: &AllocationRequest, ix: PoolIx) -> u64 {
+    /// The turn of a request among those of its rank: one request of each tenant a round, and nobody
+    /// before the round that is being served.
+    pub(super) fn turn_of(&self, record: &AllocationRecord, ix: PoolIx) -> u64 {
         let pool = self.state.pool(ix);
-        let served = self.round_served(request.priority(), ix);
-        let (tenant, priority) = (request.tenant(), request.priority());
-        let from = (tenant.clone(), priority, 0, AllocationId(0));
-        let to = (tenant.clone(), priority, u64::MAX, AllocationId(u64::MAX));
+        let served = self.round_served(record.rank, ix);
+        let (tenant, rank) = (record.request.tenant(), record.rank);
+        let from = (tenant.clone(), rank, 0, AllocationId(0));
+        let to = (tenant.clone(), rank, u64::MAX, AllocationId(u64::MAX));
         let last = pool.turns.range(from..=to).next_back();
         last.map_or(served, |&(_, _, round, _)| served.max(round + 1))
     }
 
-    /// The round of the first request of this priority.
-    pub(super) fn round_served(&self, priority: i32, ix: PoolIx) -> u64 {
+    /// The round of the first request of this rank.
+    pub(super) fn round_served(&self, rank: i32, ix: PoolIx) -> u64 {
         let queue = &self.state.pool(ix).queue;
-        let from = (
-            std::cmp::Reverse(priority),
-            0,
-            Timestamp::MIN,
-            AllocationId(0),
-        );
+        let from = (std::cmp::Reverse(rank), 0, Timestamp::MIN, AllocationId(0));
         match queue.at_or_after(&from) {
-            Some(&(std::cmp::Reverse(first), round, ..)) if first == priority => round,
+            Some(&(std::cmp::Reverse(first), round, ..)) if first == rank => round,
             Some(_) | None => 0,
         }
     }

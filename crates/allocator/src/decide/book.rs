@@ -38,7 +38,7 @@ impl Allocator {
             prepare_at: (due - lead).max(now),
             promised: None,
         };
-        let record = self.record(request, self.pool_name(ix), Served::Nothing, binding, now);
+        let record = self.record(request, ix, Served::Nothing, binding, now);
         Ok(self.create(record, now))
     }
 
@@ -107,7 +107,7 @@ impl Allocator {
             self.end(id, AllocationState::Rejected, now);
             return;
         }
-        let round = self.turn_of(&record.request, ix);
+        let round = self.turn_of(&record, ix);
         let binding = Binding::Queued { round, until };
         self.decide(now, EventKind::AllocationBound { id, binding });
         self.effects.push_back(Effect::Notify { allocation: id });

@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 
-use foreshadow_types::{AllocationId, EntityId, InstanceId, PoolName, Shape, Timestamp, Vcpus};
+use foreshadow_types::{AllocationId, EntityId, InstanceId, PoolName, Shape, Timestamp};
 
 use crate::{
     AllocationRecord, AllocationRequest, Allocator, AllocatorError, Binding, Effect, EventKind,
     HoldMode, Phase, Served, Target,
     keys::tenant_key,
     record::Hold,
-    state::{Pool, PoolIx, available_at, share_of},
+    state::{Pool, PoolIx, available_at},
 };
 
 /// Most pools looked at for one request.
@@ -20,7 +20,7 @@ const MAX_MATCHES: usize = 1_024;
 /// Most shared instances looked at for room in one pool.
 const MAX_SHARED_LOOKED_AT: usize = 16;
 
-/// Pools that may serve a request, best fit first.
+/// Pools that may serve a request, the preferred ones and among them the best fit first.
 pub(super) enum Candidates {
     One(PoolIx),
     Several(Arc<[PoolIx]>),
@@ -91,7 +91,10 @@ impl Allocator {
         if fitting.is_empty() {
             return Err(AllocatorError::NothingFits);
         }
-        fitting.sort_by_key(|&ix| (self.state.pool(ix).spec().shape, ix));
+        fitting.sort_by_key(|&ix| {
+            let spec = self.state.pool(ix).spec();
+            (requirements.preference(&spec.labels), spec.shape, ix)
+        });
         fitting.truncate(MAX_CANDIDATES);
         let fitting: Arc<[PoolIx]> = fitting.into();
         if self.matches.len() >= MAX_MATCHES {
@@ -175,16 +178,17 @@ impl Allocator {
             return None;
         }
         let asked = match request.target() {
-            Target::Pool(_) => share_of(pool.spec()),
+            Target::Pool(_) => pool.spec().shape.share(pool.spec().shares),
             Target::Requirements(requirements) => requirements.shape,
         };
         let tenant = request.tenant();
         let from = (tenant.clone(), starting, asked, InstanceId(0));
-        let largest = Shape {
-            vcpus: Vcpus::from_thousandths(u64::MAX),
-            memory: foreshadow_types::Bytes(u64::MAX),
-        };
-        let to = (tenant.clone(), starting, largest, InstanceId(u64::MAX));
+        let to = (
+            tenant.clone(),
+            starting,
+            Shape::LARGEST,
+            InstanceId(u64::MAX),
+        );
         pool.shared
             .range(from..=to)
             .take(MAX_SHARED_LOOKED_AT)

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use foreshadow_types::{InstanceCount, PoolName, Timestamp};
+use foreshadow_types::{InstanceCount, PoolName, TenantId, Timestamp};
 
 use crate::{
     AdoptedPlan, AllocationState, Allocator, AllocatorError, EventKind, PoolPlan, PoolSpec,
+    TenantQuota,
     state::{Pool, PoolIx},
 };
 
@@ -30,6 +31,42 @@ impl Allocator {
         self.decide(now, EventKind::PoolDefined(Arc::new(spec)));
         self.matches.clear();
         self.touched.extend(self.state.pool_named(&name));
+        Ok(())
+    }
+
+    pub(crate) fn limit_tenant(
+        &mut self,
+        tenant: TenantId,
+        quota: TenantQuota,
+        now: Timestamp,
+    ) -> Result<(), AllocatorError> {
+        quota.check()?;
+        if self.state.quota(&tenant) == quota {
+            return Ok(());
+        }
+        if quota.rate.is_none() {
+            self.rates.forget(&tenant);
+        }
+        self.decide(now, EventKind::TenantLimited { tenant, quota });
+        Ok(())
+    }
+
+    pub(crate) fn drain_pool(
+        &mut self,
+        name: &PoolName,
+        now: Timestamp,
+    ) -> Result<(), AllocatorError> {
+        let known = self.state.pool_named(name);
+        let ix = known.ok_or_else(|| AllocatorError::UnknownPool(name.clone()))?;
+        let members = self.state.instances.values();
+        let members: Vec<_> = members
+            .filter(|instance| instance.pool == ix && !instance.record.draining)
+            .map(|instance| instance.record.id)
+            .collect();
+        for instance in members {
+            self.decide(now, EventKind::InstanceDraining { instance });
+        }
+        self.touched.insert(ix);
         Ok(())
     }
 

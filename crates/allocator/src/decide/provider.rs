@@ -144,7 +144,7 @@ impl Allocator {
                 return self.end(id, AllocationState::Rejected, now);
             }
             Binding::Joined { until, .. } => {
-                let round = self.round_served(record.request.priority(), ix);
+                let round = self.round_served(record.rank, ix);
                 Binding::Queued { round, until }
             }
             Binding::Booked { firm, .. } => Binding::Booked {

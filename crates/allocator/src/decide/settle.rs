@@ -12,12 +12,15 @@ use crate::{
 /// How far down the queue is looked for a request that can be served when the first cannot,
 /// because what is free is reserved.
 const LOOK_DOWN: u32 = 8;
+/// The part of the wanted instances that a rolling replacement takes away at once.
+const ROLL_PART: u32 = 4;
 
 impl Allocator {
     /// Settles every pool in which something changed.
     pub(crate) fn settle(&mut self, now: Timestamp) {
         while let Some(ix) = self.touched.pop_first() {
             self.recycle(ix, now);
+            self.roll(ix, now);
             self.serve_queue(ix, now);
             self.reach_target(ix, now);
             self.remove_if_empty(ix, now);
@@ -82,6 +85,28 @@ impl Allocator {
                 };
                 self.stop(id, cause, now);
             }
+        }
+    }
+
+    /// Replaces free instances of an older definition a few at a time: no more than a quarter of those
+    /// wanted are away at once, and none goes while starts of the new definition fail.
+    fn roll(&mut self, ix: PoolIx, now: Timestamp) {
+        let pool = self.state.pool(ix);
+        if pool.outdated.is_empty() || !pool.starts_well(now) {
+            return;
+        }
+        let wanted = pool.wanted();
+        let away = pool.starting.len() as u32 + wanted.saturating_sub(pool.free());
+        let at_once = (wanted / ROLL_PART).max(1);
+        let going = at_once.saturating_sub(away) as usize;
+        let oldest: Vec<InstanceId> = pool
+            .outdated
+            .iter()
+            .take(going)
+            .map(|&(_, id)| id)
+            .collect();
+        for id in oldest {
+            self.stop(id, StopCause::Replaced, now);
         }
     }
 
@@ -181,7 +206,7 @@ impl Allocator {
                 continue;
             };
             let spec = self.state.pool(instance.pool).spec();
-            if spec.hold == HoldMode::Freeze && matches!(instance.place(spec), Place::Ready(_)) {
+            if spec.hold == HoldMode::Freeze && matches!(instance.place(), Place::Ready(_)) {
                 let pool = spec.name.clone();
                 self.effects.push_back(Effect::Hold { instance: id, pool });
             }

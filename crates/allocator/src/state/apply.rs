@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use foreshadow_types::{AllocationId, FencingToken, InstanceId, PoolName, Timestamp};
+use foreshadow_types::{AllocationId, FencingToken, InstanceId, PoolName, TenantId, Timestamp};
 use thiserror::Error;
 
 use super::{Alloc, Instance, Pool, PoolIx, State, Timer, tenant_slot};
 use crate::{
     AdoptedPlan, AllocationRecord, AllocationState, Binding, Event, EventKind, InstanceRecord,
-    Phase, PoolRecord, PoolSpec, Served, StopCause,
+    Phase, PoolRecord, PoolSpec, Served, StopCause, TenantQuota,
     startup::{Startups, remember},
 };
 
@@ -46,7 +46,7 @@ impl State {
             EventKind::PoolDefined(spec) => self.define_pool(spec),
             EventKind::PoolRetired(name) => self.pool_mut(name)?.record.retired = true,
             EventKind::PoolRemoved(name) => self.remove_pool(name)?,
-            EventKind::TenantLimited { tenant, limit } => self.limit_tenant(tenant, *limit),
+            EventKind::TenantLimited { tenant, quota } => self.limit_tenant(tenant, *quota),
             EventKind::PlanAdopted(plan) => self.adopt(plan),
             EventKind::ReservationTaken { pool, entity } => {
                 self.pool_mut(pool)?.take_reservation(entity);
@@ -106,7 +106,7 @@ impl State {
         Ok(&mut self.pools[ix.0 as usize])
     }
 
-    fn known_pool(&self, name: &PoolName) -> Result<PoolIx, ApplyError> {
+    pub(super) fn known_pool(&self, name: &PoolName) -> Result<PoolIx, ApplyError> {
         self.pool_named(name)
             .ok_or_else(|| ApplyError::Pool(name.clone()))
     }
@@ -147,11 +147,11 @@ impl State {
         Ok(())
     }
 
-    fn limit_tenant(&mut self, name: &foreshadow_types::TenantId, limit: Option<u32>) {
+    fn limit_tenant(&mut self, name: &TenantId, quota: TenantQuota) {
         let slot = tenant_slot(name);
         let tenant = self.tenants.entry(slot.clone()).or_default();
-        tenant.limit = limit;
-        if tenant.live == 0 && limit.is_none() {
+        tenant.quota = quota;
+        if tenant.live == 0 && quota.is_empty() {
             self.tenants.remove(&slot);
         }
     }
@@ -252,15 +252,7 @@ impl State {
     }
 
     fn allocation_created(&mut self, record: &AllocationRecord) -> Result<(), ApplyError> {
-        let ended = matches!(record.binding, Binding::Ended { .. });
-        let pool = match self.known_pool(&record.pool) {
-            Ok(ix) => ix,
-            Err(_) if ended => PoolIx(u32::MAX),
-            Err(error) => return Err(error),
-        };
-        if self.allocations.contains_key(&record.id) {
-            return Err(ApplyError::Twice(record.id.to_string()));
-        }
+        let pool = self.pool_of(record)?;
         self.check_hold(&record.binding)?;
         self.counters.next_allocation = self.counters.next_allocation.max(record.id.0 + 1);
         self.add_allocation(Alloc {
@@ -270,8 +262,19 @@ impl State {
         Ok(())
     }
 
+    /// The pool of a new allocation; one that has ended may have outlived its pool.
+    pub(super) fn pool_of(&self, record: &AllocationRecord) -> Result<PoolIx, ApplyError> {
+        if self.allocations.contains_key(&record.id) {
+            return Err(ApplyError::Twice(record.id.to_string()));
+        }
+        match self.known_pool(&record.pool) {
+            Err(_) if matches!(record.binding, Binding::Ended { .. }) => Ok(PoolIx(u32::MAX)),
+            known => known,
+        }
+    }
+
     /// Checks that the instance of a binding is there, and counts its token as given.
-    fn check_hold(&mut self, binding: &Binding) -> Result<(), ApplyError> {
+    pub(super) fn check_hold(&mut self, binding: &Binding) -> Result<(), ApplyError> {
         let Some(hold) = binding.hold() else {
             return Ok(());
         };

@@ -20,7 +20,7 @@ impl State {
         }
         for (name, tenant) in &self.tenants {
             name.hash(&mut hasher);
-            tenant.limit.hash(&mut hasher);
+            tenant.quota.hash(&mut hasher);
         }
         hasher.0
     }
@@ -59,6 +59,7 @@ impl State {
 impl Pool {
     fn hash_indices(&self, hasher: &mut Fnv128) {
         self.ready.hash(hasher);
+        self.outdated.hash(hasher);
         self.starting.hash(hasher);
         self.loose.hash(hasher);
         self.shared.hash(hasher);

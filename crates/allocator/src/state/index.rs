@@ -3,7 +3,7 @@
 
 use std::{cmp::Reverse, time::Duration};
 
-use foreshadow_types::{AllocationId, Bytes, InstanceId, Shape, Timestamp, Vcpus};
+use foreshadow_types::{AllocationId, InstanceId, Shape, Timestamp};
 
 use super::{Alloc, Instance, Place, Pool, PoolIx, QueueKey, State, Timer, tenant_slot};
 use crate::{
@@ -142,7 +142,7 @@ impl State {
             return;
         };
         tenant.live = tenant.live.saturating_sub(1);
-        if tenant.live == 0 && tenant.limit.is_none() {
+        if tenant.live == 0 && tenant.quota.is_empty() {
             self.tenants.remove(&slot);
         }
     }
@@ -151,14 +151,7 @@ impl State {
         let Binding::Ended { at, .. } = record.binding else {
             return None;
         };
-        let after_end = at + self.config.ended_window;
-        let keyed = record.request.idempotency_key().is_some();
-        let after_key = record.created_at + self.config.idempotency_window;
-        Some(if keyed {
-            after_end.max(after_key)
-        } else {
-            after_end
-        })
+        Some(self.config.forgets_at(record, at))
     }
 
     pub(super) fn move_timer(
@@ -180,7 +173,7 @@ impl State {
 }
 
 impl Instance {
-    fn attach(&mut self, record: &AllocationRecord) {
+    pub(super) fn attach(&mut self, record: &AllocationRecord) {
         self.holders.insert(record.id);
         self.tenant = Some(record.request.tenant().clone());
         if let Some(hold) = record.binding.hold() {
@@ -190,7 +183,7 @@ impl Instance {
             self.record.used = true;
         }
         match shape_of(record) {
-            Some(shape) => self.asked = sum(self.asked, shape),
+            Some(shape) => self.asked = self.asked.plus(&shape),
             None => self.shapeless += 1,
         }
     }
@@ -201,18 +194,21 @@ impl Instance {
             self.tenant = None;
         }
         match shape_of(record) {
-            Some(shape) => self.asked = difference(self.asked, shape),
+            Some(shape) => self.asked = self.asked.less(&shape).unwrap_or_default(),
             None => self.shapeless = self.shapeless.saturating_sub(1),
         }
     }
 }
 
 impl Pool {
-    fn index_instance(&mut self, instance: &Instance) {
+    pub(super) fn index_instance(&mut self, instance: &Instance) {
         let id = instance.record.id;
-        match instance.place(self.spec()) {
+        match instance.place() {
             Place::Ready(since) => {
                 self.ready.insert((since, id));
+                if instance.is_of_old(self.spec()) {
+                    self.outdated.insert((since, id));
+                }
             }
             Place::Starting => {
                 self.starting.insert(id);
@@ -232,9 +228,10 @@ impl Pool {
 
     fn unindex_instance(&mut self, instance: &Instance) {
         let id = instance.record.id;
-        match instance.place(self.spec()) {
+        match instance.place() {
             Place::Ready(since) => {
                 self.ready.remove(&(since, id));
+                self.outdated.remove(&(since, id));
             }
             Place::Starting => {
                 self.starting.remove(&id);
@@ -252,7 +249,7 @@ impl Pool {
         }
     }
 
-    fn index_allocation(&mut self, record: &AllocationRecord) {
+    pub(super) fn index_allocation(&mut self, record: &AllocationRecord) {
         self.live += 1;
         match record.binding {
             Binding::Queued { round, .. } => {
@@ -329,8 +326,8 @@ fn age_limit(instance: &Instance, max_age: Option<Duration>) -> Option<Timestamp
 }
 
 fn queue_key(record: &AllocationRecord, round: u64) -> QueueKey {
-    let priority = Reverse(record.request.priority());
-    (priority, round, available_at(record), record.id)
+    let rank = Reverse(record.rank);
+    (rank, round, available_at(record), record.id)
 }
 
 fn turn(
@@ -338,15 +335,13 @@ fn turn(
     round: u64,
 ) -> (foreshadow_types::TenantId, i32, u64, AllocationId) {
     let request = &record.request;
-    (
-        request.tenant().clone(),
-        request.priority(),
-        round,
-        record.id,
-    )
+    (request.tenant().clone(), record.rank, round, record.id)
 }
 
-fn merge_entry(record: &AllocationRecord, ix: PoolIx) -> Option<(TenantKey, PoolIx, AllocationId)> {
+pub(super) fn merge_entry(
+    record: &AllocationRecord,
+    ix: PoolIx,
+) -> Option<(TenantKey, PoolIx, AllocationId)> {
     let key = record.request.merge_key()?;
     match record.binding {
         Binding::Joined { .. } | Binding::Granted { .. } => {
@@ -367,19 +362,5 @@ fn shape_of(record: &AllocationRecord) -> Option<Shape> {
     match record.request.target() {
         Target::Pool(_) => None,
         Target::Requirements(requirements) => Some(requirements.shape),
-    }
-}
-
-fn sum(a: Shape, b: Shape) -> Shape {
-    Shape {
-        vcpus: Vcpus::from_thousandths(a.vcpus.thousandths().saturating_add(b.vcpus.thousandths())),
-        memory: Bytes(a.memory.0.saturating_add(b.memory.0)),
-    }
-}
-
-fn difference(a: Shape, b: Shape) -> Shape {
-    Shape {
-        vcpus: Vcpus::from_thousandths(a.vcpus.thousandths().saturating_sub(b.vcpus.thousandths())),
-        memory: Bytes(a.memory.0.saturating_sub(b.memory.0)),
     }
 }

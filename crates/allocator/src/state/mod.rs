@@ -4,6 +4,7 @@ mod apply;
 mod digest;
 mod index;
 mod pool;
+mod restore;
 mod snapshot;
 
 use std::{
@@ -12,15 +13,14 @@ use std::{
     sync::Arc,
 };
 
-use foreshadow_types::{
-    AllocationId, Bytes, InstanceId, PoolName, Shape, TenantId, Timestamp, Vcpus,
-};
+use foreshadow_types::{AllocationId, InstanceId, PoolName, Shape, TenantId, Timestamp};
 
 pub use apply::ApplyError;
 pub(crate) use index::available_at;
 
 use crate::{
     AllocationRecord, AllocatorConfig, Counters, InstanceRecord, Phase, PoolRecord, PoolSpec,
+    RequestRate, TenantQuota,
     keys::{Keys, TenantKey, hash_of},
     ranked::Ranked,
     startup::Startups,
@@ -66,7 +66,7 @@ pub(crate) struct State {
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Tenant {
     pub(crate) live: u32,
-    pub(crate) limit: Option<u32>,
+    pub(crate) quota: TenantQuota,
 }
 
 #[derive(Debug)]
@@ -94,6 +94,8 @@ pub(crate) struct Pool {
     pub(crate) startups: Startups,
     /// Clean, ready, nobody's; oldest first.
     pub(crate) ready: BTreeSet<(Timestamp, InstanceId)>,
+    /// Those of the ready that were started from an older definition.
+    pub(crate) outdated: BTreeSet<(Timestamp, InstanceId)>,
     /// Starting or being reset, nobody's; oldest first.
     pub(crate) starting: BTreeSet<InstanceId>,
     /// Nobody's, to be recycled or replaced.
@@ -153,11 +155,20 @@ impl State {
         self.pool_names.get(name).copied()
     }
 
-    pub(crate) fn tenant_limit(&self, tenant: &TenantId) -> (u32, u32) {
+    /// Live allocations of a tenant, how many it may have, and how often it may ask.
+    pub(crate) fn tenant_limits(&self, tenant: &TenantId) -> (u32, u32, Option<RequestRate>) {
         let known = self.tenants.get(&tenant_slot(tenant));
-        let live = known.map_or(0, |known| known.live);
-        let limit = known.and_then(|known| known.limit);
-        (live, limit.unwrap_or(self.config.tenant_limit))
+        let (live, quota) = known.map_or_else(Default::default, |known| (known.live, known.quota));
+        (
+            live,
+            quota.live.unwrap_or(self.config.tenant_limit),
+            quota.rate,
+        )
+    }
+
+    pub(crate) fn quota(&self, tenant: &TenantId) -> TenantQuota {
+        let known = self.tenants.get(&tenant_slot(tenant));
+        known.map(|known| known.quota).unwrap_or_default()
     }
 }
 
@@ -168,6 +179,7 @@ impl Pool {
             reserved: reserved(&record),
             record,
             ready: BTreeSet::new(),
+            outdated: BTreeSet::new(),
             starting: BTreeSet::new(),
             loose: BTreeSet::new(),
             shared: BTreeSet::new(),
@@ -210,6 +222,12 @@ impl Pool {
         asked.min(spec.max.0)
     }
 
+    /// Whether nothing says that a start would fail.
+    pub(crate) fn starts_well(&self, now: Timestamp) -> bool {
+        let blocked = self.record.starts_blocked_until;
+        self.record.failed_starts_in_a_row == 0 && blocked.is_none_or(|until| until <= now)
+    }
+
     pub(crate) fn can_start(&self, now: Timestamp) -> bool {
         !self.record.retired
             && self.total() < self.spec().max.0
@@ -239,14 +257,14 @@ impl Instance {
         }
     }
 
-    pub(crate) fn place(&self, spec: &PoolSpec) -> Place {
+    pub(crate) fn place(&self) -> Place {
         if let Phase::Stopping { .. } = self.record.phase {
             return Place::Stopping;
         }
         if !self.holders.is_empty() {
             return Place::Held;
         }
-        if self.record.used || self.is_outdated(spec) {
+        if self.record.used || self.record.draining {
             return Place::Loose;
         }
         match self.record.phase {
@@ -256,9 +274,15 @@ impl Instance {
         }
     }
 
-    /// Whether it must not serve anybody new.
+    /// Whether nobody new may join its holders, and whether it goes after use.
     pub(crate) fn is_outdated(&self, spec: &PoolSpec) -> bool {
-        self.record.draining || self.record.revision != spec.revision
+        self.record.draining || self.is_of_old(spec)
+    }
+
+    /// Whether it was started from an older definition of its pool. While it is free it serves until
+    /// it is replaced.
+    pub(crate) fn is_of_old(&self, spec: &PoolSpec) -> bool {
+        self.record.revision != spec.revision
     }
 
     pub(crate) fn is_ready(&self) -> bool {
@@ -275,29 +299,12 @@ impl Instance {
         {
             return None;
         }
-        let share = share_of(spec);
-        let count = u64::from(self.shapeless);
-        let taken_vcpus = share.vcpus.thousandths() * count + self.asked.vcpus.thousandths();
-        let taken_memory = share.memory.0 * count + self.asked.memory.0;
-        Some(Shape {
-            vcpus: Vcpus::from_thousandths(
-                spec.shape.vcpus.thousandths().checked_sub(taken_vcpus)?,
-            ),
-            memory: Bytes(spec.shape.memory.0.checked_sub(taken_memory)?),
-        })
+        let by_name = spec.shape.share(spec.shares).times(self.shapeless);
+        spec.shape.less(&by_name.plus(&self.asked))
     }
 }
 
 /// Where a tenant is kept.
 pub(crate) fn tenant_slot(tenant: &TenantId) -> (u64, TenantId) {
     (hash_of(tenant.as_str().bytes()), tenant.clone())
-}
-
-/// What a holder without a shape takes of a shared instance.
-pub(crate) fn share_of(spec: &PoolSpec) -> Shape {
-    let shares = u64::from(spec.shares.max(1));
-    Shape {
-        vcpus: Vcpus::from_thousandths(spec.shape.vcpus.thousandths() / shares),
-        memory: Bytes(spec.shape.memory.0 / shares),
-    }
 }

@@ -37,7 +37,8 @@ impl Pool {
 }
 
 impl PoolRecord {
-    pub(crate) fn new(spec: Arc<PoolSpec>) -> Self {
+    /// A pool without instances, plan or past.
+    pub fn new(spec: Arc<PoolSpec>) -> Self {
         Self {
             spec,
             retired: false,

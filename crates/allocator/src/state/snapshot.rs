@@ -11,9 +11,10 @@ impl State {
     pub(crate) fn snapshot(&self) -> Vec<Event> {
         let counters = std::iter::once(EventKind::CountersRestored(self.counters));
         let limits = self.tenants.iter().filter_map(|((_, name), tenant)| {
-            tenant.limit.map(|limit| EventKind::TenantLimited {
+            let quota = tenant.quota;
+            (!quota.is_empty()).then(|| EventKind::TenantLimited {
                 tenant: name.clone(),
-                limit: Some(limit),
+                quota,
             })
         });
         // In the order in which they were defined, which breaks ties between them.

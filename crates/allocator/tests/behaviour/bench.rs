@@ -17,6 +17,8 @@ pub(crate) struct Bench {
     pub(crate) events: Vec<Event>,
     pub(crate) effects: Vec<Effect>,
     pub(crate) now: Timestamp,
+    /// Whether all promises are checked after each input, which takes its time.
+    pub(crate) audited: bool,
     generation: u64,
 }
 
@@ -57,6 +59,7 @@ impl Bench {
             events: Vec::new(),
             effects: Vec::new(),
             now: second(0),
+            audited: true,
             generation: 0,
         };
         bench.input(Input::DefinePool(Box::new(spec))).unwrap();
@@ -89,7 +92,9 @@ impl Bench {
         while let Some(effect) = self.allocator.poll_effect() {
             self.effects.push(effect);
         }
-        assert_eq!(self.allocator.audit(Timestamp::MIN), []);
+        if self.audited {
+            assert_eq!(self.allocator.audit(Timestamp::MIN), []);
+        }
     }
 
     pub(crate) fn ask(

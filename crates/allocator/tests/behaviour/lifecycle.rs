@@ -259,17 +259,58 @@ fn old_instances_are_replaced() {
     assert_eq!(bench.counts(), (0, 1, 0, 1));
 }
 
+fn changed(max: u32) -> Input {
+    Input::DefinePool(Box::new(PoolSpec {
+        revision: 1,
+        ..spec(max)
+    }))
+}
+
 #[test]
-fn a_changed_definition_replaces_what_is_free_and_lets_leases_run() {
+fn a_changed_definition_replaces_what_is_free_a_few_at_a_time() {
+    let mut bench = Bench::new(spec(20)).warm(8);
+    bench.input(changed(20)).unwrap();
+    assert_eq!(bench.counts(), (6, 2, 0, 2));
+    for instance in 9..=16 {
+        bench.ready(instance);
+        let (ready, ..) = bench.counts();
+        assert!(ready >= 6, "{ready} are ready when {instance} is");
+    }
+    assert_eq!(bench.counts(), (8, 0, 0, 8));
+    let revisions = bench.allocator.instances().filter(|i| i.id.0 > 8);
+    assert!(revisions.map(|i| i.revision).all(|revision| revision == 1));
+}
+
+#[test]
+fn a_changed_definition_that_does_not_start_takes_no_more_away() {
+    let mut bench = Bench::new(spec(20)).warm(8);
+    bench.input(changed(20)).unwrap();
+    bench.failed(9);
+    bench.failed(10);
+    bench.at(9);
+    let (ready, ..) = bench.counts();
+    assert_eq!(ready, 6, "the old ones serve on");
+}
+
+#[test]
+fn a_changed_definition_lets_leases_run() {
     let mut bench = Bench::new(spec(6)).warm(2);
     let held = bench.ask(request("a")).unwrap();
-    let changed = PoolSpec {
-        revision: 1,
-        ..spec(6)
-    };
-    bench.input(Input::DefinePool(Box::new(changed))).unwrap();
+    bench.input(changed(6)).unwrap();
     assert_eq!(bench.state_of(held.id).state, AllocationState::Granted);
+    bench.release(&held).unwrap();
+    assert_eq!(bench.counts().3, 1, "after use it goes");
+}
+
+#[test]
+fn a_drained_pool_replaces_all_that_it_has() {
+    let mut bench = Bench::new(spec(9)).warm(2);
+    let held = bench.ask(request("a")).unwrap();
+    bench.input(Input::DrainPool(pool("small"))).unwrap();
     assert_eq!(bench.counts(), (0, 2, 1, 2));
+    assert_eq!(bench.state_of(held.id).state, AllocationState::Granted);
+    let unknown = bench.input(Input::DrainPool(pool("none")));
+    assert!(matches!(unknown, Err(AllocatorError::UnknownPool(_))));
 }
 
 #[test]

@@ -4,4 +4,5 @@
 
 mod bench;
 mod lifecycle;
+mod quotas;
 mod serving;

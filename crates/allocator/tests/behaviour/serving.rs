@@ -176,12 +176,14 @@ fn a_shareable_pool_packs_by_remaining_capacity() {
     shared.shape = Shape {
         vcpus: Vcpus::new(4.0).unwrap(),
         memory: Bytes(8 << 30),
+        ..Shape::default()
     };
     let mut bench = Bench::new(shared).warm(2);
     let wants = |vcpus: f64| {
         let shape = Shape {
             vcpus: Vcpus::new(vcpus).unwrap(),
             memory: Bytes(1 << 30),
+            ..Shape::default()
         };
         let requirements = Requirements {
             shape,
@@ -211,11 +213,13 @@ fn requirements_take_the_smallest_pool_that_fits() {
     large.shape = Shape {
         vcpus: Vcpus::new(8.0).unwrap(),
         memory: Bytes(64 << 30),
+        ..Shape::default()
     };
     let mut small = spec(2);
     small.shape = Shape {
         vcpus: Vcpus::new(2.0).unwrap(),
         memory: Bytes(8 << 30),
+        ..Shape::default()
     };
     let mut bench = Bench::new(large);
     bench
@@ -224,6 +228,7 @@ fn requirements_take_the_smallest_pool_that_fits() {
     let shape = Shape {
         vcpus: Vcpus::new(1.0).unwrap(),
         memory: Bytes(1 << 30),
+        ..Shape::default()
     };
     let target = Target::Requirements(
         Requirements {
@@ -256,25 +261,6 @@ fn a_held_pool_freezes_what_waits_and_thaws_what_is_claimed() {
 }
 
 #[test]
-fn a_tenant_has_a_limit() {
-    let mut bench = Bench::new(spec(9));
-    let tenant = TenantId::new("a").unwrap();
-    let limit = foreshadow_allocator::Input::LimitTenant {
-        tenant,
-        limit: Some(1),
-    };
-    bench.input(limit).unwrap();
-    let first = bench.ask(request("a")).unwrap();
-    let refused = bench.ask(request("a")).unwrap_err();
-    assert!(matches!(
-        refused,
-        AllocatorError::TenantLimit { limit: 1, .. }
-    ));
-    bench.release(&first).unwrap();
-    assert!(bench.ask(request("a")).is_ok());
-}
-
-#[test]
 fn a_request_that_fits_several_pools_queues_where_the_wait_is_shortest() {
     let mut slow = spec(1);
     slow.name = pool("slow");
@@ -283,6 +269,7 @@ fn a_request_that_fits_several_pools_queues_where_the_wait_is_shortest() {
     quick.shape = Shape {
         vcpus: Vcpus::new(1.0).unwrap(),
         memory: Bytes(1),
+        ..Shape::default()
     };
     let mut bench = Bench::new(quick).warm(1);
     bench
@@ -299,4 +286,91 @@ fn a_request_that_fits_several_pools_queues_where_the_wait_is_shortest() {
         (queued.state, queued.pool),
         (AllocationState::Queued, pool("small"))
     );
+}
+
+#[test]
+fn a_preferred_place_comes_before_a_better_fit() {
+    let zoned = |name: &str, zone: &str, vcpus: f64| {
+        let mut spec = spec(2);
+        spec.name = pool(name);
+        spec.shape.vcpus = Vcpus::new(vcpus).unwrap();
+        spec.labels.insert("zone".to_owned(), zone.to_owned());
+        foreshadow_allocator::Input::DefinePool(Box::new(spec))
+    };
+    let mut bench = Bench::new(spec(2));
+    bench.input(zoned("near", "a", 8.0)).unwrap();
+    bench.input(zoned("far", "b", 4.0)).unwrap();
+    let in_zones = |zones: &[&str]| {
+        let preferred = zones
+            .iter()
+            .map(|zone| [("zone".to_owned(), (*zone).to_owned())].into());
+        let requirements = Requirements {
+            preferences: preferred.collect(),
+            ..Requirements::default()
+        };
+        let target = Target::Requirements(requirements.into());
+        AllocationRequest::builder(TenantId::new("t").unwrap(), target)
+    };
+    let mut served_in = |zones: &[&str]| bench.ask(in_zones(zones)).unwrap().pool;
+    assert_eq!(served_in(&["a", "b"]), pool("near"));
+    assert_eq!(served_in(&["b", "a"]), pool("far"));
+    assert_eq!(
+        served_in(&["c"]),
+        pool("small"),
+        "none is met: the best fit"
+    );
+}
+
+#[test]
+fn a_request_without_gpus_leaves_them_to_others() {
+    let mut with_gpu = spec(2);
+    with_gpu.name = pool("gpu");
+    with_gpu.shape.gpus = 1;
+    let mut bench = Bench::new(with_gpu);
+    let mut large = spec(2);
+    large.shape.vcpus = Vcpus::new(64.0).unwrap();
+    bench
+        .input(foreshadow_allocator::Input::DefinePool(Box::new(large)))
+        .unwrap();
+    let mut asking = |gpus| {
+        let mut requirements = Requirements::default();
+        requirements.shape.gpus = gpus;
+        let target = Target::Requirements(requirements.into());
+        bench.ask(AllocationRequest::builder(
+            TenantId::new("t").unwrap(),
+            target,
+        ))
+    };
+    assert_eq!(asking(0).unwrap().pool, pool("small"));
+    assert_eq!(asking(1).unwrap().pool, pool("gpu"));
+    assert_eq!(asking(2).unwrap_err(), AllocatorError::NothingFits);
+}
+
+#[test]
+fn a_refused_request_finds_room_when_it_comes_back_as_told() {
+    let mut small = spec(2);
+    small.max_queue = 1;
+    small.recycle = foreshadow_allocator::Recycle::Reuse;
+    let mut bench = Bench::new(small).warm(2);
+    // Leases of 40 s, taken 20 s apart: every 20 s one ends.
+    let lease = || request("t").lease_duration(Duration::from_secs(40));
+    for at in [0, 20, 40, 60, 80] {
+        bench.at(at).ask(lease()).unwrap();
+    }
+    bench
+        .at(81)
+        .ask(lease().max_wait(Duration::from_mins(9)))
+        .unwrap();
+    let refused = bench.ask(lease()).unwrap_err();
+    let AllocatorError::Exhausted {
+        queue_full: true,
+        retry_after,
+        ..
+    } = refused
+    else {
+        panic!("{refused:?}");
+    };
+    assert!(retry_after <= Duration::from_secs(40), "{retry_after:?}");
+    let back = 81 + retry_after.as_secs_f64().ceil() as i64;
+    assert!(bench.at(back).ask(lease()).is_ok());
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use foreshadow_allocator::PoolSpecError;
+use foreshadow_allocator::{PoolSpecError, QuotaError};
 use foreshadow_planner::{RuleBook, RuleError, TriggerRule};
 use foreshadow_providers::SpecError;
 use foreshadow_types::PoolName;
@@ -28,6 +28,9 @@ pub enum ConfigError {
     /// The definition of a pool does not make sense.
     #[error(transparent)]
     Pool(#[from] PoolSpecError),
+    /// The quota of a tenant does not make sense.
+    #[error(transparent)]
+    Quota(#[from] QuotaError),
     /// A trigger rule does not make sense.
     #[error(transparent)]
     Trigger(#[from] RuleError),
@@ -99,6 +102,16 @@ impl EngineConfig {
             pool.validate()?;
         }
         self.shadow.validate(&self.pools)?;
+        for quota in self.tenants.values() {
+            quota.check()?;
+        }
+        for pool in self.priorities.pools.keys() {
+            known_pool(|| "priority".to_owned(), pool, &self.pools)?;
+        }
+        if self.priorities.usage != 0 && self.usage_metric.is_none() {
+            let mend = "name the metric of the forecasts in `usage_metric`";
+            return Err(refuse("priority", "usage", self.priorities.usage, mend));
+        }
         let limits = &self.limits;
         for (key, value) in [
             ("commands", limits.commands),

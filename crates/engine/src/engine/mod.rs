@@ -5,7 +5,7 @@ mod recover;
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use foreshadow_allocator::{Allocator, Event, Input};
+use foreshadow_allocator::{Allocator, Input};
 use foreshadow_ledger::Ledger;
 use foreshadow_providers::{ProcessProvider, ProviderEvent};
 use tokio::{
@@ -83,7 +83,6 @@ fn decider(
     numbers: &Arc<Numbers>,
     mut allocator: Allocator,
     ledger: Ledger,
-    events: &[Event],
 ) -> Result<Decider, StartError> {
     let (reporting, reports) = mpsc::channel(WAITING_MESSAGES);
     let folder = config.data_dir.join("instances");
@@ -98,7 +97,7 @@ fn decider(
         numbers.clone(),
         telling,
     );
-    owner.index(events);
+    owner.index();
     let found = provider.reconcile(&owner.instances())?;
     tracing::info!(
         kept = found.kept,
@@ -126,7 +125,6 @@ fn assemble(
         numbers,
         ledger,
         allocator,
-        events,
         shadow,
         overrides,
         history,
@@ -135,7 +133,7 @@ fn assemble(
         bin,
         warm,
     } = recovered;
-    let decider = decider(&config, &numbers, allocator, ledger, &events)?;
+    let decider = decider(&config, &numbers, allocator, ledger)?;
     let model_interval = trained.as_ref().map(|model| model.interval);
     let model = model
         .or(trained.map(|model| model.forecaster))
@@ -167,6 +165,7 @@ fn assemble(
         collector: collector.clone(),
         inference,
         training,
+        usage_metric: config.usage_metric.clone(),
         latest,
         numbers,
     };
@@ -228,6 +227,13 @@ fn define_pools(
         provider.define(pool.name().clone(), process.clone())?;
         let define = Input::DefinePool(Box::new(pool.resolved()));
         allocator.handle(define, now).map_err(refused)?;
+    }
+    for (tenant, quota) in &config.tenants {
+        let limit = Input::LimitTenant {
+            tenant: tenant.clone(),
+            quota: *quota,
+        };
+        allocator.handle(limit, now).map_err(refused)?;
     }
     let configured: BTreeSet<_> = config.pools.iter().map(PoolConfig::name).collect();
     for pool in allocator.pools() {

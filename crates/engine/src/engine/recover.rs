@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use foreshadow_allocator::{Allocator, AllocatorConfig, Event};
+use foreshadow_allocator::{Allocator, AllocatorConfig};
 use foreshadow_ledger::{Ledger, LedgerError};
 
 use crate::{
@@ -33,7 +33,6 @@ pub(super) struct Recovered {
     pub(super) numbers: Arc<Numbers>,
     pub(super) ledger: Ledger,
     pub(super) allocator: Allocator,
-    pub(super) events: Vec<Event>,
     pub(super) shadow: Versioned<ShadowConfig>,
     pub(super) overrides: Versioned<Vec<CapacityOverride>>,
     pub(super) history: HistoryFolder,
@@ -53,11 +52,14 @@ pub(super) fn recovered(config: EngineConfig) -> Result<Recovered, StartError> {
     if let Some(last) = events.last() {
         numbers.clock.not_before(last.at);
     }
-    let allocator = Allocator::recover(AllocatorConfig::default(), events.iter().cloned())
-        .map_err(|error| StartError::Ledger {
-            path: config.data_dir.clone(),
-            reason: error.to_string(),
-        })?;
+    let limits = AllocatorConfig {
+        priorities: config.priorities.clone(),
+        ..AllocatorConfig::default()
+    };
+    let allocator = Allocator::recover(limits, events).map_err(|error| StartError::Ledger {
+        path: config.data_dir.clone(),
+        reason: error.to_string(),
+    })?;
     let shadow = document(&ledger, &config.data_dir, SHADOW_CONFIG, read_config)?;
     let shadow = usable(shadow, &config);
     let overrides = document(&ledger, &config.data_dir, OVERRIDES, read_overrides)?;
@@ -81,7 +83,6 @@ pub(super) fn recovered(config: EngineConfig) -> Result<Recovered, StartError> {
         numbers,
         ledger,
         allocator,
-        events,
         shadow,
         overrides,
         history,

@@ -1,7 +1,7 @@
 //! What the owner is asked.
 
-use foreshadow_allocator::{Allocation, Input, ListFilter, Page, PoolStatus, Reply};
-use foreshadow_types::{AllocationId, Timestamp, UserId};
+use foreshadow_allocator::{Allocation, Input, ListFilter, Page, PoolStatus, Reply, TenantQuota};
+use foreshadow_types::{AllocationId, FencingToken, InstanceId, TenantId, Timestamp, UserId};
 use tokio::sync::{oneshot, watch};
 
 use crate::{clock::Stopwatch, error::EngineError};
@@ -50,6 +50,14 @@ pub(crate) enum OwnerCommand {
     OfUser {
         user: UserId,
         reply: Answer<Vec<Allocation>>,
+    },
+    CheckToken {
+        instance: InstanceId,
+        token: FencingToken,
+        reply: Answer<Result<(), EngineError>>,
+    },
+    Quotas {
+        reply: Answer<Vec<(TenantId, TenantQuota)>>,
     },
     Pools {
         reply: Answer<Vec<PoolStatus>>,

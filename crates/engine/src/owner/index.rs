@@ -2,27 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use foreshadow_allocator::{Allocator, Event, EventKind};
-use foreshadow_types::{AllocationId, Timestamp, UserId};
+use foreshadow_allocator::{AllocationRecord, Allocator, Event, EventKind};
+use foreshadow_types::{AllocationId, UserId};
 
 /// The live allocations of each user, kept up by the events.
 #[derive(Debug, Default)]
 pub(super) struct UserIndex(BTreeMap<UserId, BTreeSet<AllocationId>>);
 
 impl UserIndex {
-    pub(super) fn note(&mut self, event: &Event, allocator: &Allocator, now: Timestamp) {
+    pub(super) fn note(&mut self, event: &Event, allocator: &Allocator) {
         match &event.kind {
             EventKind::AllocationCreated(record) | EventKind::AllocationRestored(record) => {
-                if let Some(user) = record.request.user()
-                    && record.binding.state().is_live()
-                {
-                    self.0.entry(user.clone()).or_default().insert(record.id);
-                }
+                self.created(record);
             }
             EventKind::AllocationEnded { id, .. } => {
-                let user = allocator.allocation(*id, now).and_then(|ended| ended.user);
-                if let Some(user) = user {
-                    self.forget(&user, *id);
+                let ended = allocator.allocation_record(*id);
+                if let Some(user) = ended.and_then(|ended| ended.request.user()) {
+                    self.forget(user, *id);
                 }
             }
             EventKind::PoolDefined(_)
@@ -43,6 +39,14 @@ impl UserIndex {
             | EventKind::CountersRestored(_)
             | EventKind::PoolRestored(_)
             | EventKind::InstanceRestored(_) => {}
+        }
+    }
+
+    pub(super) fn created(&mut self, record: &AllocationRecord) {
+        if let Some(user) = record.request.user()
+            && record.binding.state().is_live()
+        {
+            self.0.entry(user.clone()).or_default().insert(record.id);
         }
     }
 

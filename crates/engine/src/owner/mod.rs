@@ -4,17 +4,20 @@ mod batch;
 mod command;
 mod index;
 mod run;
+mod waits;
 mod watchers;
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use foreshadow_allocator::{Allocation, AllocationState, Allocator, Effect, Input, ListFilter};
+use foreshadow_allocator::{
+    Allocation, AllocationState, Allocator, Effect, Input, ListFilter, Reply,
+};
 use foreshadow_ledger::{Ledger, LedgerError};
 use foreshadow_providers::{Provider, ProviderEvent};
 use foreshadow_types::{AllocationId, InstanceId, PoolName, Timestamp};
 use tokio::sync::mpsc;
 
-use self::{batch::Replies, index::UserIndex, watchers::Watchers};
+use self::{batch::Replies, index::UserIndex, waits::Waits, watchers::Watchers};
 pub(crate) use self::{
     command::{OwnerCommand, PoolInventory},
     run::{Ending, Inbox},
@@ -40,6 +43,7 @@ pub(crate) struct Owner {
     numbers: Arc<Numbers>,
     watchers: Watchers,
     users: UserIndex,
+    waits: Waits,
     /// The newest allocation so far: a request answered with an older one was a repetition.
     newest: Option<AllocationId>,
     happenings: mpsc::Sender<Vec<Happening>>,
@@ -64,6 +68,7 @@ impl Owner {
             numbers,
             watchers: Watchers::default(),
             users: UserIndex::default(),
+            waits: Waits::default(),
             newest: None,
             happenings,
             unsent: Vec::new(),
@@ -119,6 +124,17 @@ impl Owner {
                 let held = held.filter_map(|id| self.allocator.allocation(id, now));
                 replies.read(reply, held.collect());
             }
+            OwnerCommand::CheckToken {
+                instance,
+                token,
+                reply,
+            } => {
+                let checked = self.allocator.check_token(instance, token);
+                replies.read(reply, checked.map_err(EngineError::from));
+            }
+            OwnerCommand::Quotas { reply } => {
+                replies.read(reply, self.allocator.quotas().collect());
+            }
             OwnerCommand::Pools { reply } => replies.read(reply, self.allocator.pools()),
             OwnerCommand::Inventory { reply } => replies.read(reply, self.inventory()),
             OwnerCommand::PutDocument { name, body, reply } => {
@@ -153,6 +169,9 @@ impl Owner {
         if outcome.is_err() {
             self.numbers.decisions.refused.add(1);
         }
+        if let (Some(_), Ok(Reply::Allocation(allocation))) = (&request, &outcome) {
+            self.waits.told(allocation, now);
+        }
         if let Some(request) = request
             && self.is_new(&outcome)
             && let Some(seen) = RequestSeen::of(request, &outcome, now)
@@ -164,7 +183,7 @@ impl Owner {
 
     /// Whether a request was not the repetition of an earlier one under its idempotency key.
     fn is_new(&mut self, outcome: &command::Outcome) -> bool {
-        let Ok(foreshadow_allocator::Reply::Allocation(allocation)) = outcome else {
+        let Ok(Reply::Allocation(allocation)) = outcome else {
             return true;
         };
         let new = self.newest.is_none_or(|newest| allocation.id > newest);
@@ -233,7 +252,8 @@ impl Owner {
             decisions.commits.add(1);
             decisions.events.add(events.len() as u64);
             for event in &events {
-                self.users.note(event, &self.allocator, now);
+                self.users.note(event, &self.allocator);
+                self.waits.note(event, &decisions.wait_error);
             }
         }
         while let Some(effect) = self.allocator.poll_effect() {

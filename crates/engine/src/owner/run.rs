@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use foreshadow_allocator::Event;
 use foreshadow_providers::ProviderEvent;
 use foreshadow_types::InstanceId;
 use tokio::{sync::mpsc, time::sleep};
@@ -29,10 +28,9 @@ pub(crate) struct Ending {
 
 impl Owner {
     /// Brings the index of users up to the recovered state.
-    pub(crate) fn index(&mut self, events: &[Event]) {
-        let now = self.now();
-        for event in events {
-            self.users.note(event, &self.allocator, now);
+    pub(crate) fn index(&mut self) {
+        for record in self.allocator.allocations() {
+            self.users.created(record);
         }
     }
 

@@ -10,6 +10,7 @@ mod predict;
 mod rebuild;
 mod score;
 mod tick;
+mod usage;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -58,6 +59,8 @@ pub(crate) struct Links {
     pub(crate) collector: mpsc::Sender<CollectorCommand>,
     pub(crate) inference: Inference,
     pub(crate) training: mpsc::Sender<TrainNow>,
+    /// Whose forecasts say how much an entity will use, if ranks depend on it.
+    pub(crate) usage_metric: Option<String>,
     pub(crate) latest: watch::Sender<Arc<LatestForecasts>>,
     pub(crate) numbers: Arc<Numbers>,
 }

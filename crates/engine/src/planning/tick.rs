@@ -43,6 +43,7 @@ impl Planning {
         if let Some(series) = gathered.series {
             self.forecasts.categories = gathered.categories;
             self.forecast(series).await;
+            self.tell_usage().await?;
         }
         self.train_when_due(now);
         self.adapt_to_startup_times().await?;

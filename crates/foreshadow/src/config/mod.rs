@@ -2,6 +2,7 @@
 
 mod pool;
 mod shadow;
+mod tenant;
 mod text;
 
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use toml::Spanned;
 
 use pool::RawPool;
 use shadow::{RawRetrain, RawTrigger};
+use tenant::{RawPriority, RawTenant};
 use text::Span;
 
 /// Why a configuration was refused.
@@ -57,6 +59,8 @@ struct RawConfig {
     retrain: Option<RawRetrain>,
     pool: Vec<Spanned<RawPool>>,
     trigger: Vec<Spanned<RawTrigger>>,
+    tenant: Vec<Spanned<RawTenant>>,
+    priority: Option<Spanned<RawPriority>>,
 }
 
 #[derive(Debug, Default, Clone, Copy, Deserialize)]
@@ -147,6 +151,19 @@ fn parse(text: &str, data: &Path) -> Result<EngineConfig, Fault> {
             .map_err(|reason| Fault::at(start, reason))?;
         config.shadow.triggers.push(rule);
     }
+    for tenant in raw.tenant {
+        let start = tenant.span().start;
+        let (name, quota) = tenant
+            .into_inner()
+            .check()
+            .map_err(|reason| Fault::at(start, reason))?;
+        config.tenants.insert(name, quota);
+    }
+    if let Some(priority) = raw.priority {
+        let start = priority.span().start;
+        let applied = priority.into_inner().apply(&mut config);
+        applied.map_err(|reason| Fault::at(start, reason))?;
+    }
     if let Some(tick) = raw.tick {
         config.shadow.tick = tick.0;
     }
@@ -200,6 +217,21 @@ target_hit_rate = 0.99
         );
     }
 
+    /// A second of random inputs by itself; `BOLERO_RANDOM_ITERATIONS` asks for more.
+    #[test]
+    fn whatever_the_file_holds_it_is_read_or_refused() {
+        bolero::check!()
+            .with_type::<Vec<(u16, u8)>>()
+            .for_each(|edits: &Vec<(u16, u8)>| {
+                let mut bytes = POOL.as_bytes().to_vec();
+                for &(at, value) in edits {
+                    let at = usize::from(at) % bytes.len();
+                    bytes[at] = value;
+                }
+                let _outcome = parse(&String::from_utf8_lossy(&bytes), Path::new("data"));
+            });
+    }
+
     #[test]
     fn a_pool_is_read() {
         let config = parse(POOL, Path::new("data")).expect("the configuration is valid");
@@ -207,6 +239,26 @@ target_hit_rate = 0.99
         assert_eq!(config.pools[0].name().as_str(), "notebook");
         assert_eq!(config.pools[0].target_hit_rate, 0.99);
         assert_eq!(config.shadow.tick.as_secs(), 5);
+    }
+
+    #[test]
+    fn tenants_priorities_and_resets_are_read() {
+        let text = format!(
+            "{POOL}recycle = \"reset\"\nreset = {{ http = \"/clean\" }}\n\
+             [[tenant]]\nname = \"acme\"\nlive = 5\nrate = {{ per_second = 10 }}\n\
+             [priority]\nstated = 10\nusage = 1\nusage_metric = \"cpu\"\n\
+             pools = {{ notebook = 3 }}\nlabels = {{ zone = {{ a = 2 }} }}\n"
+        );
+        let config = parse(&text, Path::new("data")).expect("the configuration is valid");
+        let (tenant, quota) = config.tenants.first_key_value().expect("there is a tenant");
+        assert_eq!((tenant.as_str(), quota.live), ("acme", Some(5)));
+        assert_eq!(quota.rate.map(|rate| rate.burst), Some(10));
+        assert_eq!(config.priorities.usage, 1);
+        assert_eq!(config.priorities.labels.len(), 1);
+        let unknown = text.replace("notebook = 3", "nope = 3");
+        refused(&unknown, "nope", None);
+        refused(&text.replace("= 10 }", "= 0 }"), "per_second", Some(16));
+        refused(&text.replace("recycle = \"reset\"", ""), "recycle", Some(3));
     }
 
     #[test]

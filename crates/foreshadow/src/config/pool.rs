@@ -6,7 +6,7 @@ use std::{
 };
 
 use foreshadow_engine::{allocator::Recycle, config::PoolConfig};
-use foreshadow_providers::{Hold, ProbeSpec, ProcessSpec, Readiness};
+use foreshadow_providers::{Hold, ProbeSpec, ProcessSpec, Readiness, Reset};
 use foreshadow_types::{InstanceCount, PoolName, Shape, Vcpus};
 use serde::Deserialize;
 
@@ -42,6 +42,7 @@ pub(super) struct RawPool {
     shareable: Option<u32>,
     #[serde(default)]
     recycle: RawRecycle,
+    reset: Option<RawReset>,
     max_age: Option<Span>,
     max_queue: Option<u32>,
     max_wait: Option<Span>,
@@ -80,7 +81,15 @@ enum RawHold {
 enum RawRecycle {
     #[default]
     Delete,
+    Reset,
     Reuse,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum RawReset {
+    Command(Vec<String>),
+    Http(String),
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -88,6 +97,9 @@ enum RawRecycle {
 struct RawShape {
     vcpus: f64,
     memory: Size,
+    storage_iops: u64,
+    network_mbps: u64,
+    gpus: u32,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -106,6 +118,9 @@ impl RawPool {
         let shape = Shape {
             vcpus,
             memory: self.shape.memory.0,
+            storage_iops: self.shape.storage_iops,
+            network_mbps: self.shape.network_mbps,
+            gpus: self.shape.gpus,
         };
         let RawProvider::Process = self.provider;
         let process = process(&self)?;
@@ -119,6 +134,7 @@ impl RawPool {
         spec.max_age = self.max_age.map(|span| span.0);
         spec.recycle = match self.recycle {
             RawRecycle::Delete => Recycle::Delete,
+            RawRecycle::Reset => Recycle::Reset,
             RawRecycle::Reuse => Recycle::Reuse,
         };
         set(&mut spec.shares, self.shareable);
@@ -159,10 +175,24 @@ fn process(raw: &RawPool) -> Result<ProcessSpec, String> {
         raw.start_timeout.map(|span| span.0),
     );
     set(&mut process.stop_grace, raw.stop_grace.map(|span| span.0));
+    process.reset = reset(raw)?;
     if let Some(probe) = &raw.probe {
         process.probe = checks(probe);
     }
     Ok(process)
+}
+
+fn reset(raw: &RawPool) -> Result<Reset, String> {
+    match (&raw.recycle, &raw.reset) {
+        (RawRecycle::Reset, Some(RawReset::Command(words))) => Ok(Reset::Command(words.clone())),
+        (RawRecycle::Reset, Some(RawReset::Http(path))) => Ok(Reset::Http(path.clone())),
+        (_, None) => Ok(Reset::Restart),
+        (RawRecycle::Delete | RawRecycle::Reuse, Some(_)) => Err(format!(
+            "pool `{}`: `reset` says how instances are cleaned, but they are not; \
+             give `recycle = \"reset\"` too",
+            raw.name
+        )),
+    }
 }
 
 fn checks(raw: &RawProbe) -> ProbeSpec {

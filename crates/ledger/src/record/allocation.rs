@@ -12,7 +12,9 @@ use foreshadow_types::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{ShapeRecord, Wrong, pool_name, shape, shape_record, time};
+use super::{
+    LabelsRecord, ShapeRecord, Wrong, labels, labels_record, pool_name, shape, shape_record, time,
+};
 
 #[derive(Serialize, Deserialize)]
 pub(super) enum TargetRecord<'a> {
@@ -22,7 +24,9 @@ pub(super) enum TargetRecord<'a> {
         #[serde(borrow)]
         dependencies: Vec<&'a str>,
         #[serde(borrow)]
-        labels: Vec<(&'a str, &'a str)>,
+        labels: LabelsRecord<'a>,
+        #[serde(borrow)]
+        preferences: Vec<LabelsRecord<'a>>,
     },
 }
 
@@ -98,6 +102,7 @@ pub(super) struct AllocationRecord<'a> {
     #[serde(borrow)]
     request: RequestRecord<'a>,
     pool: &'a str,
+    rank: i32,
     created_at: i64,
     served: ServedRecord,
     merged: bool,
@@ -154,11 +159,8 @@ impl<'a> From<&'a Target> for TargetRecord<'a> {
             Target::Requirements(asked) => Self::Requirements {
                 shape: shape_record(&asked.shape),
                 dependencies: asked.dependencies.iter().map(String::as_str).collect(),
-                labels: asked
-                    .labels
-                    .iter()
-                    .map(|(k, v)| (k.as_str(), v.as_str()))
-                    .collect(),
+                labels: labels_record(&asked.labels),
+                preferences: asked.preferences.iter().map(labels_record).collect(),
             },
         }
     }
@@ -173,14 +175,13 @@ impl TryFrom<TargetRecord<'_>> for Target {
             TargetRecord::Requirements {
                 shape: asked,
                 dependencies,
-                labels,
+                labels: asked_labels,
+                preferences,
             } => Self::Requirements(Arc::new(Requirements {
                 shape: shape(asked),
                 dependencies: dependencies.into_iter().map(str::to_owned).collect(),
-                labels: labels
-                    .into_iter()
-                    .map(|(key, value)| (key.to_owned(), value.to_owned()))
-                    .collect(),
+                labels: labels(asked_labels),
+                preferences: preferences.into_iter().map(labels).collect(),
             })),
         })
     }
@@ -332,6 +333,7 @@ impl<'a> From<&'a Allocation> for AllocationRecord<'a> {
             id: allocation.id.0,
             request: (&*allocation.request).into(),
             pool: allocation.pool.as_str(),
+            rank: allocation.rank,
             created_at: allocation.created_at.as_millis(),
             served: allocation.served.into(),
             merged: allocation.merged,
@@ -353,6 +355,7 @@ impl TryFrom<AllocationRecord<'_>> for Allocation {
             id: AllocationId(record.id),
             request: Arc::new(request),
             pool,
+            rank: record.rank,
             created_at: time(record.created_at),
             served: record.served.into(),
             merged: record.merged,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use foreshadow_allocator::{Counters, Event, EventKind, StopCause};
+use foreshadow_allocator::{Counters, Event, EventKind, RequestRate, StopCause, TenantQuota};
 use foreshadow_types::{AllocationId, EntityId, InstanceId, TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -37,7 +37,9 @@ enum KindRecord<'a> {
     PoolRemoved(&'a str),
     TenantLimited {
         tenant: &'a str,
-        limit: Option<u32>,
+        live: Option<u32>,
+        /// Requests a second and at once.
+        rate: Option<(u32, u32)>,
     },
     #[serde(borrow)]
     PlanAdopted(PlanRecord<'a>),
@@ -149,9 +151,10 @@ impl<'a> From<&'a EventKind> for KindRecord<'a> {
             EventKind::PoolDefined(spec) => Self::PoolDefined((&**spec).into()),
             EventKind::PoolRetired(name) => Self::PoolRetired(name.as_str()),
             EventKind::PoolRemoved(name) => Self::PoolRemoved(name.as_str()),
-            EventKind::TenantLimited { tenant, limit } => Self::TenantLimited {
+            EventKind::TenantLimited { tenant, quota } => Self::TenantLimited {
                 tenant: tenant.as_str(),
-                limit: *limit,
+                live: quota.live,
+                rate: quota.rate.map(|rate| (rate.per_second, rate.burst)),
             },
             EventKind::PlanAdopted(plan) => Self::PlanAdopted((&**plan).into()),
             EventKind::ReservationTaken { pool, entity } => Self::ReservationTaken {
@@ -232,9 +235,12 @@ impl TryFrom<KindRecord<'_>> for EventKind {
             KindRecord::PoolDefined(spec) => Self::PoolDefined(Arc::new(spec.try_into()?)),
             KindRecord::PoolRetired(name) => Self::PoolRetired(pool_name(name)?),
             KindRecord::PoolRemoved(name) => Self::PoolRemoved(pool_name(name)?),
-            KindRecord::TenantLimited { tenant, limit } => Self::TenantLimited {
+            KindRecord::TenantLimited { tenant, live, rate } => Self::TenantLimited {
                 tenant: TenantId::new(tenant).map_err(text)?,
-                limit,
+                quota: TenantQuota {
+                    live,
+                    rate: rate.map(|(per_second, burst)| RequestRate { per_second, burst }),
+                },
             },
             KindRecord::PlanAdopted(plan) => Self::PlanAdopted(Arc::new(plan.try_into()?)),
             KindRecord::ReservationTaken { pool, entity } => Self::ReservationTaken {

@@ -8,7 +8,9 @@ use foreshadow_allocator::{
 use foreshadow_types::{EntityId, InstanceCount, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{ShapeRecord, Wrong, pool_name, shape, shape_record, time};
+use super::{
+    LabelsRecord, ShapeRecord, Wrong, labels, labels_record, pool_name, shape, shape_record, time,
+};
 
 #[derive(Serialize, Deserialize, Clone, Copy)]
 enum RecycleRecord {
@@ -31,7 +33,7 @@ pub(super) struct PoolSpecRecord<'a> {
     #[serde(borrow)]
     dependencies: Vec<&'a str>,
     #[serde(borrow)]
-    labels: Vec<(&'a str, &'a str)>,
+    labels: LabelsRecord<'a>,
     min: u32,
     max: u32,
     recycle: RecycleRecord,
@@ -94,11 +96,7 @@ impl<'a> From<&'a PoolSpec> for PoolSpecRecord<'a> {
             revision: spec.revision,
             shape: shape_record(&spec.shape),
             dependencies: spec.dependencies.iter().map(String::as_str).collect(),
-            labels: spec
-                .labels
-                .iter()
-                .map(|(k, v)| (k.as_str(), v.as_str()))
-                .collect(),
+            labels: labels_record(&spec.labels),
             min: spec.min.0,
             max: spec.max.0,
             recycle: match spec.recycle {
@@ -127,13 +125,12 @@ impl TryFrom<PoolSpecRecord<'_>> for PoolSpec {
     type Error = Wrong;
 
     fn try_from(record: PoolSpecRecord<'_>) -> Result<Self, Wrong> {
-        let owned = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
         Ok(Self {
             name: pool_name(record.name)?,
             revision: record.revision,
             shape: shape(record.shape),
             dependencies: record.dependencies.into_iter().map(str::to_owned).collect(),
-            labels: record.labels.into_iter().map(owned).collect(),
+            labels: labels(record.labels),
             min: InstanceCount(record.min),
             max: InstanceCount(record.max),
             recycle: match record.recycle {

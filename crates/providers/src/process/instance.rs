@@ -14,6 +14,7 @@ use super::{
     port::{Port, Ports},
     probe::{LineSearch, answers},
     record::{Record, Records},
+    reset::cleaned,
     spawn::spawn,
 };
 use crate::{
@@ -134,6 +135,11 @@ impl Instance {
                 (self.await_ready(running).await?, asked.elapsed())
             }
         };
+        self.report_ready(&running, took).await;
+        Ok(running)
+    }
+
+    async fn report_ready(&self, running: &Running, took: Duration) {
         let ready = ProviderEvent::Ready {
             instance: self.id,
             address: format!("127.0.0.1:{}", running.port.number()),
@@ -141,7 +147,6 @@ impl Instance {
         };
         // A receiver that is gone means that the server is going; the process stays for the next.
         let _ = self.around.events.send(ready).await;
-        Ok(running)
     }
 
     async fn launch(&self) -> Result<Running, StartEnd> {
@@ -223,8 +228,26 @@ impl Instance {
                 return LifeEnd::Gone(GoneReason::Stopped);
             }
             if wished.resets != seen.resets {
-                self.end(running).await;
-                return LifeEnd::Reset;
+                running.leader.signal(Signal::CONT);
+                let (spec, pool, port) =
+                    (self.spec.clone(), self.pool.clone(), running.port.number());
+                let cleaned = tokio::select! {
+                    cleaned = cleaned(&spec, &pool, self.id, port) => cleaned,
+                    () = running.leader.ended() => {
+                        return LifeEnd::Gone(GoneReason::Exited(running.leader.collect()));
+                    }
+                    () = stop_wished(&mut self.wishes) => continue,
+                };
+                if !cleaned {
+                    self.end(running).await;
+                    return LifeEnd::Reset;
+                }
+                self.report_ready(&running, Duration::ZERO).await;
+                seen = Wishes {
+                    rest: false,
+                    ..wished
+                };
+                continue;
             }
             apply_rest(&running.leader, wished.rest);
             let probe_now = wished.probes != seen.probes;

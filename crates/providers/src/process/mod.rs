@@ -6,6 +6,7 @@ mod port;
 mod probe;
 mod procfs;
 mod record;
+mod reset;
 mod spawn;
 
 use std::{

@@ -21,7 +21,7 @@ const OUTPUT_CHUNK: usize = 64 * 1024;
 pub(crate) async fn answers(readiness: &Readiness, port: u16, within: Duration) -> bool {
     let question = async {
         match readiness {
-            Readiness::Http(path) => http_ok(path, port).await.unwrap_or(false),
+            Readiness::Http(path) => http_ok("GET", path, port).await.unwrap_or(false),
             Readiness::Tcp => TcpStream::connect((Ipv4Addr::LOCALHOST, port))
                 .await
                 .is_ok(),
@@ -31,10 +31,20 @@ pub(crate) async fn answers(readiness: &Readiness, port: u16, within: Duration) 
     timeout(within, question).await.unwrap_or(false)
 }
 
-async fn http_ok(path: &str, port: u16) -> io::Result<bool> {
+/// Calls an instance to make itself as new; any doubt is a no.
+pub(crate) async fn resets(path: &str, port: u16, within: Duration) -> bool {
+    let call = http_ok("POST", path, port);
+    timeout(within, call)
+        .await
+        .is_ok_and(|answer| answer.unwrap_or(false))
+}
+
+async fn http_ok(method: &str, path: &str, port: u16) -> io::Result<bool> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
-    let request =
-        format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n");
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 0\r\n\
+         Connection: close\r\n\r\n"
+    );
     stream.write_all(request.as_bytes()).await?;
     let mut head = Vec::with_capacity(MAX_STATUS_BYTES);
     while !head.contains(&b'\n') && head.len() < MAX_STATUS_BYTES {

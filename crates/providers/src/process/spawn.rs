@@ -27,11 +27,28 @@ pub(crate) fn spawn(
     port: u16,
     records: &Records,
 ) -> io::Result<Leader> {
+    let mut command = prepared(&spec.command, spec, pool, instance, port)?;
+    command
+        .env(INSTANCE_VARIABLE, instance.to_string())
+        .env(HOME_VARIABLE, records.dir())
+        .stdout(output(&records.stdout(instance))?)
+        .stderr(output(&records.stderr(instance))?);
+    Leader::spawn(command)
+}
+
+/// A command line of an instance with everything filled in.
+pub(crate) fn prepared(
+    words: &[String],
+    spec: &ProcessSpec,
+    pool: &PoolName,
+    instance: InstanceId,
+    port: u16,
+) -> io::Result<Command> {
     let fill = |word: &String| {
         word.replace("{port}", &port.to_string())
             .replace("{instance}", &instance.to_string())
     };
-    let Some((program, arguments)) = spec.command.split_first() else {
+    let Some((program, arguments)) = words.split_first() else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
     let mut command = Command::new(fill(program));
@@ -40,15 +57,11 @@ pub(crate) fn spawn(
         .envs(spec.env.iter().map(|(key, value)| (key, fill(value))))
         .env("FORESHADOW_PORT", port.to_string())
         .env("FORESHADOW_POOL", pool.as_str())
-        .env(INSTANCE_VARIABLE, instance.to_string())
-        .env(HOME_VARIABLE, records.dir())
-        .stdin(Stdio::null())
-        .stdout(output(&records.stdout(instance))?)
-        .stderr(output(&records.stderr(instance))?);
+        .stdin(Stdio::null());
     if let Some(folder) = &spec.working_dir {
         command.current_dir(folder);
     }
-    Leader::spawn(command)
+    Ok(command)
 }
 
 /// Begins a file anew. It is appended to, so that it can be cut while the process writes.

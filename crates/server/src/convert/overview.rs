@@ -58,6 +58,8 @@ pub(crate) async fn overview(
         samples: metrics.telemetry.accepted,
         reply_p50: quantile(reply_time, 0.5).map(duration_to_proto),
         reply_p99: quantile(reply_time, 0.99).map(duration_to_proto),
+        wait_error_p50: quantile(&metrics.decisions.wait_error, 0.5).map(duration_to_proto),
+        wait_error_p90: quantile(&metrics.decisions.wait_error, 0.9).map(duration_to_proto),
         overrides: overrides_to_proto(&engine.overrides().await?.overrides),
     })
 }

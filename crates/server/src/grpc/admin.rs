@@ -1,11 +1,11 @@
 //! `foreshadow.v1.Admin`.
 
 use foreshadow_api::{
-    FieldError,
+    FieldError, quota_from_proto, quota_to_proto, required_name,
     v1::{self, admin_server::Admin},
 };
 use foreshadow_engine::EngineHandle;
-use foreshadow_types::InstanceId;
+use foreshadow_types::{InstanceId, PoolName};
 use tonic::{Request, Response, Status};
 
 use crate::{
@@ -52,6 +52,29 @@ pub(crate) async fn set_override(
     Ok(v1::SetOverrideResponse {
         overrides: overrides_to_proto(&view.overrides),
         etag: view.etag,
+    })
+}
+
+/// Sets what a tenant may take: for gRPC and HTTP alike.
+pub(crate) async fn set_tenant_quota(
+    engine: &EngineHandle,
+    request: &v1::TenantQuota,
+) -> Result<v1::TenantQuota, ApiError> {
+    let (tenant, quota) = quota_from_proto(request)?;
+    engine.set_quota(tenant.clone(), quota).await?;
+    Ok(quota_to_proto(&tenant, quota))
+}
+
+/// The tenants with a quota of their own: for gRPC and HTTP alike.
+pub(crate) async fn tenant_quotas(
+    engine: &EngineHandle,
+) -> Result<v1::ListTenantQuotasResponse, ApiError> {
+    let quotas = engine.quotas().await?;
+    let quotas = quotas
+        .iter()
+        .map(|(tenant, quota)| quota_to_proto(tenant, *quota));
+    Ok(v1::ListTenantQuotasResponse {
+        quotas: quotas.collect(),
     })
 }
 
@@ -112,6 +135,33 @@ impl Admin for AdminService {
             .map_err(|error| ApiError::from(FieldError::new("instance_id", error)))?;
         self.engine.drain(instance).await.map_err(ApiError::from)?;
         Ok(Response::new(v1::DrainInstanceResponse {}))
+    }
+
+    async fn drain_pool(
+        &self,
+        request: Request<v1::DrainPoolRequest>,
+    ) -> Result<Response<v1::DrainPoolResponse>, Status> {
+        let pool = required_name("pool", &request.into_inner().pool, PoolName::new);
+        let pool = pool.map_err(ApiError::from)?;
+        let drained = self.engine.drain_pool(pool).await;
+        drained.map_err(ApiError::from)?;
+        Ok(Response::new(v1::DrainPoolResponse {}))
+    }
+
+    async fn set_tenant_quota(
+        &self,
+        request: Request<v1::TenantQuota>,
+    ) -> Result<Response<v1::TenantQuota>, Status> {
+        Ok(Response::new(
+            set_tenant_quota(&self.engine, &request.into_inner()).await?,
+        ))
+    }
+
+    async fn list_tenant_quotas(
+        &self,
+        _: Request<v1::ListTenantQuotasRequest>,
+    ) -> Result<Response<v1::ListTenantQuotasResponse>, Status> {
+        Ok(Response::new(tenant_quotas(&self.engine).await?))
     }
 
     async fn get_overview(

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use foreshadow_allocator::{Allocation, AllocationRequest};
 use foreshadow_api::{
     FieldError, ListQuery, allocation_id, allocation_to_proto, check_stream_batch,
-    positive_duration,
+    positive_duration, release_from_proto,
     v1::{self, allocate_result, allocation::Durability, allocations_server::Allocations},
 };
 use foreshadow_engine::{EngineError, EngineHandle};
-use foreshadow_types::FencingToken;
+use foreshadow_types::{FencingToken, InstanceId};
 use futures::{StreamExt, stream::BoxStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -51,32 +51,59 @@ impl AllocationsService {
         batch: v1::AllocateStreamRequest,
     ) -> Result<v1::AllocateStreamResponse, ApiError> {
         check_stream_batch(&batch)?;
-        let read: Vec<Result<AllocationRequest, FieldError>> = batch
-            .requests
-            .into_iter()
-            .map(AllocationRequest::try_from)
-            .collect();
-        let good = read
-            .iter()
-            .filter_map(|request| request.as_ref().ok().cloned())
-            .collect();
-        let mut outcomes = self.engine.allocate_many(good).await?.into_iter();
+        let (releases, given_back) = sorted(batch.releases.iter().map(release_from_proto));
+        let (requests, asked) = sorted(batch.requests.into_iter().map(AllocationRequest::try_from));
+        let outcome = self.engine.exchange(given_back, asked).await?;
         let durability = self.durability();
-        let results = read
-            .into_iter()
-            .map(|request| {
-                let outcome = match request {
-                    Ok(_) => outcomes.next().unwrap_or(Err(EngineError::Stopped)),
-                    Err(error) => return refused(error.into()),
-                };
-                match outcome {
+        let mut released = outcome.released.into_iter();
+        let mut decided = outcome.granted.into_iter();
+        Ok(v1::AllocateStreamResponse {
+            releases: releases
+                .into_iter()
+                .map(|read| v1::ReleaseResult {
+                    error: in_place(read, &mut released).err().map(Into::into),
+                })
+                .collect(),
+            results: requests
+                .into_iter()
+                .map(|read| in_place(read, &mut decided))
+                .map(|outcome| match outcome {
                     Ok(allocation) => granted(allocation, durability),
-                    Err(error) => refused(error.into()),
-                }
-            })
-            .collect();
-        Ok(v1::AllocateStreamResponse { results })
+                    Err(error) => refused(error),
+                })
+                .collect(),
+        })
     }
+}
+
+/// What could be read, and for each in its place whether it could.
+fn sorted<T>(
+    read: impl Iterator<Item = Result<T, FieldError>>,
+) -> (Vec<Result<(), FieldError>>, Vec<T>) {
+    let mut good = Vec::with_capacity(read.size_hint().0);
+    let places = read.map(|one| one.map(|value| good.push(value))).collect();
+    (places, good)
+}
+
+/// The next outcome for what could be read, and the refusal of what could not.
+fn in_place(
+    read: Result<(), FieldError>,
+    outcomes: &mut impl Iterator<Item = Result<Allocation, EngineError>>,
+) -> Result<Allocation, ApiError> {
+    read?;
+    Ok(outcomes.next().unwrap_or(Err(EngineError::Stopped))?)
+}
+
+/// Whether a token is the present one of an instance: for gRPC and HTTP alike.
+pub(crate) async fn check_token(
+    engine: &EngineHandle,
+    instance: &str,
+    token: u64,
+) -> Result<(), ApiError> {
+    let instance: InstanceId = instance
+        .parse()
+        .map_err(|error| FieldError::new("instance_id", error))?;
+    Ok(engine.check_token(instance, FencingToken(token)).await?)
 }
 
 fn granted(allocation: Allocation, durability: Durability) -> v1::AllocateResult {
@@ -160,6 +187,15 @@ impl Allocations for AllocationsService {
     ) -> Result<Response<v1::Allocation>, Status> {
         let id = allocation_id(&request.into_inner().allocation_id).map_err(ApiError::from)?;
         self.answer(self.engine.cancel(id).await)
+    }
+
+    async fn check_token(
+        &self,
+        request: Request<v1::CheckTokenRequest>,
+    ) -> Result<Response<v1::CheckTokenResponse>, Status> {
+        let wire = request.into_inner();
+        check_token(&self.engine, &wire.instance_id, wire.fencing_token).await?;
+        Ok(Response::new(v1::CheckTokenResponse {}))
     }
 
     async fn list(

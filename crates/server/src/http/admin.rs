@@ -1,4 +1,4 @@
-//! `/admin/shadow_config` and `/admin/shadow_override`.
+//! `/admin/shadow_config`, `/admin/shadow_override` and `/admin/tenant_quota`.
 
 use axum::{
     Json,
@@ -59,6 +59,19 @@ pub(crate) async fn overrides(
         etag: view.etag,
     };
     Ok((AppendHeaders(etag(&answer.etag)), Json(answer)))
+}
+
+pub(crate) async fn tenant_quotas(
+    State(state): State<HttpState>,
+) -> Result<impl IntoResponse, ApiError> {
+    Ok(Json(grpc::tenant_quotas(&state.engine).await?))
+}
+
+pub(crate) async fn set_tenant_quota(
+    State(state): State<HttpState>,
+    ProtoJson(quota): ProtoJson<v1::TenantQuota>,
+) -> Result<impl IntoResponse, ApiError> {
+    Ok(Json(grpc::set_tenant_quota(&state.engine, &quota).await?))
 }
 
 pub(crate) async fn set_override(

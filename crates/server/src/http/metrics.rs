@@ -7,6 +7,7 @@ use axum::{
     http::header,
     response::{IntoResponse, Response},
 };
+use foreshadow_allocator::Invariant;
 use foreshadow_engine::{MetricsSnapshot, PoolView, Readiness};
 
 use self::text::Exposition;
@@ -32,6 +33,7 @@ fn render(metrics: &MetricsSnapshot, ready: bool) -> String {
     );
     pools(&mut text, &metrics.pools);
     decisions(&mut text, metrics);
+    promises(&mut text);
     forecasts(&mut text, metrics);
     telemetry(&mut text, metrics);
     text.finish()
@@ -164,6 +166,25 @@ fn decisions(text: &mut Exposition, metrics: &MetricsSnapshot) {
         "foreshadow_allocation_duration_seconds",
         "From the arrival of an input until its reply left.",
         &numbers.reply_time,
+    );
+    text.histogram(
+        "foreshadow_wait_estimate_error_seconds",
+        "How far the wait that was estimated for a queued or joined request was off.",
+        &numbers.wait_error,
+    );
+}
+
+fn promises(text: &mut Exposition) {
+    let breaches = Invariant::ALL.into_iter().map(|promise| {
+        let label = vec![("invariant", promise.id())];
+        (label, promise.breaches() as f64)
+    });
+    let help = "Promises that were found broken; each is a bug.";
+    text.family(
+        "foreshadow_invariant_breaches_total",
+        "counter",
+        help,
+        breaches,
     );
 }
 

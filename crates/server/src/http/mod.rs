@@ -1,6 +1,7 @@
 //! HTTP with JSON: the proto3 JSON of the same messages as gRPC.
 
 mod admin;
+mod fencing;
 mod json;
 mod metrics;
 mod openapi;
@@ -48,6 +49,11 @@ pub(crate) fn router(state: HttpState, options: &ServerOptions) -> Router {
             "/admin/shadow_override",
             post(admin::set_override).get(admin::overrides),
         )
+        .route(
+            "/admin/tenant_quota",
+            get(admin::tenant_quotas).post(admin::set_tenant_quota),
+        )
+        .route("/fencing/{instance_id}", get(fencing::check))
         .route("/api/v1/overview", get(overview::overview))
         .route("/healthz", get(probes::healthz))
         .route("/readyz", get(probes::readyz))

@@ -69,6 +69,30 @@ fn paths() -> Value {
                 "responses": answers("SetOverrideResponse"),
             },
         },
+        "/admin/tenant_quota": {
+            "get": {
+                "summary": "The tenants with a quota of their own",
+                "responses": answers("ListTenantQuotasResponse"),
+            },
+            "post": {
+                "summary": "Set what a tenant may take",
+                "requestBody": body("TenantQuota"),
+                "responses": answers("TenantQuota"),
+            },
+        },
+        "/fencing/{instanceId}": {"get": {
+            "summary": "Whether a fencing token is that of the present lease of an instance",
+            "parameters": [
+                {"name": "instanceId", "in": "path", "required": true, "schema": {"type": "string"}},
+                {"name": "token", "in": "query", "required": true,
+                 "schema": {"type": "integer", "minimum": 0}},
+            ],
+            "responses": {
+                "204": {"description": "It is"},
+                "409": {"description": "It is stale", "content": content("Error")},
+                "404": {"description": "Nobody holds the instance", "content": content("Error")},
+            },
+        }},
         "/api/v1/overview": {"get": {
             "summary": "Everything that the console shows",
             "responses": answers("Overview"),

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use foreshadow_allocator::{
     AdoptedPlan, AllocationRequest, AllocationState, HoldMode, Input, PoolPlan, PoolSpec, Recycle,
-    Reservation, Target,
+    RequestRate, Reservation, Target, TenantQuota,
 };
 use foreshadow_types::{
     AllocationId, Bytes, EntityId, FencingToken, IdError, InstanceCount, PoolName, Requirements,
@@ -60,6 +60,7 @@ fn tuned(mut spec: PoolSpec) -> PoolSpec {
     spec.shape = Shape {
         vcpus: Vcpus::from_thousandths(vcpus),
         memory: Bytes(memory),
+        ..Shape::default()
     };
     match spec.name.as_str() {
         "plain" => spec.hold = HoldMode::Freeze,
@@ -116,11 +117,21 @@ impl Workload {
             ))),
             93 => fresh(Input::DefinePool(Box::new(self.redefinition(model)?))),
             94 => {
-                let limit = Some(self.rng.random_range(2..9)).filter(|limit| limit % 2 == 0);
+                let live = Some(self.rng.random_range(2..9)).filter(|limit| limit % 2 == 0);
+                // Rarely, or hardly anybody would come to wait.
+                let rated = self.rng.random_bool(0.1);
+                let rate = live.filter(|_| rated).map(|live| RequestRate {
+                    per_second: live,
+                    burst: live,
+                });
                 fresh(Input::LimitTenant {
                     tenant: self.tenant()?,
-                    limit,
+                    quota: TenantQuota { live, rate },
                 })
+            }
+            95 if self.rng.random_bool(0.2) => {
+                let drawn = self.rng.random_range(0..POOLS.len());
+                fresh(Input::DrainPool(PoolName::new(POOLS[drawn]).ok()?))
             }
             95 => {
                 let id = self.known(model, |state| state == AllocationState::Granted)?;
@@ -243,6 +254,7 @@ impl Workload {
         let shape = Shape {
             vcpus: Vcpus::from_thousandths(vcpus),
             memory: Bytes(1 << 30),
+            ..Shape::default()
         };
         Some(Target::Requirements(Arc::new(Requirements {
             shape,

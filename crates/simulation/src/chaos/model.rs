@@ -85,6 +85,8 @@ impl Model {
             | Input::AdoptPlan(_)
             | Input::Allocate(_)
             | Input::Ready { .. }
+            | Input::PredictUsage(_)
+            | Input::DrainPool(_)
             | Input::Drain { .. } => {}
         }
     }

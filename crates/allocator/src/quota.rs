@@ -1,0 +1,150 @@
+//! What a tenant may take.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use foreshadow_types::{TenantId, Timestamp};
+use thiserror::Error;
+
+/// The highest rate that can be set, in requests a second.
+pub const MAX_RATE: u32 = 1_000_000;
+
+/// What a tenant may take; what is `None` takes the general limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct TenantQuota {
+    /// Live allocations at a time.
+    pub live: Option<u32>,
+    /// Requests a second.
+    pub rate: Option<RequestRate>,
+}
+
+impl TenantQuota {
+    /// Whether it says nothing.
+    pub fn is_empty(&self) -> bool {
+        self.live.is_none() && self.rate.is_none()
+    }
+
+    /// Checks what the types cannot.
+    ///
+    /// # Errors
+    /// [`QuotaError`] names the field.
+    pub fn check(&self) -> Result<(), QuotaError> {
+        let Some(rate) = self.rate else {
+            return Ok(());
+        };
+        for (field, value) in [
+            ("rate.per_second", rate.per_second),
+            ("rate.burst", rate.burst),
+        ] {
+            if !(1..=MAX_RATE).contains(&value) {
+                return Err(QuotaError { field, value });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How often a tenant may ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RequestRate {
+    /// In the long run.
+    pub per_second: u32,
+    /// At once, after a pause.
+    pub burst: u32,
+}
+
+/// Why a quota was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("quota: {field} is {value}; give 1 to {MAX_RATE}")]
+pub struct QuotaError {
+    /// The field at fault.
+    pub field: &'static str,
+    /// What it is.
+    pub value: u32,
+}
+
+/// Whose turn it is to ask, by the generic cell rate algorithm: one number a tenant says when its
+/// requests so far would have been due at the steady rate. It is not durable: after a restart every
+/// tenant may ask a burst.
+#[derive(Debug, Default)]
+pub(crate) struct Rates {
+    due_us: BTreeMap<TenantId, i64>,
+}
+
+impl Rates {
+    /// Takes a request in, or says how long until the next is taken.
+    pub(crate) fn take(
+        &mut self,
+        tenant: &TenantId,
+        rate: RequestRate,
+        now: Timestamp,
+    ) -> Result<(), Duration> {
+        let step_us = (1_000_000 / i64::from(rate.per_second.clamp(1, MAX_RATE))).max(1);
+        let ahead_us = step_us.saturating_mul(i64::from(rate.burst.max(1)) - 1);
+        let now_us = now.as_millis().saturating_mul(1_000);
+        let due_us = self
+            .due_us
+            .get(tenant)
+            .copied()
+            .unwrap_or(now_us)
+            .max(now_us);
+        let early_us = due_us.saturating_sub(now_us).saturating_sub(ahead_us);
+        if early_us > 0 {
+            return Err(Duration::from_micros(early_us as u64));
+        }
+        let next_us = due_us.saturating_add(step_us);
+        match self.due_us.get_mut(tenant) {
+            Some(due) => *due = next_us,
+            None => {
+                self.due_us.insert(tenant.clone(), next_us);
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets a tenant whose quota has gone.
+    pub(crate) fn forget(&mut self, tenant: &TenantId) {
+        self.due_us.remove(tenant);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_is_taken_at_once_and_then_the_rate_is_kept() {
+        let tenant = TenantId::new("a").unwrap();
+        let rate = RequestRate {
+            per_second: 10,
+            burst: 3,
+        };
+        let mut rates = Rates::default();
+        let mut taken = Vec::new();
+        for ms in 0..1_000 {
+            if rates
+                .take(&tenant, rate, Timestamp::from_millis(ms))
+                .is_ok()
+            {
+                taken.push(ms);
+            }
+        }
+        assert_eq!(taken[..5], [0, 1, 2, 100, 200]);
+        assert_eq!(taken.len(), 12);
+    }
+
+    #[test]
+    fn the_delay_is_as_long_as_it_says() {
+        let tenant = TenantId::new("a").unwrap();
+        let rate = RequestRate {
+            per_second: 4,
+            burst: 1,
+        };
+        let mut rates = Rates::default();
+        let at = Timestamp::from_millis;
+        assert_eq!(rates.take(&tenant, rate, at(0)), Ok(()));
+        let delay = rates.take(&tenant, rate, at(10)).unwrap_err();
+        assert_eq!(delay, Duration::from_millis(240));
+        assert!(rates.take(&tenant, rate, at(249)).is_err());
+        assert_eq!(rates.take(&tenant, rate, at(250)), Ok(()));
+    }
+}

@@ -1,0 +1,106 @@
+//! How far estimated waits are off.
+
+use std::collections::BTreeMap;
+
+use foreshadow_allocator::{Allocation, AllocationState, Binding, Event, EventKind};
+use foreshadow_types::{AllocationId, Timestamp};
+
+use crate::latency::Latency;
+
+/// When the requests that wait should be granted, as they were told first.
+#[derive(Debug, Default)]
+pub(super) struct Waits(BTreeMap<AllocationId, Timestamp>);
+
+impl Waits {
+    /// A request was answered.
+    pub(super) fn told(&mut self, allocation: &Allocation, now: Timestamp) {
+        let waits = matches!(
+            allocation.state,
+            AllocationState::Queued | AllocationState::Joined
+        );
+        if let (true, Some(wait)) = (waits, allocation.estimated_wait)
+            && allocation.available_at <= now
+        {
+            self.0.entry(allocation.id).or_insert(now + wait);
+        }
+    }
+
+    /// What was decided: a grant shows how far the estimate was off.
+    pub(super) fn note(&mut self, event: &Event, errors: &Latency) {
+        if self.0.is_empty() {
+            return;
+        }
+        if let EventKind::AllocationEnded { id, .. } = &event.kind {
+            self.0.remove(id);
+        }
+        if let EventKind::AllocationBound {
+            id,
+            binding: Binding::Granted { .. },
+        } = &event.kind
+            && let Some(due) = self.0.remove(id)
+        {
+            errors.record(event.at.since(due).max(due.since(event.at)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use foreshadow_allocator::{Hold, Served};
+    use foreshadow_types::{FencingToken, InstanceId, PoolName, TenantId};
+
+    use super::*;
+
+    fn waiting(id: u64, wait: Duration) -> Allocation {
+        let at = Timestamp::from_millis(0);
+        Allocation {
+            id: AllocationId(id),
+            state: AllocationState::Queued,
+            pool: PoolName::new("p").expect("the name is valid"),
+            tenant: TenantId::new("t").expect("the name is valid"),
+            user: None,
+            application: None,
+            created_at: at,
+            available_at: at,
+            warm: false,
+            merged: false,
+            served: Served::Nothing,
+            instance: None,
+            fencing_token: None,
+            lease_expires_at: None,
+            queue_position: Some(1),
+            estimated_wait: Some(wait),
+        }
+    }
+
+    #[test]
+    fn an_estimate_that_was_short_and_one_that_was_long_are_both_off() {
+        let (mut waits, errors) = (Waits::default(), Latency::default());
+        let granted = |id, at_ms| Event {
+            at: Timestamp::from_millis(at_ms),
+            kind: EventKind::AllocationBound {
+                id: AllocationId(id),
+                binding: Binding::Granted {
+                    hold: Hold {
+                        instance: InstanceId(1),
+                        token: FencingToken(1),
+                    },
+                    expires_at: Timestamp::from_millis(99_000),
+                },
+            },
+        };
+        for id in 1..=2 {
+            waits.told(
+                &waiting(id, Duration::from_secs(4)),
+                Timestamp::from_millis(0),
+            );
+        }
+        waits.note(&granted(1, 3_000), &errors);
+        waits.note(&granted(2, 5_000), &errors);
+        waits.note(&granted(2, 9_000), &errors);
+        let seen = errors.snapshot();
+        assert_eq!((seen.count, seen.sum_s), (2, 2.0));
+    }
+}
