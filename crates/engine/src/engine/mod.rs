@@ -25,8 +25,9 @@ use crate::{
     handle::{EngineHandle, Shared},
     inference::{BoxedForecaster, Inference, seasonal_naive},
     lifecycle::Lifecycle,
+    models::ModelStore,
     numbers::Numbers,
-    owner::{self, Owner},
+    owner::{self, Owner, Recorder},
     planning::{LatestForecasts, Links, Planning},
     retraining::{Retraining, from_training},
 };
@@ -84,6 +85,7 @@ fn decider(
     mut allocator: Allocator,
     ledger: Ledger,
     events: &[Event],
+    recorder: Recorder,
 ) -> Result<Decider, StartError> {
     let (reporting, reports) = mpsc::channel(WAITING_MESSAGES);
     let folder = config.data_dir.join("instances");
@@ -97,6 +99,7 @@ fn decider(
         provider.clone(),
         numbers.clone(),
         telling,
+        recorder,
     );
     owner.index(events);
     let found = provider.reconcile(&owner.instances())?;
@@ -134,8 +137,10 @@ fn assemble(
         model: trained,
         bin,
         warm,
+        journals,
     } = recovered;
-    let decider = decider(&config, &numbers, allocator, ledger, &events)?;
+    let recorder = Recorder::new(journals.requests);
+    let decider = decider(&config, &numbers, allocator, ledger, &events, recorder)?;
     let model_interval = trained.as_ref().map(|model| model.interval);
     let model = model
         .or(trained.map(|model| model.forecaster))
@@ -158,8 +163,19 @@ fn assemble(
         numbers: numbers.clone(),
         lifecycle: lifecycle.clone(),
         durability: config.durability,
+        models: Arc::new(ModelStore {
+            models: config.models_dir(),
+            load: from_training(),
+            history: history.clone(),
+        }),
     };
-    let mut collecting = Collector::new(bin, config.limits, history.clone(), numbers.clone());
+    let mut collecting = Collector::new(
+        bin,
+        config.limits,
+        (history.clone(), journals.usage),
+        owner.clone(),
+        numbers.clone(),
+    );
     collecting.rebin(bin, warm.as_ref());
     let trainer = retraining(&config, history, &shared);
     let links = Links {

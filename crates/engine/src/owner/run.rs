@@ -8,7 +8,12 @@ use foreshadow_types::InstanceId;
 use tokio::{sync::mpsc, time::sleep};
 
 use super::{Owner, OwnerCommand, batch::Replies, ledger_failed};
-use crate::{config::OnShutdown, error::EngineError, lifecycle::Lifecycle};
+use crate::{
+    config::OnShutdown,
+    demand::{Happening, Recorded},
+    error::EngineError,
+    lifecycle::Lifecycle,
+};
 
 /// How long the owner sleeps at most, so that happenings that could not be handed on are tried again.
 const LONGEST_SLEEP: Duration = Duration::from_millis(100);
@@ -33,7 +38,18 @@ impl Owner {
         let now = self.now();
         for event in events {
             self.users.note(event, &self.allocator, now);
+            if let Some(recorded @ Recorded::Opened(..)) =
+                self.recorder.note(event, &self.allocator)
+            {
+                self.unsent.push(Happening::Recorded(recorded));
+            }
         }
+        // What ended in an earlier run is in the history already.
+        self.unsent.retain(|happening| match happening {
+            Happening::Recorded(Recorded::Opened(id, _)) => self.recorder.is_open(*id),
+            _ => true,
+        });
+        self.recorder.forget_written();
     }
 
     /// Carries out what recovery decided; it is durable already.
@@ -89,6 +105,7 @@ impl Owner {
             self.handle_group(&mut commands, &mut reports, &mut replies)?;
             if let Some(processes) = asked {
                 let stop = self.to_stop(processes, self.now());
+                self.tell_the_rest().await;
                 return Ok(Ending { stop });
             }
         }

@@ -38,8 +38,10 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
     options
         .check()
         .map_err(|error| Failure::bad_input(format!("--listen: {error}")))?;
-    let mut engine =
-        config::load(args.config.as_deref(), &args.data).map_err(Failure::bad_input)?;
+    let loaded = config::load(args.config.as_deref(), &args.data).map_err(Failure::bad_input)?;
+    options.mappings = loaded.telemetry.mappings;
+    options.intake = loaded.telemetry.limits;
+    let mut engine = loaded.engine;
     engine.retraining.command = Some(train_command()?);
     tokio::runtime::Runtime::new()?.block_on(serve(options, engine, stop_signal()))
 }

@@ -3,12 +3,14 @@
 mod admin;
 mod allocations;
 mod forecasts;
+mod otlp;
 mod shadows;
 mod stream;
 mod telemetry;
 
-pub(crate) use admin::{AdminService, set_override, set_shadow_config};
+pub(crate) use admin::{AdminService, delete_user, set_override, set_shadow_config, use_model};
 pub(crate) use allocations::AllocationsService;
 pub(crate) use forecasts::ForecastsService;
+pub(crate) use otlp::OtlpService;
 pub(crate) use shadows::{ShadowsService, shadow_of};
 pub(crate) use telemetry::TelemetryService;
