@@ -11,6 +11,8 @@ mod pool;
 mod predict;
 mod rebuild;
 mod score;
+#[cfg(test)]
+mod story;
 mod tick;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
