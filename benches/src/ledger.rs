@@ -111,7 +111,8 @@ fn snapshot() -> anyhow::Result<Vec<Event>> {
     }
     let pool = |number: u64| &names[(number % POOLS) as usize];
     kinds.extend(
-        (1..=LEASES).map(|number| EventKind::InstanceRestored(instance(number, pool(number)))),
+        (1..=LEASES)
+            .map(|number| EventKind::InstanceRestored(Box::new(instance(number, pool(number))))),
     );
     for number in 1..=LEASES {
         kinds.push(EventKind::AllocationRestored(lease(number, pool(number))?));
@@ -120,9 +121,9 @@ fn snapshot() -> anyhow::Result<Vec<Event>> {
     Ok(kinds.into_iter().map(|kind| Event { at, kind }).collect())
 }
 
-fn instance(number: u64, pool: &PoolName) -> Box<InstanceRecord> {
+fn instance(number: u64, pool: &PoolName) -> InstanceRecord {
     let since = Timestamp::from_millis(number as i64);
-    Box::new(InstanceRecord {
+    InstanceRecord {
         id: InstanceId(number),
         pool: pool.clone(),
         revision: 0,
@@ -132,7 +133,7 @@ fn instance(number: u64, pool: &PoolName) -> Box<InstanceRecord> {
         token: FencingToken(number),
         used: true,
         draining: false,
-    })
+    }
 }
 
 fn lease(number: u64, pool: &PoolName) -> anyhow::Result<Box<AllocationRecord>> {

@@ -38,7 +38,7 @@ enum Name {
     /// Training steps, beside PyTorch.
     Train,
     /// `Allocate` and `Release` over gRPC, unary, in a stream and in a burst, beside a server that does
-    /// nothing, PostgreSQL and Valkey.
+    /// nothing, `PostgreSQL` and Valkey.
     Allocate,
     /// Group commits of the ledger and its recovery, beside plain files.
     Ledger,

@@ -190,9 +190,9 @@ async fn open_loop(
     while let Some((granted, seconds)) = told.recv().await {
         sorted[usize::from(!granted)].push(seconds);
     }
-    sorted
-        .iter_mut()
-        .for_each(|times| times.sort_by(f64::total_cmp));
+    for times in &mut sorted {
+        times.sort_by(f64::total_cmp);
+    }
     let failed = counts.failed.load(Ordering::Relaxed);
     ensure!(
         failed == 0,

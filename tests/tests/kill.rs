@@ -169,7 +169,7 @@ fn check(cycle: usize, workers: &[Arc<Mutex<Worker>>], held: &BTreeMap<String, A
 }
 
 /// Load until the server has gone.
-async fn load(client: Client, workers: &[Arc<Mutex<Worker>>]) -> JoinSet<u64> {
+fn load(client: &Client, workers: &[Arc<Mutex<Worker>>]) -> JoinSet<u64> {
     let mut running = JoinSet::new();
     for shared in workers {
         let (shared, mut client) = (shared.clone(), client.clone());
@@ -210,7 +210,7 @@ async fn cycles(count: usize, data: &Path, marker: &str) -> u64 {
             "cycle {cycle}: {running} processes for {} leases",
             held.len()
         );
-        let mut load = load(client, &workers).await;
+        let mut load = load(&client, &workers);
         // Another moment of the server's life each time.
         sleep(Duration::from_millis(40 + (cycle as u64 * 37) % 260)).await;
         server.kill();

@@ -48,10 +48,7 @@ pub(crate) async fn rows() -> anyhow::Result<Vec<Row>> {
             );
         }
         if let Some(valkey) = &peers.valkey {
-            rates.note(
-                "valkey_script",
-                peer(valkey.clients(BURST as usize).await?).await?,
-            );
+            rates.note("valkey_script", peer(valkey.clients(BURST as usize)).await?);
         }
     }
     eprintln!(

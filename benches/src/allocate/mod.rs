@@ -1,6 +1,6 @@
 //! `Allocate` and `Release` over gRPC, one call at a time and in a stream, and a burst of claims on a
 //! warm pool: beside a server on the same wire that does nothing, and beside what people build on
-//! PostgreSQL and on Valkey. All of a run share one process, one runtime and one machine.
+//! `PostgreSQL` and on Valkey. All of a run share one process, one runtime and one machine.
 
 mod burst;
 mod load;

@@ -38,7 +38,7 @@ impl Peers {
             .await;
         }
         if let Some(valkey) = &self.valkey {
-            note(rates, "valkey_script", valkey.clients(clients).await, batch).await;
+            note(rates, "valkey_script", Ok(valkey.clients(clients)), batch).await;
         }
     }
 }

@@ -105,13 +105,13 @@ impl Valkey {
     }
 
     /// Clients that share one connection, on which their calls are pipelined.
-    pub(crate) async fn clients(&self, count: usize) -> anyhow::Result<Vec<ValkeyClient>> {
+    pub(crate) fn clients(&self, count: usize) -> Vec<ValkeyClient> {
         let client = || ValkeyClient {
             connection: self.connection.clone(),
             claim: Script::new(CLAIM),
             release: Script::new(RELEASE),
         };
-        Ok(std::iter::repeat_with(client).take(count).collect())
+        std::iter::repeat_with(client).take(count).collect()
     }
 }
 

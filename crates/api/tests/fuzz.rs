@@ -2,8 +2,6 @@
 //! inputs by itself; `BOLERO_RANDOM_ITERATIONS` and `BOLERO_RANDOM_TEST_TIME_MS` ask for more, and
 //! `cargo bolero test` lets a fuzzer steer.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops")]
-
 use bolero::check;
 use foreshadow_allocator::AllocationRequest;
 use foreshadow_api::{
@@ -109,7 +107,7 @@ fn anything_at_all_is_read_or_refused() {
 
 #[test]
 fn json_is_read_or_refused() {
-    let valid = serde_json::to_vec(&request()).unwrap();
+    let valid = serde_json::to_vec(&request()).expect("a message has a JSON form");
     check!().with_type::<Edits>().for_each(|edits: &Edits| {
         if let Ok(wire) = serde_json::from_slice::<v1::AllocateRequest>(&edited(&valid, edits)) {
             let _outcome = AllocationRequest::try_from(wire);

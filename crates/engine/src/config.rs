@@ -145,6 +145,8 @@ pub struct Limits {
     pub horizon_steps: usize,
     /// The largest page of `list`.
     pub page: NonZeroU32,
+    /// How long the history is kept; `None` for ever.
+    pub history: Option<Duration>,
 }
 
 impl Default for Limits {
@@ -156,6 +158,7 @@ impl Default for Limits {
             series: 262_144,
             horizon_steps: 10_080,
             page: NonZeroU32::MIN.saturating_add(999),
+            history: None,
         }
     }
 }

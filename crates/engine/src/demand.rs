@@ -5,8 +5,9 @@ use std::{sync::Arc, time::Duration};
 use foreshadow_allocator::{
     Allocation, AllocationRequest, AllocationState, AllocatorError, Reply, Served, Target,
 };
+use foreshadow_history::RequestRecord;
 use foreshadow_planner::Outcome;
-use foreshadow_types::{PoolName, Timestamp};
+use foreshadow_types::{AllocationId, PoolName, Timestamp};
 
 use crate::error::EngineError;
 
@@ -19,6 +20,25 @@ pub(crate) enum Happening {
     Started { pool: PoolName, took: Duration },
     /// A start failed.
     StartFailed { pool: PoolName },
+    /// What the history holds of a request has changed.
+    Recorded(Recorded),
+}
+
+/// What was journalled for the history.
+#[derive(Debug, Clone)]
+pub(crate) enum Recorded {
+    /// A request was taken in; its row is complete when it has ended.
+    Opened(AllocationId, RequestRecord),
+    /// A request has ended.
+    Closed {
+        id: AllocationId,
+        row: RequestRecord,
+        ended_at: Timestamp,
+    },
+    /// A request was refused.
+    Refused(RequestRecord),
+    /// All that was recorded before is in this segment of the journal or in earlier ones.
+    Segment(u64),
 }
 
 /// A request as it was seen.

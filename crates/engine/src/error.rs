@@ -31,6 +31,14 @@ pub enum EngineError {
     /// There is no such override.
     #[error("there is no override `{0}`")]
     UnknownOverride(String),
+    /// A model cannot be taken up.
+    #[error("the model `{name}` cannot be taken up: {reason}")]
+    Model {
+        /// Its name.
+        name: String,
+        /// Why.
+        reason: String,
+    },
     /// Another change came between.
     #[error(
         "the configuration is at {current}, not at {given}; read it again and repeat the change"

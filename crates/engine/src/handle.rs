@@ -24,12 +24,14 @@ use crate::{
     error::EngineError,
     lifecycle::Lifecycle,
     metrics::MetricsSnapshot,
+    models::{self, ModelStore, ModelView},
     numbers::Numbers,
     owner::OwnerCommand,
     planning::{LatestForecasts, PlanningCommand},
     views::{
-        OverrideChange, OverridesView, PoolPlanView, PoolView, PredictRequest, Prediction,
-        Readiness, ReportOutcome, ResourceShadowView, ShadowConfigOutcome, VersionedShadowConfig,
+        Forgotten, GroupAccuracy, OverrideChange, OverridesView, PoolPlanView, PoolView,
+        PredictRequest, Prediction, Readiness, ReportOutcome, ResourceShadowView,
+        ShadowConfigOutcome, VersionedShadowConfig,
     },
 };
 
@@ -43,6 +45,7 @@ pub(crate) struct Shared {
     pub(crate) numbers: Arc<Numbers>,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) durability: Durability,
+    pub(crate) models: Arc<ModelStore>,
 }
 
 /// When nobody can call the engine any more it stops, and all processes are kept.
@@ -271,10 +274,11 @@ impl EngineHandle {
         answer.await.map_err(|_| EngineError::Stopped)?
     }
 
-    /// Takes observations. It waits while earlier ones are still being taken.
+    /// Takes observations. It waits while earlier ones are still being taken; once it has answered,
+    /// what was accepted survives a crash of the process.
     ///
     /// # Errors
-    /// [`EngineError::Stopped`].
+    /// [`EngineError::Stopped`], or [`EngineError::Ledger`] if they cannot be kept.
     pub async fn report(
         &self,
         observations: Vec<Observation>,
@@ -285,7 +289,7 @@ impl EngineHandle {
             reply,
         };
         self.ask_collector(command).await?;
-        answer.await.map_err(|_| EngineError::Stopped)
+        answer.await.map_err(|_| EngineError::Stopped)?
     }
 
     /// The resource shadow of a user.
@@ -305,6 +309,47 @@ impl EngineHandle {
         let overrides = self.overrides().await?.overrides;
         let allocations = self.live_allocations(user).await?;
         ResourceShadowView::assemble(entity, shadow, &latest, overrides, allocations)
+    }
+
+    /// Deletes a user everywhere: the shadow, the history, forecasts, overrides and what allocations
+    /// say of them. A model that was trained on their usage stays.
+    ///
+    /// # Errors
+    /// [`EngineError::UnknownEntity`] if nothing was known of them, [`EngineError::Ledger`] if a
+    /// file cannot be written; then some of it may be there still and the call can be repeated.
+    pub async fn forget_user(&self, user: &UserId) -> Result<Forgotten, EngineError> {
+        let entity = EntityId::from(user);
+        let overrides = self.forget_plans(entity.clone()).await?;
+        let (reply, answer) = oneshot::channel();
+        let user = user.clone();
+        self.ask_owner(OwnerCommand::Forget { user, reply }).await?;
+        let allocations = answer.await.map_err(|_| EngineError::Stopped)??;
+        let (reply, answer) = oneshot::channel();
+        let command = CollectorCommand::Forget {
+            entity: entity.clone(),
+            reply,
+        };
+        self.ask_collector(command).await?;
+        let (shadow, history_rows) = answer.await.map_err(|_| EngineError::Stopped)??;
+        // A tick that was under way has read the series before they were dropped.
+        self.forget_plans(entity.clone()).await?;
+        let forgotten = Forgotten {
+            shadow,
+            history_rows,
+            allocations,
+            overrides,
+        };
+        if forgotten == Forgotten::default() {
+            return Err(EngineError::UnknownEntity(entity));
+        }
+        Ok(forgotten)
+    }
+
+    async fn forget_plans(&self, entity: EntityId) -> Result<u64, EngineError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask_planning(PlanningCommand::Forget { entity, reply })
+            .await?;
+        answer.await.map_err(|_| EngineError::Stopped)?
     }
 
     async fn live_allocations(&self, user: &UserId) -> Result<Vec<Allocation>, EngineError> {
@@ -405,7 +450,55 @@ impl EngineHandle {
     pub async fn metrics(&self) -> Result<MetricsSnapshot, EngineError> {
         let pools = self.pools().await?;
         let waiting = self.shared.owner.max_capacity() - self.shared.owner.capacity();
-        Ok(self.shared.numbers.snapshot(pools, waiting as u64))
+        let mut snapshot = self.shared.numbers.snapshot(pools, waiting as u64);
+        snapshot.forecasts.groups = self.adaptation();
+        Ok(snapshot)
+    }
+
+    /// Actual against predicted by pool, category and model, and drift in it.
+    pub fn adaptation(&self) -> Vec<GroupAccuracy> {
+        self.shared.latest.borrow().adaptation.to_vec()
+    }
+
+    /// The models that retraining has made, the oldest first.
+    ///
+    /// # Errors
+    /// [`EngineError::Stopped`].
+    pub async fn models(&self) -> Result<Vec<ModelView>, EngineError> {
+        let store = self.shared.models.clone();
+        let listed =
+            tokio::task::spawn_blocking(move || models::list(&store.models, &store.load)).await;
+        listed.map_err(|_| EngineError::Stopped)
+    }
+
+    /// Takes a model up and keeps it whatever retraining finds; `None` leaves the choice to
+    /// retraining again, and the model in use.
+    ///
+    /// # Errors
+    /// [`EngineError::Model`] if there is none of this name or it cannot be used; the model in use
+    /// then stays.
+    pub async fn use_model(&self, name: Option<String>) -> Result<(), EngineError> {
+        let store = self.shared.models.clone();
+        let refused = |name: &str, reason: String| EngineError::Model {
+            name: name.to_owned(),
+            reason,
+        };
+        let Some(name) = name else {
+            return models::pin(&store.models, None)
+                .map_err(|error| refused("", error.to_string()));
+        };
+        let asked = name.clone();
+        let read = tokio::task::spawn_blocking(move || store.take_up(&asked)).await;
+        let (model, warm) = read
+            .map_err(|_| EngineError::Stopped)?
+            .map_err(|reason| refused(&name, reason))?;
+        tracing::info!(name, "a model is taken up and kept");
+        self.ask_planning(PlanningCommand::UseModel {
+            model: model.forecaster,
+            interval: model.interval,
+            warm,
+        })
+        .await
     }
 
     /// Whether the engine can serve.

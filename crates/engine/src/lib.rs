@@ -15,6 +15,7 @@ mod inference;
 mod latency;
 mod lifecycle;
 mod metrics;
+mod models;
 mod numbers;
 mod owner;
 mod planning;
@@ -32,8 +33,9 @@ pub use latency::{LATENCY_BOUNDS_S, LatencySnapshot};
 pub use metrics::{
     DecisionMetrics, ForecastMetrics, MetricsSnapshot, RetrainingMetrics, TelemetryMetrics,
 };
+pub use models::ModelView;
 pub use views::{
-    Accuracy, Basis, OutcomeCounts, OverrideChange, OverridesView, PoolPlanView, PoolView,
-    PredictRequest, Prediction, Readiness, ReportOutcome, ResourceShadowView, ShadowConfigOutcome,
-    Subject, VersionedShadowConfig,
+    Accuracy, Basis, Forgotten, GroupAccuracy, GroupKind, OutcomeCounts, OverrideChange,
+    OverridesView, PoolPlanView, PoolView, PredictRequest, Prediction, Readiness, ReportOutcome,
+    ResourceShadowView, ShadowConfigOutcome, Subject, VersionedShadowConfig,
 };

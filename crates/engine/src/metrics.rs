@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
-use crate::{latency::LatencySnapshot, views::PoolView};
+use crate::{
+    latency::LatencySnapshot,
+    views::{GroupAccuracy, PoolView},
+};
 
 /// All numbers at one moment. Counters rise from the start of the engine.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -64,6 +67,10 @@ pub struct ForecastMetrics {
     pub model: String,
     /// Trigger rules that are active.
     pub triggers_active: u64,
+    /// How often forecasts of a group were found to have become worse.
+    pub drifts: u64,
+    /// Actual against predicted by pool, category and model.
+    pub groups: Vec<GroupAccuracy>,
     /// The age of the plan in force.
     pub plan_age: Duration,
 }
@@ -83,6 +90,8 @@ pub struct TelemetryMetrics {
     pub history_rows: u64,
     /// Rows lost because the history could not be written.
     pub history_rows_lost: u64,
+    /// Attempts to write rows of the journal to the history that failed.
+    pub seal_failures: u64,
 }
 
 /// Numbers of training again.

@@ -43,6 +43,7 @@ pub(crate) struct ForecastNumbers {
     pub(crate) failed: Counter,
     pub(crate) not_finite: Counter,
     pub(crate) triggers_active: Counter,
+    pub(crate) drifts: Counter,
     pub(crate) model: Text,
     pub(crate) planned: Mutex<Option<Stopwatch>>,
 }
@@ -55,6 +56,7 @@ pub(crate) struct TelemetryNumbers {
     pub(crate) evicted: Counter,
     pub(crate) history_rows: Counter,
     pub(crate) history_rows_lost: Counter,
+    pub(crate) seal_failures: Counter,
 }
 
 #[derive(Debug, Default)]
@@ -128,6 +130,8 @@ impl ForecastNumbers {
             not_finite: self.not_finite.get(),
             model: self.model.get(),
             triggers_active: self.triggers_active.get(),
+            drifts: self.drifts.get(),
+            groups: Vec::new(),
             plan_age: planned.map(Stopwatch::elapsed).unwrap_or_default(),
         }
     }
@@ -142,6 +146,7 @@ impl TelemetryNumbers {
             evicted: self.evicted.get(),
             history_rows: self.history_rows.get(),
             history_rows_lost: self.history_rows_lost.get(),
+            seal_failures: self.seal_failures.get(),
         }
     }
 }

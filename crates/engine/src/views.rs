@@ -22,6 +22,19 @@ pub struct ReportOutcome {
     pub rejected: u64,
 }
 
+/// What was deleted of a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Forgotten {
+    /// Whether there was a shadow.
+    pub shadow: bool,
+    /// Rows of the history that named them: usage is gone, requests are demand of nobody.
+    pub history_rows: u64,
+    /// Allocations that named them; live ones stay with their holder.
+    pub allocations: u64,
+    /// Overrides for them.
+    pub overrides: u64,
+}
+
 /// Whose demand is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subject {
@@ -147,6 +160,39 @@ pub struct Accuracy {
     pub coverage_80: Option<f64>,
     /// Sum of absolute errors of the median ÷ sum of absolute actual values.
     pub wape: Option<f64>,
+}
+
+/// What forecasts are judged together by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum GroupKind {
+    /// Requests for a pool.
+    Pool,
+    /// All metrics of the entities of a category.
+    Category,
+    /// All forecasts of a model.
+    Model,
+}
+
+/// Actual against predicted of a group, lately. Errors are in units of each series' own scale, so
+/// that metrics of other units add up.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GroupAccuracy {
+    /// What the group is.
+    pub kind: GroupKind,
+    /// Which one.
+    pub name: String,
+    /// Points compared since the start.
+    pub points: u64,
+    /// Σ|error| ÷ Σ|actual| of the median.
+    pub wape: Option<f64>,
+    /// Σ pinball loss ÷ Σ|actual|, mean over the levels.
+    pub pinball: Option<f64>,
+    /// The share of actual values in the 0.1–0.9 interval.
+    pub coverage_80: Option<f64>,
+    /// How often drift was found.
+    pub drifts: u64,
+    /// When it was found last.
+    pub drifted_at: Option<Timestamp>,
 }
 
 /// What a plan holds for one pool.

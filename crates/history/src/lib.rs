@@ -9,10 +9,13 @@
 //! This is the only crate that knows Arrow and Parquet; none of their types is in its interface.
 
 mod column;
+mod erase;
 mod error;
 mod file;
 mod guard;
 mod import;
+mod journal;
+mod merge;
 mod panel;
 mod paths;
 mod reader;
@@ -20,8 +23,11 @@ mod request;
 mod schema;
 mod write;
 
+pub use erase::erase_entity;
 pub use error::HistoryError;
 pub use import::{ImportSummary, SwfOptions, import_csv, import_swf};
+pub use journal::{Journal, Segment, read_segment, remove_segment, segments};
+pub use merge::merge_files;
 pub use panel::{DEFAULT_MAX_VALUES, PanelLimits, PanelOptions, REQUESTS_METRIC, load_panel};
 pub use paths::HistoryPaths;
 pub use reader::RequestReader;

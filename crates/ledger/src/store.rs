@@ -117,6 +117,16 @@ impl Ledger {
         Ok(())
     }
 
+    /// Leaves nothing on disk of what was removed or replaced: takes up to seconds.
+    ///
+    /// # Errors
+    /// As [`Self::append`]; nothing is lost then.
+    pub fn compact(&mut self) -> Result<(), LedgerError> {
+        self.write(|connection| {
+            connection.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE);")
+        })
+    }
+
     /// All events, in order: the last snapshot and what came after. Blocks are read in order and
     /// decoded on all cores.
     ///

@@ -79,6 +79,7 @@ fn codes(error: &EngineError) -> (Code, StatusCode) {
         | EngineError::UnknownMetric { .. }
         | EngineError::UnknownOverride(_) => (Code::NotFound, StatusCode::NOT_FOUND),
         EngineError::EtagMismatch { .. } => (Code::Aborted, StatusCode::PRECONDITION_FAILED),
+        EngineError::Model { .. } => (Code::FailedPrecondition, StatusCode::CONFLICT),
         EngineError::Config(_) | EngineError::Argument { .. } => {
             (Code::InvalidArgument, StatusCode::BAD_REQUEST)
         }

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use foreshadow_telemetry::IntakeLimits;
+use foreshadow_telemetry::{IntakeLimits, Mapping};
 use thiserror::Error;
 
 /// Where and how to serve.
@@ -25,6 +25,8 @@ pub struct ServerOptions {
     pub drain: Duration,
     /// What telemetry is taken.
     pub intake: IntakeLimits,
+    /// Which metrics of passive senders are of which entities.
+    pub mappings: Vec<Mapping>,
 }
 
 /// Why the options were refused.
@@ -50,6 +52,7 @@ impl ServerOptions {
             max_in_flight: 4_096,
             drain: Duration::from_secs(10),
             intake: IntakeLimits::default(),
+            mappings: Vec::new(),
         }
     }
 

@@ -12,16 +12,21 @@ use foreshadow_api::{
     },
 };
 use foreshadow_engine::{EngineHandle, Readiness};
+use foreshadow_telemetry::Intake;
+use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::MetricsServiceServer;
 use thiserror::Error;
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
-use tonic::{service::Routes, transport::server::TcpIncoming};
+use tonic::{codec::CompressionEncoding, service::Routes, transport::server::TcpIncoming};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::{
     auth::require_token,
-    grpc::{AdminService, AllocationsService, ForecastsService, ShadowsService, TelemetryService},
-    http::{self, HttpState},
+    grpc::{
+        AdminService, AllocationsService, ForecastsService, OtlpService, ShadowsService,
+        TelemetryService,
+    },
+    http::{self, HttpState, Receivers},
     options::{OptionsError, ServerOptions},
 };
 
@@ -100,10 +105,13 @@ impl Server {
         let stopping = CancellationToken::new();
         let drain = self.options.drain;
         let (reporter, health) = tonic_health::server::health_reporter();
-        let grpc = grpc_routes(&engine, &self.options, &stopping)?.add_service(health);
+        let intake = Intake::new(self.options.mappings.clone(), self.options.intake);
+        let receivers = Receivers::new(engine.clone(), Arc::new(intake), self.options.intake);
+        let grpc = grpc_routes(&engine, &self.options, &receivers, &stopping)?.add_service(health);
         let http = http::router(
             HttpState {
                 engine: engine.clone(),
+                receivers,
                 stopping: stopping.clone(),
             },
             &self.options,
@@ -193,6 +201,7 @@ async fn set_health(reporter: &HealthReporter, status: ServingStatus) {
 fn grpc_routes(
     engine: &EngineHandle,
     options: &ServerOptions,
+    receivers: &Receivers,
     stopping: &CancellationToken,
 ) -> Result<Routes, ServeError> {
     let allocations = AllocationsService {
@@ -221,10 +230,18 @@ fn grpc_routes(
             .register_encoded_file_descriptor_set(DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
+    let otlp = OtlpService {
+        receivers: receivers.clone(),
+    };
     let most = options.max_message_bytes;
     Ok(
         Routes::new(AllocationsServer::new(allocations).max_decoding_message_size(most))
             .add_service(TelemetryServer::new(telemetry).max_decoding_message_size(most))
+            .add_service(
+                MetricsServiceServer::new(otlp)
+                    .accept_compressed(CompressionEncoding::Gzip)
+                    .max_decoding_message_size(options.intake.max_body_bytes),
+            )
             .add_service(AdminServer::new(admin).max_decoding_message_size(most))
             .add_service(ForecastsServer::new(forecasts).max_decoding_message_size(most))
             .add_service(ShadowsServer::new(shadows).max_decoding_message_size(most))

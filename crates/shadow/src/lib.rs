@@ -9,6 +9,7 @@ mod access;
 mod category;
 mod class;
 mod decay;
+mod departed;
 mod dependencies;
 mod fingerprint;
 mod kmeans;

@@ -7,6 +7,7 @@ use foreshadow_types::{EntityId, Timestamp};
 use crate::{
     access::AccessProfile,
     category::Assignment,
+    departed::Departed,
     dependencies::Dependencies,
     fingerprint::Fingerprint,
     metric::MetricProfile,
@@ -34,6 +35,28 @@ impl ResourceShadow {
             dependencies: Dependencies::default(),
             last_seen: at,
             category: None,
+        }
+    }
+
+    /// One that came back, as far as its record knows it.
+    pub(crate) fn returned(departed: &Departed) -> Self {
+        let mut shadow = Self::new(departed.last_seen);
+        for (metric, mean) in &departed.means {
+            let mut profile = MetricProfile::new(metric.clone());
+            profile.add(departed.last_seen, f64::from(*mean));
+            shadow.metrics.push(profile);
+        }
+        shadow
+    }
+
+    /// The record to know it again by.
+    pub(crate) fn departed(&self) -> Departed {
+        let means = self.metrics.iter();
+        Departed {
+            last_seen: self.last_seen,
+            means: means
+                .map(|profile| (profile.name().clone(), profile.mean() as f32))
+                .collect(),
         }
     }
 

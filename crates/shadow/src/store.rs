@@ -9,6 +9,7 @@ use foreshadow_types::{EntityId, Timestamp};
 
 use crate::{
     category::{Assignment, AssignmentSource, Category, CategoryId, categories},
+    departed::DepartedStore,
     fingerprint::Fingerprint,
     kmeans::Clusters,
     observation::{Access, Observation},
@@ -26,7 +27,8 @@ const BORROWED_CONFIDENCE: f64 = 0.5;
 /// What a store may grow to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoreLimits {
-    /// Entities kept; beyond it the one heard of longest ago is dropped.
+    /// Entities kept; beyond it the one heard of longest ago gives way, and a compact record of it
+    /// is kept. Of those there are at most as many again.
     pub max_entities: usize,
     /// Metrics kept for each entity; samples of further ones are refused.
     pub max_metrics_per_entity: usize,
@@ -74,6 +76,7 @@ pub struct ShadowStore {
     slots: Vec<Option<Slot>>,
     free: Vec<u32>,
     recency: Recency,
+    departed: DepartedStore,
     metric_names: BTreeSet<Arc<str>>,
     clusters: Clusters,
     categories: Vec<Category>,
@@ -128,7 +131,10 @@ impl ShadowStore {
 
     /// The shadow of an entity as it stands at `now`.
     pub fn snapshot(&self, entity: &EntityId, now: Timestamp) -> Option<ShadowSnapshot> {
-        let slot = self.slot(entity)?;
+        let Some(slot) = self.slot(entity) else {
+            let departed = ResourceShadow::returned(self.departed.get(entity)?);
+            return Some(departed.snapshot(entity, now, None));
+        };
         let category = self.assignment(&slot.shadow);
         Some(slot.shadow.snapshot(entity, now, category))
     }
@@ -140,8 +146,9 @@ impl ShadowStore {
 
     /// Forgets an entity and its traces in its partners; false if it is unknown.
     pub fn remove(&mut self, entity: &EntityId) -> bool {
+        let departed = self.departed.remove(entity).is_some();
         let Some(number) = self.index.get(entity).copied() else {
-            return false;
+            return departed;
         };
         self.drop_slot(number);
         for slot in self.slots.iter_mut().flatten() {
@@ -259,9 +266,14 @@ impl ShadowStore {
     }
 
     fn insert(&mut self, entity: &EntityId, at: Timestamp) -> u32 {
+        let departed = self.departed.remove(entity);
+        let shadow = departed.map_or_else(
+            || ResourceShadow::new(at),
+            |departed| ResourceShadow::returned(&departed),
+        );
         let slot = Some(Slot {
             entity: entity.clone(),
-            shadow: ResourceShadow::new(at),
+            shadow,
         });
         let number = if let Some(number) = self.free.pop() {
             self.slots[number as usize] = slot;
@@ -280,6 +292,11 @@ impl ShadowStore {
             let Some(oldest) = self.recency.oldest() else {
                 return;
             };
+            if let Some(slot) = &self.slots[oldest as usize] {
+                let most = self.limits.max_entities;
+                let record = slot.shadow.departed();
+                self.departed.insert(slot.entity.clone(), record, most);
+            }
             self.drop_slot(oldest);
             self.counts.evicted += 1;
         }

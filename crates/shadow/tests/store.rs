@@ -102,8 +102,15 @@ fn the_entity_heard_of_longest_ago_gives_way() {
         store.observe(&sample(name, "m", Duration::from_secs(second as u64), 1.0));
     }
     assert_eq!((store.len(), store.counts().evicted), (2, 1));
-    assert!(store.snapshot(&entity("b"), START).is_none());
-    assert!(store.snapshot(&entity("a"), START).is_some());
+    let compact = store
+        .snapshot(&entity("b"), START)
+        .expect("a compact record is kept");
+    assert_eq!((compact.metrics.len(), compact.metrics[0].mean), (1, 1.0));
+    store.observe(&sample("b", "m", Duration::from_secs(9), 3.0));
+    let back = store.snapshot(&entity("b"), START).expect("it is back");
+    assert!(back.metrics[0].mean > 1.5 && back.metrics[0].mean < 2.5);
+    assert_eq!(store.counts().evicted, 2, "another gave way for it");
+    assert!(store.snapshot(&entity("nobody"), START).is_none());
 }
 
 #[test]

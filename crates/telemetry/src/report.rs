@@ -23,6 +23,11 @@ pub struct IntakeLimits {
     pub future: Duration,
     /// How old a sample may be.
     pub past: Duration,
+    /// Series of passive senders whose state is kept; beyond it the ones heard of longest ago are
+    /// dropped.
+    pub max_series: usize,
+    /// The size of an unpacked body of a passive sender, in bytes.
+    pub max_body_bytes: usize,
 }
 
 impl Default for IntakeLimits {
@@ -31,6 +36,8 @@ impl Default for IntakeLimits {
             max_points: 100_000,
             future: Duration::from_mins(5),
             past: Duration::from_hours(30 * 24),
+            max_series: 500_000,
+            max_body_bytes: 32 << 20,
         }
     }
 }

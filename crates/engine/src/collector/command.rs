@@ -12,14 +12,14 @@ use foreshadow_types::{EntityId, PoolName, Timestamp};
 use tokio::sync::oneshot;
 
 use super::series::SeriesKey;
-use crate::{demand::Happening, views::ReportOutcome};
+use crate::{demand::Happening, error::EngineError, views::ReportOutcome};
 
 /// One message.
 #[derive(Debug)]
 pub(crate) enum CollectorCommand {
     Report {
         observations: Vec<Observation>,
-        reply: oneshot::Sender<ReportOutcome>,
+        reply: oneshot::Sender<Result<ReportOutcome, EngineError>>,
     },
     Shadow {
         entity: EntityId,
@@ -37,6 +37,11 @@ pub(crate) enum CollectorCommand {
     },
     /// Writes all rows that wait, and answers when they are on disk.
     Flush { reply: oneshot::Sender<()> },
+    /// Forgets an entity: whether it had a shadow, and how many rows of the history named it.
+    Forget {
+        entity: EntityId,
+        reply: oneshot::Sender<Result<(bool, u64), EngineError>>,
+    },
     /// Takes what has come so far, writes it and ends.
     Finish,
 }

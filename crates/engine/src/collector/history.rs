@@ -1,184 +1,356 @@
-//! Rows for the history, written in files of their own.
+//! Rows for the history: journalled before they are acknowledged, then sealed in Parquet files.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
+use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
+
+use foreshadow_history::{Journal, RequestRecord};
+use foreshadow_shadow::Observation;
+use foreshadow_types::{AllocationId, EntityId, Timestamp};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+    time::sleep,
 };
 
-use foreshadow_history::{HistoryError, RequestRecord, RequestWriter, UsageWriter};
-use foreshadow_shadow::Observation;
-use foreshadow_types::{EntityId, Timestamp};
+use super::{
+    folder::{HistoryFolder, Kind},
+    rows::encode_usage,
+    seal::{Due, SealError, seal_left, seal_requests, seal_usage, write_requests},
+};
+use crate::{
+    clock::Stopwatch, demand::Recorded, error::EngineError, numbers::Numbers, owner::OwnerCommand,
+};
 
-use crate::{clock::Stopwatch, demand::RequestSeen, numbers::Numbers};
+/// How long rows wait at most for their Parquet file.
+const SEAL_EVERY: Duration = Duration::from_mins(1);
 
-/// How long rows wait at most.
-const WRITE_EVERY: Duration = Duration::from_mins(1);
+/// How many samples wait at most for their Parquet file.
+const MOST_SAMPLES: usize = 1_000_000;
 
-/// How many rows wait at most.
-const MOST_ROWS: usize = 200_000;
+/// How often past days are merged.
+const COMPACT_EVERY: Duration = Duration::from_hours(1);
 
-/// The folders of the history: one for each schema.
-#[derive(Debug, Clone)]
-pub(crate) struct HistoryFolder {
-    usage: PathBuf,
-    requests: PathBuf,
+/// How often the clock is looked at, and how long a failed sealing waits.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// The journals that a run goes on with, after what an earlier run left has been sealed.
+pub(crate) struct Journals {
+    pub(crate) usage: Journal,
+    pub(crate) requests: Journal,
 }
 
-impl HistoryFolder {
-    /// Makes the folders.
-    pub(crate) fn open(dir: &Path) -> std::io::Result<Self> {
-        let folder = Self {
-            usage: dir.join("usage"),
-            requests: dir.join("requests"),
-        };
-        fs::create_dir_all(&folder.usage)?;
-        fs::create_dir_all(&folder.requests)?;
-        Ok(folder)
-    }
-
-    pub(crate) fn usage(&self) -> &Path {
-        &self.usage
-    }
-
-    pub(crate) fn requests(&self) -> &Path {
-        &self.requests
-    }
+/// Seals what an earlier run left, and begins new segments.
+///
+/// # Errors
+/// In words, if the journal cannot be read or sealed.
+pub(crate) fn begin_journals(folder: &HistoryFolder, now: Timestamp) -> Result<Journals, String> {
+    let begin = |kind: Kind| {
+        let next = seal_left(folder, kind, now).map_err(|error| error.to_string())?;
+        Journal::begin(folder.journal(), kind.name(), next).map_err(|error| error.to_string())
+    };
+    Ok(Journals {
+        usage: begin(Kind::Usage)?,
+        requests: begin(Kind::Requests)?,
+    })
 }
 
-/// Whether there is any file in a folder.
-pub(crate) fn has_files(folder: &Path) -> bool {
-    let is_history = |path: PathBuf| path.extension().is_some_and(|end| end == "parquet");
-    fs::read_dir(folder)
-        .is_ok_and(|entries| entries.flatten().any(|entry| is_history(entry.path())))
+/// What one sealing took, given back where it failed.
+struct Batch {
+    usage: Option<Due<Observation>>,
+    requests: Option<Due<RequestRecord>>,
+    open: Vec<RequestRecord>,
+    /// How many rows are in their file.
+    sealed: usize,
+    error: Option<SealError>,
 }
 
-/// Rows that wait to be written.
-#[derive(Debug)]
+/// An entity that is to be deleted from the files.
+struct Erase {
+    entity: EntityId,
+    known: bool,
+    reply: oneshot::Sender<Result<(bool, u64), EngineError>>,
+}
+
+/// What was done beside the collector; one thing at a time.
+enum Done {
+    Sealed(Batch),
+    Erased,
+    Compacted(Result<usize, SealError>),
+}
+
+/// Rows that are in the journal and not in a Parquet file yet.
 pub(super) struct HistoryBuffer {
     folder: HistoryFolder,
-    rows: Rows,
+    journal: Journal,
+    frame: Vec<u8>,
+    samples: Vec<Observation>,
+    requests: Vec<RequestRecord>,
+    /// Requests that have not ended.
+    open: BTreeMap<AllocationId, RequestRecord>,
+    due_usage: Option<Due<Observation>>,
+    due_requests: Option<Due<RequestRecord>>,
+    sealing: Option<JoinHandle<Done>>,
+    erasing: Vec<Erase>,
+    /// How long the history is kept.
+    keep: Option<Duration>,
+    compacted: Option<Stopwatch>,
+    failed: bool,
     begun: Option<Stopwatch>,
-    /// Tells files of the same millisecond apart.
-    files: u64,
+    /// The owner was asked to end its segment and has not answered yet.
+    awaiting: bool,
+    waiting: Vec<oneshot::Sender<()>>,
+    owner: mpsc::Sender<OwnerCommand>,
     numbers: Arc<Numbers>,
 }
 
-#[derive(Debug, Default)]
-struct Rows {
-    usage: Vec<Observation>,
-    requests: Vec<RequestRecord>,
-}
-
-impl Rows {
-    fn len(&self) -> usize {
-        self.usage.len() + self.requests.len()
-    }
-}
-
 impl HistoryBuffer {
-    pub(super) fn new(folder: HistoryFolder, numbers: Arc<Numbers>) -> Self {
+    pub(super) fn new(
+        (folder, journal): (HistoryFolder, Journal),
+        owner: mpsc::Sender<OwnerCommand>,
+        keep: Option<Duration>,
+        numbers: Arc<Numbers>,
+    ) -> Self {
         Self {
             folder,
-            rows: Rows::default(),
+            journal,
+            frame: Vec::new(),
+            samples: Vec::new(),
+            requests: Vec::new(),
+            open: BTreeMap::new(),
+            due_usage: None,
+            due_requests: None,
+            sealing: None,
+            keep,
+            compacted: None,
+            erasing: Vec::new(),
+            failed: false,
             begun: None,
-            files: 0,
+            awaiting: false,
+            waiting: Vec::new(),
+            owner,
             numbers,
         }
     }
 
-    pub(super) fn usage(&mut self, observation: Observation) {
-        self.rows.usage.push(observation);
+    /// Journals samples; when this returns they may be acknowledged.
+    pub(super) fn take_usage(&mut self, samples: Vec<Observation>) -> io::Result<()> {
+        if samples.is_empty() {
+            return Ok(());
+        }
+        encode_usage(&samples, &mut self.frame);
+        self.journal.append(&self.frame)?;
+        self.samples.extend(samples);
+        self.begun.get_or_insert_with(Stopwatch::start);
+        Ok(())
+    }
+
+    /// Takes note of what the owner has journalled.
+    pub(super) fn take_request(&mut self, recorded: &Recorded) {
+        match recorded {
+            Recorded::Opened(id, row) => {
+                self.open.insert(*id, row.clone());
+            }
+            Recorded::Closed { id, row, .. } => {
+                self.open.remove(id);
+                self.requests.push(row.clone());
+            }
+            Recorded::Refused(row) => self.requests.push(row.clone()),
+            Recorded::Segment(number) => {
+                let rows = std::mem::take(&mut self.requests);
+                let ended = Due {
+                    number: *number,
+                    rows,
+                };
+                Due::merge(&mut self.due_requests, ended);
+                self.awaiting = false;
+            }
+        }
         self.begun.get_or_insert_with(Stopwatch::start);
     }
 
-    pub(super) fn request(&mut self, seen: &RequestSeen) {
-        let request = &seen.request;
-        self.rows.requests.push(RequestRecord {
-            at: seen.at,
-            user: request.user().cloned(),
-            application: request.application().cloned(),
-            pool: seen.pool.clone(),
-            hold: None,
-            vcpus: None,
-            memory: None,
-        });
-        self.begun.get_or_insert_with(Stopwatch::start);
-    }
-
-    pub(super) async fn write_when_due(&mut self) {
-        let waited_long = self
-            .begun
-            .is_some_and(|begun| begun.elapsed() >= WRITE_EVERY);
-        if waited_long || self.rows.len() >= MOST_ROWS {
-            self.flush().await;
-        }
-    }
-
-    /// Writes all rows that wait. Rows that cannot be written are lost and counted: the service
-    /// goes on without its history rather than not at all.
-    pub(super) async fn flush(&mut self) {
-        let rows = std::mem::take(&mut self.rows);
-        self.begun = None;
-        let count = rows.len() as u64;
-        if count == 0 {
-            return;
-        }
-        self.files += 1;
-        let name = format!(
-            "{}-{}.parquet",
-            self.numbers.clock.now().as_millis(),
-            self.files
-        );
-        let folder = self.folder.clone();
-        let written = tokio::task::spawn_blocking(move || write(rows, &folder, &name)).await;
-        let telemetry = &self.numbers.telemetry;
-        match written {
-            Ok(Ok(())) => telemetry.history_rows.add(count),
-            Ok(Err(error)) => {
-                tracing::error!(%error, rows = count, "rows of the history are lost");
-                telemetry.history_rows_lost.add(count);
+    /// Waits until a sealing ends, or for a while.
+    pub(super) async fn progressed(&mut self) {
+        let Some(sealing) = &mut self.sealing else {
+            return sleep(LOOK_EVERY).await;
+        };
+        let ended = sealing.await;
+        self.sealing = None;
+        match ended {
+            Ok(Done::Sealed(batch)) => self.sealed(batch),
+            Ok(Done::Erased | Done::Compacted(Ok(0))) => {}
+            Ok(Done::Compacted(Ok(fewer))) => {
+                tracing::info!(fewer, "files of the history were merged");
+            }
+            Ok(Done::Compacted(Err(error))) => {
+                tracing::error!(%error, "the history cannot be compacted");
             }
             Err(error) => {
-                tracing::error!(%error, rows = count, "rows of the history are lost");
-                telemetry.history_rows_lost.add(count);
+                tracing::error!(%error, "a sealing of the history broke off; its rows are in the journal");
             }
         }
     }
-}
 
-fn write(mut rows: Rows, folder: &HistoryFolder, name: &str) -> Result<(), HistoryError> {
-    if !rows.requests.is_empty() {
-        rows.requests.sort_by_key(|row| row.at);
-        let mut writer = RequestWriter::create(&folder.requests.join(name))?;
-        for row in &rows.requests {
-            writer.write(row)?;
-        }
-        writer.finish()?;
-    }
-    if !rows.usage.is_empty() {
-        write_usage(&rows.usage, &folder.usage.join(name))?;
-    }
-    Ok(())
-}
-
-/// Samples of one entity and time become one row with a column for each metric.
-fn write_usage(samples: &[Observation], path: &Path) -> Result<(), HistoryError> {
-    let names: BTreeSet<&Arc<str>> = samples.iter().map(|sample| &sample.metric).collect();
-    let names: Vec<&Arc<str>> = names.into_iter().collect();
-    let mut rows: BTreeMap<(Timestamp, &EntityId), Vec<Option<f64>>> = BTreeMap::new();
-    for sample in samples {
-        let row = rows.entry((sample.at, &sample.entity));
-        let row = row.or_insert_with(|| vec![None; names.len()]);
-        if let Ok(column) = names.binary_search(&&sample.metric) {
-            row[column] = Some(sample.value);
+    fn sealed(&mut self, batch: Batch) {
+        let numbers = &self.numbers.telemetry;
+        numbers.history_rows.add(batch.sealed as u64);
+        self.failed = batch.error.is_some();
+        if let Some(error) = batch.error {
+            tracing::error!(%error, "the history cannot be written; its rows stay in the journal");
+            numbers.seal_failures.add(1);
+            self.put_back(batch.usage, batch.requests);
         }
     }
-    let mut writer = UsageWriter::create(path, &names)?;
-    for ((at, entity), values) in rows {
-        writer.write(at, entity, &values)?;
+
+    /// Rows that could not be sealed go before those that came since.
+    fn put_back(&mut self, usage: Option<Due<Observation>>, requests: Option<Due<RequestRecord>>) {
+        Due::put_before(&mut self.due_usage, usage);
+        Due::put_before(&mut self.due_requests, requests);
     }
-    writer.finish()
+
+    /// Seals what is due, and answers those who wait for it.
+    pub(super) fn advance(&mut self) {
+        let waited_long = self
+            .begun
+            .is_some_and(|begun| begun.elapsed() >= SEAL_EVERY);
+        if waited_long || self.samples.len() >= MOST_SAMPLES {
+            self.end_segments();
+        }
+        if self.sealing.is_some() {
+            return;
+        }
+        if self.due_usage.is_some() || self.due_requests.is_some() {
+            self.sealing = Some(self.begin_sealing());
+        } else if !self.awaiting && !self.erasing.is_empty() {
+            self.sealing = Some(self.begin_erasing());
+        } else if self.compaction_is_due() {
+            self.sealing = Some(self.begin_compacting());
+        } else if !self.awaiting {
+            for waiting in self.waiting.drain(..) {
+                let _ = waiting.send(());
+            }
+        }
+    }
+
+    /// Answers when all rows so far are in Parquet files.
+    pub(super) fn flush(&mut self, reply: oneshot::Sender<()>) {
+        self.end_segments();
+        self.waiting.push(reply);
+    }
+
+    /// Deletes an entity from all that has come so far.
+    pub(super) fn forget(
+        &mut self,
+        entity: EntityId,
+        known: bool,
+        reply: oneshot::Sender<Result<(bool, u64), EngineError>>,
+    ) {
+        for row in self.open.values_mut() {
+            row.user.take_if(|user| user.as_str() == entity.as_str());
+        }
+        self.end_segments();
+        self.erasing.push(Erase {
+            entity,
+            known,
+            reply,
+        });
+    }
+
+    fn begin_erasing(&mut self) -> JoinHandle<Done> {
+        let erasing = std::mem::take(&mut self.erasing);
+        let folder = self.folder.clone();
+        tokio::task::spawn_blocking(move || {
+            for erase in erasing {
+                let erased = folder.erase(&erase.entity);
+                let outcome = erased
+                    .map(|rows| (erase.known, rows))
+                    .map_err(|error| EngineError::Ledger(format!("the history: {error}")));
+                let _ = erase.reply.send(outcome);
+            }
+            Done::Erased
+        })
+    }
+
+    fn compaction_is_due(&self) -> bool {
+        self.waiting.is_empty()
+            && self
+                .compacted
+                .is_none_or(|compacted| compacted.elapsed() >= COMPACT_EVERY)
+    }
+
+    fn begin_compacting(&mut self) -> JoinHandle<Done> {
+        self.compacted = Some(Stopwatch::start());
+        let (folder, keep) = (self.folder.clone(), self.keep);
+        let now = self.numbers.clock.now();
+        tokio::task::spawn_blocking(move || Done::Compacted(folder.compact(now, keep)))
+    }
+
+    fn end_segments(&mut self) {
+        self.begun = None;
+        self.end_usage_segment();
+        let asked = self.owner.try_send(OwnerCommand::EndSegment);
+        self.awaiting = asked.is_ok();
+    }
+
+    fn end_usage_segment(&mut self) {
+        if self.samples.is_empty() {
+            return;
+        }
+        match self.journal.rotate() {
+            Ok(number) => {
+                let rows = std::mem::take(&mut self.samples);
+                Due::merge(&mut self.due_usage, Due { number, rows });
+            }
+            Err(error) => tracing::error!(%error, "the journal of samples cannot go on"),
+        }
+    }
+
+    fn begin_sealing(&mut self) -> JoinHandle<Done> {
+        let mut batch = Batch {
+            usage: self.due_usage.take(),
+            requests: self.due_requests.take(),
+            open: self.open.values().cloned().collect(),
+            sealed: 0,
+            error: None,
+        };
+        let folder = self.folder.clone();
+        let now = self.numbers.clock.now();
+        let pause = if self.failed {
+            LOOK_EVERY
+        } else {
+            Duration::ZERO
+        };
+        tokio::task::spawn_blocking(move || {
+            std::thread::sleep(pause);
+            batch.error = batch.seal(&folder, now).err();
+            Done::Sealed(batch)
+        })
+    }
+
+    /// Seals all that is left; the owner has ended and its last segment too.
+    pub(super) async fn finish(&mut self) {
+        self.awaiting = false;
+        while self.sealing.is_some() {
+            self.progressed().await;
+        }
+        self.end_usage_segment();
+        self.sealing = Some(self.begin_sealing());
+        self.progressed().await;
+        self.waiting.clear();
+    }
+}
+
+impl Batch {
+    fn seal(&mut self, folder: &HistoryFolder, now: Timestamp) -> Result<(), SealError> {
+        if let Some(due) = &self.usage {
+            seal_usage(folder, due, now)?;
+            self.sealed += due.rows.len();
+            self.usage = None;
+        }
+        if let Some(due) = &self.requests {
+            seal_requests(folder, due, now)?;
+            self.sealed += due.rows.len();
+            self.requests = None;
+            write_requests(&self.open, &folder.open_requests())?;
+        }
+        Ok(())
+    }
 }

@@ -2,25 +2,34 @@
 //! series and hands rows to the history.
 
 mod command;
+mod compact;
+mod folder;
 mod history;
+mod rows;
+mod seal;
 mod series;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use foreshadow_history::Journal;
 use foreshadow_shadow::{Access, Observation, ShadowStore, StoreLimits};
 use foreshadow_types::{EntityId, Timestamp};
 use tokio::sync::mpsc;
 
 pub(crate) use self::{
     command::{CollectorCommand, Gathered, GatheredSeries, WarmSeries},
-    history::{HistoryFolder, has_files},
+    folder::{HistoryFolder, has_files},
+    history::{Journals, begin_journals},
+    rows::encode_requests,
     series::SeriesKey,
 };
 use self::{history::HistoryBuffer, series::SeriesStore};
 use crate::{
     config::Limits,
-    demand::{Fate, Happening, RequestSeen},
+    demand::{Fate, Happening, Recorded, RequestSeen},
+    error::EngineError,
     numbers::Numbers,
+    owner::OwnerCommand,
     planning::REQUESTS,
     views::ReportOutcome,
 };
@@ -59,7 +68,8 @@ impl Collector {
     pub(crate) fn new(
         interval: Duration,
         limits: Limits,
-        history: HistoryFolder,
+        history: (HistoryFolder, Journal),
+        owner: mpsc::Sender<OwnerCommand>,
         numbers: Arc<Numbers>,
     ) -> Self {
         let store = StoreLimits {
@@ -69,7 +79,7 @@ impl Collector {
         Self {
             shadows: ShadowStore::new(store),
             series: SeriesStore::new(interval, limits.series),
-            history: HistoryBuffer::new(history, numbers.clone()),
+            history: HistoryBuffer::new(history, owner, limits.history, numbers.clone()),
             happenings: Vec::new(),
             clustered_at: None,
             requests_metric: REQUESTS.into(),
@@ -84,19 +94,20 @@ impl Collector {
             tokio::select! {
                 command = inbox.commands.recv() => match command {
                     None | Some(CollectorCommand::Finish) => break,
-                    Some(command) => self.take(command).await,
+                    Some(command) => self.take(command),
                 },
                 Some(happened) = inbox.happenings.recv() => self.take_happenings(happened),
+                () = self.history.progressed() => {}
             }
-            self.history.write_when_due().await;
+            self.history.advance();
         }
         while let Ok(happened) = inbox.happenings.try_recv() {
             self.take_happenings(happened);
         }
-        self.history.flush().await;
+        self.history.finish().await;
     }
 
-    async fn take(&mut self, command: CollectorCommand) {
+    fn take(&mut self, command: CollectorCommand) {
         match command {
             CollectorCommand::Report {
                 observations,
@@ -113,9 +124,11 @@ impl Collector {
                 let _ = reply.send(self.gather(now));
             }
             CollectorCommand::Rebin { interval, warm } => self.rebin(interval, warm.as_ref()),
-            CollectorCommand::Flush { reply } => {
-                self.history.flush().await;
-                let _ = reply.send(());
+            CollectorCommand::Flush { reply } => self.history.flush(reply),
+            CollectorCommand::Forget { entity, reply } => {
+                let known = self.shadows.remove(&entity);
+                self.series.forget(&entity);
+                self.history.forget(entity, known, reply);
             }
             CollectorCommand::Finish => {}
         }
@@ -132,36 +145,48 @@ impl Collector {
         }
     }
 
-    fn observe(&mut self, observations: Vec<Observation>) -> ReportOutcome {
+    fn observe(&mut self, observations: Vec<Observation>) -> Result<ReportOutcome, EngineError> {
         let now = self.numbers.clock.now();
         let (oldest, latest) = (now - OLDEST, now + FURTHEST_AHEAD);
         let mut outcome = ReportOutcome::default();
+        let mut taken = Vec::with_capacity(observations.len());
         for observation in observations {
             let timely = observation.at >= oldest && observation.at <= latest;
             if timely && self.shadows.observe(&observation) {
                 outcome.accepted += 1;
                 let key = SeriesKey::Entity(observation.entity.clone(), observation.metric.clone());
                 self.series.sample(key, observation.at, observation.value);
-                self.history.usage(observation);
+                taken.push(observation);
             } else {
                 outcome.rejected += 1;
             }
         }
+        self.history
+            .take_usage(taken)
+            .map_err(|error| EngineError::Ledger(format!("the journal of samples: {error}")))?;
         let telemetry = &self.numbers.telemetry;
         telemetry.accepted.add(outcome.accepted);
         telemetry.rejected.add(outcome.rejected);
         telemetry.entities.set(self.shadows.len() as u64);
         telemetry.evicted.set(self.shadows.counts().evicted);
-        outcome
+        Ok(outcome)
     }
 
     fn take_happenings(&mut self, happened: Vec<Happening>) {
-        for happening in &happened {
-            if let Happening::Request(seen) = happening {
-                self.take_request(seen);
+        for happening in happened {
+            match &happening {
+                Happening::Request(seen) => self.take_request(seen),
+                Happening::Recorded(recorded) => {
+                    self.history.take_request(recorded);
+                    // Of these planning needs to know ends alone.
+                    if !matches!(recorded, Recorded::Closed { .. }) {
+                        continue;
+                    }
+                }
+                Happening::Started { .. } | Happening::StartFailed { .. } => {}
             }
+            self.happenings.push(happening);
         }
-        self.happenings.extend(happened);
         let excess = self.happenings.len().saturating_sub(MOST_HAPPENINGS);
         self.happenings.drain(..excess);
     }
@@ -183,7 +208,6 @@ impl Collector {
             self.series
                 .count(SeriesKey::Pool(seen.pool.clone()), seen.at);
         }
-        self.history.request(seen);
     }
 
     fn gather(&mut self, now: Timestamp) -> Gathered {

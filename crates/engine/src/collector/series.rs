@@ -123,6 +123,12 @@ impl SeriesStore {
         true
     }
 
+    /// Drops all series of an entity.
+    pub(crate) fn forget(&mut self, entity: &EntityId) {
+        self.series
+            .retain(|key, _| !matches!(key, SeriesKey::Entity(of, _) if of == entity));
+    }
+
     fn kept_bins(&self) -> usize {
         let fitting = KEPT.as_millis() / self.interval.as_millis().max(1);
         (fitting as usize).clamp(2, MOST_BINS)

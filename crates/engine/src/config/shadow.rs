@@ -18,6 +18,8 @@ pub struct ShadowConfig {
     pub objectives: BTreeMap<PoolName, PoolObjective>,
     /// How often models are trained again; `None` for never.
     pub retrain_every: Option<Duration>,
+    /// Whether models are trained again when forecasts have become worse.
+    pub retrain_on_drift: bool,
 }
 
 impl Default for ShadowConfig {
@@ -28,6 +30,7 @@ impl Default for ShadowConfig {
             triggers: Vec::new(),
             objectives: BTreeMap::new(),
             retrain_every: None,
+            retrain_on_drift: false,
         }
     }
 }

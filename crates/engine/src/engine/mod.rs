@@ -25,8 +25,9 @@ use crate::{
     handle::{EngineHandle, Shared},
     inference::{BoxedForecaster, Inference, seasonal_naive},
     lifecycle::Lifecycle,
+    models::ModelStore,
     numbers::Numbers,
-    owner::{self, Owner},
+    owner::{self, Owner, Recorder},
     planning::{LatestForecasts, Links, Planning},
     retraining::{Retraining, from_training},
 };
@@ -83,10 +84,12 @@ fn decider(
     numbers: &Arc<Numbers>,
     mut allocator: Allocator,
     ledger: Ledger,
+    mut recorder: Recorder,
 ) -> Result<Decider, StartError> {
     let (reporting, reports) = mpsc::channel(WAITING_MESSAGES);
     let folder = config.data_dir.join("instances");
     let provider = Arc::new(ProcessProvider::open(&folder, reporting)?);
+    let opened = recorder.resume(&allocator);
     define_pools(config, &mut allocator, &provider, numbers)?;
     allocator.resume(numbers.clock.now());
     let (telling, happenings) = mpsc::channel(WAITING_MESSAGES);
@@ -96,8 +99,9 @@ fn decider(
         provider.clone(),
         numbers.clone(),
         telling,
+        recorder,
     );
-    owner.index();
+    owner.index(opened);
     let found = provider.reconcile(&owner.instances())?;
     tracing::info!(
         kept = found.kept,
@@ -132,8 +136,10 @@ fn assemble(
         model: trained,
         bin,
         warm,
+        journals,
     } = recovered;
-    let decider = decider(&config, &numbers, allocator, ledger)?;
+    let recorder = Recorder::new(journals.requests);
+    let decider = decider(&config, &numbers, allocator, ledger, recorder)?;
     let model_interval = trained.as_ref().map(|model| model.interval);
     let model = model
         .or(trained.map(|model| model.forecaster))
@@ -156,8 +162,19 @@ fn assemble(
         numbers: numbers.clone(),
         lifecycle: lifecycle.clone(),
         durability: config.durability,
+        models: Arc::new(ModelStore {
+            models: config.models_dir(),
+            load: from_training(),
+            history: history.clone(),
+        }),
     };
-    let mut collecting = Collector::new(bin, config.limits, history.clone(), numbers.clone());
+    let mut collecting = Collector::new(
+        bin,
+        config.limits,
+        (history.clone(), journals.usage),
+        owner.clone(),
+        numbers.clone(),
+    );
     collecting.rebin(bin, warm.as_ref());
     let trainer = retraining(&config, history, &shared);
     let links = Links {

@@ -10,7 +10,7 @@ use foreshadow_allocator::{Allocator, AllocatorConfig};
 use foreshadow_ledger::{Ledger, LedgerError};
 
 use crate::{
-    collector::{HistoryFolder, WarmSeries, has_files},
+    collector::{HistoryFolder, Journals, WarmSeries, begin_journals, has_files},
     config::{CapacityOverride, ConfigError, Durability, EngineConfig, ShadowConfig},
     error::StartError,
     numbers::Numbers,
@@ -41,6 +41,7 @@ pub(super) struct Recovered {
     /// The width of the bins and what they hold so far.
     pub(super) bin: Duration,
     pub(super) warm: Option<WarmSeries>,
+    pub(super) journals: Journals,
 }
 
 pub(super) fn recovered(config: EngineConfig) -> Result<Recovered, StartError> {
@@ -69,9 +70,14 @@ pub(super) fn recovered(config: EngineConfig) -> Result<Recovered, StartError> {
     });
     let folder = config.history_dir();
     let history = HistoryFolder::open(&folder).map_err(|source| StartError::Io {
-        path: folder,
+        path: folder.clone(),
         source,
     })?;
+    let journals =
+        begin_journals(&history, numbers.clock.now()).map_err(|reason| StartError::Io {
+            path: folder,
+            source: std::io::Error::other(reason),
+        })?;
     let pools = planned_pools(&config, &shadow.value, &history, &numbers)?;
     let model = model_in_use(&config, &from_training());
     let bin = model
@@ -90,6 +96,7 @@ pub(super) fn recovered(config: EngineConfig) -> Result<Recovered, StartError> {
         model,
         bin,
         warm,
+        journals,
     })
 }
 

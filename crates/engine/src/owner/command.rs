@@ -65,6 +65,13 @@ pub(crate) enum OwnerCommand {
     Inventory {
         reply: Answer<Vec<PoolInventory>>,
     },
+    /// Ends the segment of the journal that is being written, if it holds anything.
+    EndSegment,
+    /// Leaves a user out of everything decided so far.
+    Forget {
+        user: UserId,
+        reply: Answer<Result<u64, EngineError>>,
+    },
     PutDocument {
         name: &'static str,
         body: Vec<u8>,

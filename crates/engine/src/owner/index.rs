@@ -59,6 +59,10 @@ impl UserIndex {
         }
     }
 
+    pub(super) fn forget_all(&mut self, user: &UserId) {
+        self.0.remove(user);
+    }
+
     pub(super) fn of(&self, user: &UserId) -> impl Iterator<Item = AllocationId> + '_ {
         self.0.get(user).into_iter().flatten().copied()
     }

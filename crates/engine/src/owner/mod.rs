@@ -2,7 +2,9 @@
 
 mod batch;
 mod command;
+mod forget;
 mod index;
+mod recorder;
 mod run;
 mod waits;
 mod watchers;
@@ -20,11 +22,12 @@ use tokio::sync::mpsc;
 use self::{batch::Replies, index::UserIndex, waits::Waits, watchers::Watchers};
 pub(crate) use self::{
     command::{OwnerCommand, PoolInventory},
+    recorder::Recorder,
     run::{Ending, Inbox},
 };
 use crate::{
     config::OnShutdown,
-    demand::{Happening, RequestSeen},
+    demand::{Fate, Happening, Recorded, RequestSeen},
     error::EngineError,
     numbers::Numbers,
 };
@@ -44,6 +47,7 @@ pub(crate) struct Owner {
     watchers: Watchers,
     users: UserIndex,
     waits: Waits,
+    recorder: Recorder,
     /// The newest allocation so far: a request answered with an older one was a repetition.
     newest: Option<AllocationId>,
     happenings: mpsc::Sender<Vec<Happening>>,
@@ -60,6 +64,7 @@ impl Owner {
         provider: Arc<dyn Provider>,
         numbers: Arc<Numbers>,
         happenings: mpsc::Sender<Vec<Happening>>,
+        recorder: Recorder,
     ) -> Self {
         Self {
             allocator,
@@ -69,6 +74,7 @@ impl Owner {
             watchers: Watchers::default(),
             users: UserIndex::default(),
             waits: Waits::default(),
+            recorder,
             newest: None,
             happenings,
             unsent: Vec::new(),
@@ -137,6 +143,11 @@ impl Owner {
             }
             OwnerCommand::Pools { reply } => replies.read(reply, self.allocator.pools()),
             OwnerCommand::Inventory { reply } => replies.read(reply, self.inventory()),
+            OwnerCommand::EndSegment => self.end_segment(),
+            OwnerCommand::Forget { user, reply } => {
+                let forgotten = self.forget(&user, now);
+                replies.read(reply, forgotten);
+            }
             OwnerCommand::PutDocument { name, body, reply } => {
                 let kept = self.ledger.put_document(name, &body);
                 replies.read(reply, kept.map_err(|error| ledger_failed(&error)));
@@ -176,6 +187,10 @@ impl Owner {
             && self.is_new(&outcome)
             && let Some(seen) = RequestSeen::of(request, &outcome, now)
         {
+            if seen.fate == Fate::Rejected {
+                let row = self.recorder.refused(&seen, &self.allocator);
+                self.happened(Happening::Recorded(Recorded::Refused(row)));
+            }
             self.happened(Happening::Request(seen));
         }
         outcome
@@ -254,13 +269,45 @@ impl Owner {
             for event in &events {
                 self.users.note(event, &self.allocator);
                 self.waits.note(event, &decisions.wait_error);
+                if let Some(recorded) = self.recorder.note(event, &self.allocator) {
+                    self.happened(Happening::Recorded(recorded));
+                }
             }
         }
+        self.journal();
         while let Some(effect) = self.allocator.poll_effect() {
             self.carry_out(&effect, now);
         }
         self.tell_happenings();
         self.snapshot_when_due()
+    }
+
+    /// Journals what the history is to hold, before the replies leave. Decisions do not wait for a
+    /// history that cannot be written: what is lost is counted.
+    fn journal(&mut self) {
+        let (rows, written) = self.recorder.write();
+        if let Err(error) = written {
+            tracing::error!(%error, rows, "requests of the history are lost");
+            self.numbers.telemetry.history_rows_lost.add(rows as u64);
+        }
+    }
+
+    /// Ends the segment of the journal and says so in its order among the happenings.
+    fn end_segment(&mut self) {
+        self.journal();
+        match self.recorder.end_segment() {
+            Ok(number) => self
+                .unsent
+                .push(Happening::Recorded(Recorded::Segment(number))),
+            Err(error) => tracing::error!(%error, "the journal of requests cannot go on"),
+        }
+    }
+
+    /// The collector is told of everything before the owner goes.
+    async fn tell_the_rest(&mut self) {
+        self.end_segment();
+        // A collector that has gone away seals nothing any more; the journal keeps what there is.
+        let _ = self.happenings.send(std::mem::take(&mut self.unsent)).await;
     }
 
     fn carry_out(&mut self, effect: &Effect, now: Timestamp) {

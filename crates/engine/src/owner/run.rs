@@ -7,7 +7,12 @@ use foreshadow_types::InstanceId;
 use tokio::{sync::mpsc, time::sleep};
 
 use super::{Owner, OwnerCommand, batch::Replies, ledger_failed};
-use crate::{config::OnShutdown, error::EngineError, lifecycle::Lifecycle};
+use crate::{
+    config::OnShutdown,
+    demand::{Happening, Recorded},
+    error::EngineError,
+    lifecycle::Lifecycle,
+};
 
 /// How long the owner sleeps at most, so that happenings that could not be handed on are tried again.
 const LONGEST_SLEEP: Duration = Duration::from_millis(100);
@@ -28,10 +33,12 @@ pub(crate) struct Ending {
 
 impl Owner {
     /// Brings the index of users up to the recovered state.
-    pub(crate) fn index(&mut self) {
+    pub(crate) fn index(&mut self, opened: Vec<Recorded>) {
         for record in self.allocator.allocations() {
             self.users.created(record);
         }
+        self.unsent
+            .extend(opened.into_iter().map(Happening::Recorded));
     }
 
     /// Carries out what recovery decided; it is durable already.
@@ -87,6 +94,7 @@ impl Owner {
             self.handle_group(&mut commands, &mut reports, &mut replies)?;
             if let Some(processes) = asked {
                 let stop = self.to_stop(processes, self.now());
+                self.tell_the_rest().await;
                 return Ok(Ending { stop });
             }
         }

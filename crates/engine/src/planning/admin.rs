@@ -1,9 +1,9 @@
 //! Changes of the shadow configuration and of the overrides: checked, kept, then in force.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use foreshadow_planner::{PoolSettings, RuleBook};
-use foreshadow_types::PoolName;
+use foreshadow_types::{EntityId, PoolName};
 
 use super::{
     OVERRIDES, Planning, SHADOW_CONFIG, Versioned,
@@ -11,7 +11,7 @@ use super::{
     tick::{known_demand, plan_view},
 };
 use crate::{
-    config::{CapacityOverride, ConfigError, ShadowConfig},
+    config::{CapacityOverride, ConfigError, OverrideSubject, ShadowConfig},
     error::EngineError,
     owner::OwnerCommand,
     views::{
@@ -216,6 +216,28 @@ impl Planning {
             }),
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// Drops the overrides for an entity and all forecasts of it.
+    pub(super) async fn forget(&mut self, entity: &EntityId) -> Result<u64, EngineError> {
+        let for_it =
+            |one: &CapacityOverride| one.subject == OverrideSubject::Entity(entity.clone());
+        let mut next = self.overrides.clone();
+        next.value.retain(|one| !for_it(one));
+        let dropped = (self.overrides.value.len() - next.value.len()) as u64;
+        if dropped > 0 {
+            next.version += 1;
+            let body = write_overrides(&next).map_err(EngineError::Ledger)?;
+            self.keep(OVERRIDES, body).await?;
+            self.overrides = next;
+        }
+        self.forecasts.forget_entity(entity);
+        self.replan_as_of_the_latest_tick().await?;
+        self.links.latest.send_modify(|latest| {
+            let latest = Arc::make_mut(latest);
+            Arc::make_mut(&mut latest.entities).remove(entity);
+        });
+        Ok(dropped)
     }
 
     async fn keep(&self, name: &'static str, body: Vec<u8>) -> Result<(), EngineError> {

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use foreshadow_forecast::Panel;
+use foreshadow_types::EntityId;
 use tokio::sync::oneshot;
 
 use crate::{
@@ -37,6 +38,11 @@ pub(crate) enum PlanningCommand {
         change: OverrideChange,
         if_match: Option<String>,
         reply: oneshot::Sender<Result<OverridesView, EngineError>>,
+    },
+    /// Forgets an entity; how many overrides were for it.
+    Forget {
+        entity: EntityId,
+        reply: oneshot::Sender<Result<u64, EngineError>>,
     },
     /// A model was promoted.
     UseModel {

@@ -26,6 +26,8 @@ struct ConfigRecord {
     tick_ms: u64,
     horizon_ms: u64,
     retrain_every_ms: Option<u64>,
+    #[serde(default)]
+    retrain_on_drift: bool,
     triggers: Vec<TriggerRecord>,
     objectives: Vec<ObjectiveRecord>,
 }
@@ -92,6 +94,7 @@ pub(crate) fn write_config(config: &Versioned<ShadowConfig>) -> Result<Vec<u8>, 
         tick_ms: millis(value.tick),
         horizon_ms: millis(value.horizon),
         retrain_every_ms: value.retrain_every.map(millis),
+        retrain_on_drift: value.retrain_on_drift,
         triggers: value.triggers.iter().map(trigger_record).collect(),
         objectives: value
             .objectives
@@ -145,6 +148,7 @@ pub(crate) fn read_config(body: &[u8]) -> Result<Versioned<ShadowConfig>, Unread
         triggers: triggers.collect::<Result<_, _>>()?,
         objectives: objectives.collect::<Result<_, _>>()?,
         retrain_every: record.retrain_every_ms.map(Duration::from_millis),
+        retrain_on_drift: record.retrain_on_drift,
     };
     Ok(Versioned {
         version: record.version,

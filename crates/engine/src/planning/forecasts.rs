@@ -7,13 +7,14 @@ use foreshadow_planner::stable_hash;
 use foreshadow_types::{EntityId, Timestamp};
 
 use super::{
+    adaptation::{Adaptation, Compared, GroupKey},
     latest::{REQUESTS, SeriesForecast},
     score::Score,
 };
 use crate::{
     collector::{GatheredSeries, SeriesKey},
     inference::{Batch, BatchForecast},
-    views::Basis,
+    views::{Basis, GroupAccuracy, GroupKind},
 };
 
 /// What is known of one series.
@@ -29,6 +30,7 @@ pub(super) struct Forecasts {
     origin: Timestamp,
     calibrator: Calibrator<Arc<str>>,
     outlooks: BTreeMap<SeriesKey, Outlook>,
+    adaptation: Adaptation,
     pub(super) categories: BTreeMap<EntityId, Arc<str>>,
     /// The series that the latest batch was made from.
     pub(super) series: Option<GatheredSeries>,
@@ -40,6 +42,7 @@ impl Default for Forecasts {
             origin: Timestamp::default(),
             calibrator: Calibrator::new(&PLANNING_LEVELS),
             outlooks: BTreeMap::new(),
+            adaptation: Adaptation::default(),
             categories: BTreeMap::new(),
             series: None,
         }
@@ -51,9 +54,10 @@ impl Forecasts {
         self.origin
     }
 
-    /// Scores the forecasts there are by what has come true since, then takes the new ones.
-    pub(super) fn take(&mut self, series: GatheredSeries, batch: Batch) {
-        self.score(&series);
+    /// Scores the forecasts there are by what has come true since, then takes the new ones; gives
+    /// the groups whose forecasts have become worse.
+    pub(super) fn take(&mut self, series: GatheredSeries, batch: Batch) -> Vec<GroupKey> {
+        let drifted = self.score(&series);
         self.origin = series.panel.bin_start(series.panel.bins());
         let next_bin = bin_number(&series.panel, series.panel.bins());
         self.calibrator.advance(next_bin);
@@ -72,12 +76,13 @@ impl Forecasts {
             self.outlooks.insert(key.clone(), outlook);
         }
         self.series = Some(series);
+        drifted
     }
 
-    fn score(&mut self, series: &GatheredSeries) {
+    fn score(&mut self, series: &GatheredSeries) -> Vec<GroupKey> {
         let panel = &series.panel;
         let Some(first) = bin_at(panel, self.origin) else {
-            return;
+            return Vec::new();
         };
         for (index, key) in series.keys.iter().enumerate() {
             let Some(outlook) = self.outlooks.get_mut(key) else {
@@ -89,11 +94,34 @@ impl Forecasts {
             let number = series_number(key);
             let came_true = panel.series(index)[first..].iter();
             for (step, actual) in came_true.enumerate() {
+                let compared = outlook
+                    .score
+                    .scale()
+                    .and_then(|scale| Compared::new(&forecast.quantiles, step, *actual, scale));
+                if let Some(compared) = compared {
+                    let kind = match key {
+                        SeriesKey::Pool(pool) => Some((GroupKind::Pool, pool.as_str().into())),
+                        SeriesKey::Entity(entity, _) => {
+                            let category = self.categories.get(entity);
+                            category.map(|name| (GroupKind::Category, name.clone()))
+                        }
+                    };
+                    let model = (GroupKind::Model, forecast.model.clone());
+                    for group in kind.into_iter().chain([model]) {
+                        self.adaptation.add(group, compared);
+                    }
+                }
                 outlook.score.add(&forecast.quantiles, step, *actual);
                 let bin = bin_number(panel, first + step);
                 self.calibrator.observe(number, bin, *actual);
             }
         }
+        self.adaptation.end_tick(panel.bin_start(panel.bins()))
+    }
+
+    /// Actual against predicted by group.
+    pub(super) fn adaptation(&self) -> Vec<GroupAccuracy> {
+        self.adaptation.view()
     }
 
     /// A forecast of a series, its quantiles moved to where they would have been right lately. What
@@ -111,9 +139,20 @@ impl Forecasts {
         QuantileForecast::new(moved.levels(), values.collect())
     }
 
+    /// Drops all that is known of an entity.
+    pub(super) fn forget_entity(&mut self, entity: &EntityId) {
+        self.outlooks
+            .retain(|key, _| !matches!(key, SeriesKey::Entity(of, _) if of == entity));
+        self.categories.remove(entity);
+        self.series = None;
+    }
+
     /// Begins again, with bins of another width.
     pub(super) fn forget(&mut self) {
-        *self = Self::default();
+        *self = Self {
+            adaptation: std::mem::take(&mut self.adaptation),
+            ..Self::default()
+        };
     }
 
     /// In the form in which everyone reads them.

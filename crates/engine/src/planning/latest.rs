@@ -7,7 +7,8 @@ use foreshadow_forecast::{PLANNING_LEVELS, QuantileForecast};
 use foreshadow_types::{EntityId, PoolName, Shape, Timestamp};
 
 use crate::views::{
-    Accuracy, Basis, OutcomeCounts, PoolPlanView, PoolView, PredictRequest, Prediction, Subject,
+    Accuracy, Basis, GroupAccuracy, OutcomeCounts, PoolPlanView, PoolView, PredictRequest,
+    Prediction, Subject,
 };
 
 /// The metric of request counts.
@@ -22,6 +23,8 @@ pub(crate) struct LatestForecasts {
     pub(crate) interval: Duration,
     pub(crate) entities: Arc<BTreeMap<EntityId, BTreeMap<Arc<str>, SeriesForecast>>>,
     pub(crate) pools: BTreeMap<PoolName, PoolOutlook>,
+    /// Actual against predicted by group.
+    pub(crate) adaptation: Arc<[GroupAccuracy]>,
 }
 
 /// The forecast of one series.

@@ -1,14 +1,18 @@
 //! Forecasts, rules, overrides and plans, renewed each tick.
 
+mod adaptation;
 mod admin;
 mod command;
 mod document;
+mod drift;
 mod forecasts;
 mod latest;
 mod pool;
 mod predict;
 mod rebuild;
 mod score;
+#[cfg(test)]
+mod story;
 mod tick;
 mod usage;
 
@@ -48,6 +52,8 @@ pub(crate) struct Planning {
     bin: Duration,
     model_interval: Option<Duration>,
     horizon_limit: usize,
+    /// When drift was found that no training has followed yet.
+    drifted_at: Option<Timestamp>,
     /// When training was last asked for.
     trained_at: Timestamp,
     links: Links,
@@ -85,6 +91,7 @@ impl Planning {
             overrides,
             rules,
             forecasts: Forecasts::default(),
+            drifted_at: None,
             trained_at: links.numbers.clock.now(),
             model_interval,
             horizon_limit,
@@ -155,6 +162,9 @@ impl Planning {
             } => {
                 let outcome = self.set_override(change, if_match.as_deref()).await;
                 let _ = reply.send(outcome);
+            }
+            PlanningCommand::Forget { entity, reply } => {
+                let _ = reply.send(self.forget(&entity).await);
             }
             PlanningCommand::UseModel {
                 model,

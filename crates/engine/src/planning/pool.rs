@@ -2,11 +2,12 @@
 
 use std::{collections::VecDeque, time::Duration};
 
+use foreshadow_history::RequestRecord;
 use foreshadow_planner::{
     Arrival, Inventory, KnownDemand, Objective, Outcome, PoolPlan, PoolPlanner, PoolSettings,
     SettingsError, stable_hash,
 };
-use foreshadow_types::{PoolName, Timestamp};
+use foreshadow_types::{ApplicationId, PoolName, Timestamp, UserId};
 
 use crate::{
     config::{PoolConfig, ShadowConfig},
@@ -94,13 +95,10 @@ impl PlannedPool {
         let hash = |name: Option<&str>| name.map_or(0, stable_hash);
         let arrival = Arrival {
             at: seen.at,
-            user: hash(request.user().map(foreshadow_types::UserId::as_str)),
-            application: hash(
-                request
-                    .application()
-                    .map(foreshadow_types::ApplicationId::as_str),
-            ),
-            hold: None,
+            user: hash(request.user().map(UserId::as_str)),
+            application: hash(request.application().map(ApplicationId::as_str)),
+            // Until its end is told.
+            hold: (seen.fate != Fate::Rejected).then_some(Duration::MAX),
         };
         match seen.fate {
             Fate::Booked => self.outcomes.booked += 1,
@@ -116,6 +114,27 @@ impl PlannedPool {
                 }
                 self.observe(arrival, outcome);
             }
+        }
+    }
+
+    /// Takes note that what a request held has been given back.
+    pub(crate) fn ended(&mut self, row: &RequestRecord, at: Timestamp) {
+        let arrival = arrival_of(row);
+        let user = if arrival.user == 0 {
+            arrival.application
+        } else {
+            arrival.user
+        };
+        self.planner.observe_release(user, at);
+        let first = self
+            .remembered
+            .partition_point(|(past, _)| past.at < arrival.at);
+        let same = self.remembered.range_mut(first..);
+        let open = same
+            .take_while(|(past, _)| past.at == arrival.at)
+            .find(|(past, _)| past.hold == Some(Duration::MAX) && past.user == arrival.user);
+        if let Some((past, _)) = open {
+            past.hold = arrival.hold;
         }
     }
 
@@ -175,6 +194,17 @@ impl PlannedPool {
 
     pub(crate) fn replace_planner(&mut self, planner: PoolPlanner) {
         self.planner = planner;
+    }
+}
+
+/// A request of the history as planners see it.
+pub(super) fn arrival_of(row: &RequestRecord) -> Arrival {
+    let hash = |name: Option<&str>| name.map_or(0, stable_hash);
+    Arrival {
+        at: row.at,
+        user: hash(row.user.as_ref().map(UserId::as_str)),
+        application: hash(row.application.as_ref().map(ApplicationId::as_str)),
+        hold: row.hold,
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use foreshadow_history::{HistoryError, HistoryPaths, RequestReader, RequestRecord};
-use foreshadow_planner::{Arrival, PoolSettings, stable_hash};
-use foreshadow_types::{ApplicationId, PoolName, Timestamp, UserId};
+use foreshadow_history::{HistoryError, HistoryPaths, RequestReader};
+use foreshadow_planner::PoolSettings;
+use foreshadow_types::{PoolName, Timestamp};
 
-use super::{PlannedPool, Planning};
+use super::{PlannedPool, Planning, pool::arrival_of};
 use crate::error::EngineError;
 
 /// Shows each pool the requests of past runs and of imports. Takes up to minutes.
@@ -26,7 +26,7 @@ pub(crate) fn recall(
         let record = record?;
         let pool = pools.iter_mut().find(|pool| *pool.name() == record.pool);
         if let Some(pool) = pool {
-            pool.remember(arrival(&record), None);
+            pool.remember(arrival_of(&record), None);
             recalled += 1;
         }
     }
@@ -37,16 +37,6 @@ pub(crate) fn recall(
         }
     }
     Ok(recalled)
-}
-
-fn arrival(record: &RequestRecord) -> Arrival {
-    let hash = |name: Option<&str>| name.map_or(0, stable_hash);
-    Arrival {
-        at: record.at,
-        user: hash(record.user.as_ref().map(UserId::as_str)),
-        application: hash(record.application.as_ref().map(ApplicationId::as_str)),
-        hold: record.hold,
-    }
 }
 
 impl Planning {

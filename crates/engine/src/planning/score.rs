@@ -40,6 +40,11 @@ impl Score {
         self.absolute_value = KEPT * self.absolute_value + actual.abs();
     }
 
+    /// The mean size of the actual values; none before the first.
+    pub(crate) fn scale(&self) -> Option<f64> {
+        (self.weight > 0.0).then(|| f64::from(self.absolute_value / self.weight))
+    }
+
     pub(crate) fn accuracy(&self) -> Accuracy {
         let mean = |sum: f32| (self.weight > 0.0).then(|| f64::from(sum / self.weight));
         Accuracy {

@@ -10,6 +10,7 @@ use foreshadow_types::{EntityId, InstanceCount, PoolName, Timestamp};
 
 use super::{
     LatestForecasts, Planning,
+    adaptation::GroupKey,
     latest::{PoolOutlook, SeriesForecast, steps_of},
     pool::PlannedPool,
 };
@@ -17,10 +18,10 @@ use crate::{
     clock::Stopwatch,
     collector::{CollectorCommand, GatheredSeries},
     config::{CapacityOverride, OverrideSubject},
-    demand::Happening,
+    demand::{Happening, Recorded},
     error::EngineError,
     owner::{OwnerCommand, PoolInventory},
-    retraining::TrainNow,
+    retraining::{TrainNow, holdout},
     views::PoolPlanView,
 };
 
@@ -59,6 +60,14 @@ impl Planning {
                         pool.request(seen);
                     }
                 }
+                Happening::Recorded(Recorded::Closed { row, ended_at, .. }) => {
+                    if let Some(pool) = self.pools.get_mut(&row.pool) {
+                        pool.ended(row, *ended_at);
+                    }
+                }
+                Happening::Recorded(
+                    Recorded::Opened(..) | Recorded::Refused(_) | Recorded::Segment(_),
+                ) => {}
                 Happening::Started { pool, took } => {
                     tracing::debug!(%pool, ?took, "an instance is ready");
                     if let Some(pool) = self.pools.get_mut(pool) {
@@ -84,16 +93,40 @@ impl Planning {
         let panel = series.panel.clone();
         let inference = &self.links.inference;
         let batch = inference.forecast(panel, horizon, within, numbers).await;
-        self.forecasts.take(series, batch);
+        let drifted = self.forecasts.take(series, batch);
+        self.take_note_of(&drifted);
+    }
+
+    fn take_note_of(&mut self, drifted: &[GroupKey]) {
+        for (kind, name) in drifted {
+            tracing::warn!(?kind, %name, "forecasts have become worse");
+        }
+        if !drifted.is_empty() {
+            self.links
+                .numbers
+                .forecasts
+                .drifts
+                .add(drifted.len() as u64);
+            let now = self.now();
+            self.drifted_at.get_or_insert(now);
+        }
+    }
+
+    /// Whether a drift lies so far back that a model can be fitted to what came after and judged on
+    /// as much again.
+    fn drift_has_settled(&self, now: Timestamp) -> bool {
+        let settling = holdout(self.bin) * 2;
+        self.config.value.retrain_on_drift
+            && self.drifted_at.is_some_and(|at| now.since(at) >= settling)
     }
 
     /// Asks for a training when the schedule says so; one that is under way is enough.
     fn train_when_due(&mut self, now: Timestamp) {
-        let Some(every) = self.config.value.retrain_every else {
-            return;
-        };
-        if now.since(self.trained_at) >= every {
+        let every = self.config.value.retrain_every;
+        let scheduled = every.is_some_and(|every| now.since(self.trained_at) >= every);
+        if scheduled || self.drift_has_settled(now) {
             self.trained_at = now;
+            self.drifted_at = None;
             let train = TrainNow { interval: self.bin };
             if self.links.training.try_send(train).is_err() {
                 tracing::warn!("a training is under way still; the next is left out");
@@ -130,16 +163,30 @@ impl Planning {
         let inventory = self.inventory().await?;
         let wishes = self.preallocations(now);
         let plans = self.plans(at, &inventory, &wishes).await?;
+        if !plans.is_empty() {
+            self.adopt(&inventory, &plans, now).await?;
+        }
+        self.links.numbers.planned_now();
+        self.publish(plans);
+        Ok(())
+    }
+
+    async fn adopt(
+        &self,
+        inventory: &[PoolInventory],
+        plans: &Plans,
+        now: Timestamp,
+    ) -> Result<(), EngineError> {
         let generation = inventory
             .first()
             .map_or(0, |pool| pool.status.plan_generation)
             + 1;
-        let plan = self.adopted(generation, &plans, now);
-        let adopt = Input::AdoptPlan(Box::new(plan));
+        let plan = self.adopted(generation, plans, now);
+        let input = Input::AdoptPlan(Box::new(plan));
         let asked = Stopwatch::start();
         let adopted = self
             .ask_owner(|reply| OwnerCommand::One {
-                input: adopt,
+                input,
                 asked,
                 reply,
             })
@@ -147,8 +194,6 @@ impl Planning {
         if let Err(error) = adopted {
             tracing::error!(%error, "the plan was refused");
         }
-        self.links.numbers.planned_now();
-        self.publish(plans);
         Ok(())
     }
 
@@ -261,6 +306,7 @@ impl Planning {
             interval: self.bin,
             entities,
             pools: pools.collect(),
+            adaptation: self.forecasts.adaptation().into(),
         }));
     }
 

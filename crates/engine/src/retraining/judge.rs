@@ -18,7 +18,7 @@ const HORIZON: usize = 6;
 const WINDOWS: usize = 8;
 
 /// How much of the latest history a candidate must not be fitted to.
-pub(super) fn holdout(interval: Duration) -> Duration {
+pub(crate) fn holdout(interval: Duration) -> Duration {
     interval * (HORIZON * WINDOWS) as u32
 }
 
@@ -46,7 +46,8 @@ pub(super) fn judge(
             candidate.trained_through
         ));
     }
-    let panel = load_history(histories, candidate.interval, DEFAULT_MAX_VALUES)?;
+    let interval = candidate.interval;
+    let panel = load_history(histories, interval, DEFAULT_MAX_VALUES)?;
     let mut current = in_use(load, models, candidate.interval);
     let protocol = Protocol {
         horizon: HORIZON,
@@ -58,6 +59,7 @@ pub(super) fn judge(
         protocol,
         candidate.forecaster.as_mut(),
         Some(current.as_mut()),
+        &mut seasonal_naive(interval),
     )
     .map_err(|error| error.to_string())?;
     Ok(Verdict {

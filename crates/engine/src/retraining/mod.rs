@@ -12,15 +12,16 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::{
     child::train_candidate,
-    judge::{Verdict, holdout, judge},
+    judge::{Verdict, judge},
 };
 pub(crate) use self::{
-    judge::load_history,
+    judge::{holdout, load_history},
     model::{LoadModel, LoadedForecaster, from_training},
 };
 use crate::{
     collector::{CollectorCommand, HistoryFolder},
     config::RetrainingConfig,
+    models::pinned,
     numbers::Numbers,
     planning::PlanningCommand,
 };
@@ -50,6 +51,12 @@ pub(crate) struct TrainNow {
 enum Trained {
     Promoted { loss: f64, before: f64 },
     Kept { loss: f64, before: f64 },
+}
+
+/// The folders of the candidates there are, the oldest first.
+pub(crate) fn candidate_folders(models: &std::path::Path) -> Vec<PathBuf> {
+    let candidates = child::candidates(models).into_iter();
+    candidates.map(|candidate| candidate.folder).collect()
 }
 
 impl Retraining {
@@ -107,7 +114,7 @@ impl Retraining {
 
     async fn follow(&self, verdict: Verdict, name: &str) -> Result<Trained, String> {
         let (loss, before) = (verdict.loss, verdict.before);
-        if !verdict.promotes {
+        if !verdict.promotes || pinned(&self.models).is_some() {
             return Ok(Trained::Kept { loss, before });
         }
         foreshadow_training::promote(&self.models, name).map_err(|error| error.to_string())?;
@@ -146,7 +153,11 @@ impl Retraining {
             .ok()
             .flatten();
         let mut candidates = child::candidates(&self.models);
-        candidates.retain(|one| Some(&one.folder) != current.as_ref() && one.name != newest);
+        let kept = pinned(&self.models);
+        candidates.retain(|one| {
+            let named = one.name == newest || Some(&one.name) == kept.as_ref();
+            Some(&one.folder) != current.as_ref() && !named
+        });
         let excess = candidates.len().saturating_sub(self.config.keep_candidates);
         for old in &candidates[..excess] {
             if let Err(error) = std::fs::remove_dir_all(&old.folder) {

@@ -38,10 +38,12 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
     options
         .check()
         .map_err(|error| Failure::bad_input(format!("--listen: {error}")))?;
-    let mut engine =
-        config::load(args.config.as_deref(), &args.data).map_err(Failure::bad_input)?;
+    let loaded = config::load(args.config.as_deref(), &args.data).map_err(Failure::bad_input)?;
+    options.mappings = loaded.telemetry.mappings;
+    options.intake = loaded.telemetry.limits;
+    let mut engine = loaded.engine;
     engine.retraining.command = Some(train_command()?);
-    tokio::runtime::Runtime::new()?.block_on(serve(options, engine, stop_signal()))
+    tokio::runtime::Runtime::new()?.block_on(async { serve(options, engine, stop_signal()).await })
 }
 
 /// Serves until `stop` completes, and says on stdout when and where.
@@ -93,17 +95,21 @@ pub(super) fn train_command() -> Result<Vec<String>, Failure> {
     ])
 }
 
-/// Completes at SIGINT or SIGTERM.
-async fn stop_signal() {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (
+/// Completes at SIGINT or SIGTERM. They are heeded from this call on, not from the first wait: one
+/// that comes while the server starts ends it in order too.
+fn stop_signal() -> impl Future<Output = ()> + Send + 'static {
+    let signals = (
         signal(SignalKind::interrupt()),
         signal(SignalKind::terminate()),
-    ) else {
-        tracing::error!("signals cannot be waited for; end the server with kill -9");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+    );
+    async move {
+        let (Ok(mut interrupt), Ok(mut terminate)) = signals else {
+            tracing::error!("signals cannot be waited for; end the server with kill -9");
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 mod pool;
 mod shadow;
+mod telemetry;
 mod tenant;
 mod text;
 
@@ -17,6 +18,8 @@ use toml::Spanned;
 
 use pool::RawPool;
 use shadow::{RawRetrain, RawTrigger};
+use telemetry::RawTelemetry;
+pub(crate) use telemetry::TelemetryConfig;
 use tenant::{RawPriority, RawTenant};
 use text::Span;
 
@@ -57,10 +60,20 @@ struct RawConfig {
     /// Request histories that the planners learn from when they start.
     demand: Vec<String>,
     retrain: Option<RawRetrain>,
+    /// How long the history is kept; for ever unless given.
+    keep_history: Option<Span>,
     pool: Vec<Spanned<RawPool>>,
     trigger: Vec<Spanned<RawTrigger>>,
     tenant: Vec<Spanned<RawTenant>>,
     priority: Option<Spanned<RawPriority>>,
+    telemetry: RawTelemetry,
+}
+
+/// What a configuration file says.
+#[derive(Debug)]
+pub(crate) struct ServeConfig {
+    pub(crate) engine: EngineConfig,
+    pub(crate) telemetry: TelemetryConfig,
 }
 
 #[derive(Debug, Default, Clone, Copy, Deserialize)]
@@ -84,21 +97,22 @@ enum RawOnShutdown {
 ///
 /// # Errors
 /// [`ConfigFileError`] names the file, the line and how to mend it.
-pub(crate) fn load(path: Option<&Path>, data: &Path) -> Result<EngineConfig, ConfigFileError> {
+pub(crate) fn load(path: Option<&Path>, data: &Path) -> Result<ServeConfig, ConfigFileError> {
+    let malformed = |path: &Path, text: &str, error: Fault| ConfigFileError::Malformed {
+        path: path.to_owned(),
+        place: error
+            .offset
+            .map_or_else(String::new, |at| format!(", line {}", line_of(text, at))),
+        reason: error.reason,
+    };
     let Some(path) = path else {
-        return Ok(EngineConfig::new(data));
+        return parse("", data).map_err(|error| malformed(Path::new("defaults"), "", error));
     };
     let text = std::fs::read_to_string(path).map_err(|source| ConfigFileError::Unreadable {
         path: path.to_owned(),
         source,
     })?;
-    parse(&text, data).map_err(|error| ConfigFileError::Malformed {
-        path: path.to_owned(),
-        place: error
-            .offset
-            .map_or_else(String::new, |at| format!(", line {}", line_of(&text, at))),
-        reason: error.reason,
-    })
+    parse(&text, data).map_err(|error| malformed(path, &text, error))
 }
 
 /// What is wrong, and at which byte where that is known.
@@ -117,7 +131,7 @@ impl Fault {
     }
 }
 
-fn parse(text: &str, data: &Path) -> Result<EngineConfig, Fault> {
+fn parse(text: &str, data: &Path) -> Result<ServeConfig, Fault> {
     let raw: RawConfig = toml::from_str(text).map_err(|error| Fault {
         offset: error.span().map(|span| span.start),
         reason: error.message().to_owned(),
@@ -164,6 +178,9 @@ fn parse(text: &str, data: &Path) -> Result<EngineConfig, Fault> {
         let applied = priority.into_inner().apply(&mut config);
         applied.map_err(|reason| Fault::at(start, reason))?;
     }
+    if let Some(keep) = raw.keep_history {
+        config.limits.history = Some(keep.0);
+    }
     if let Some(tick) = raw.tick {
         config.shadow.tick = tick.0;
     }
@@ -177,7 +194,10 @@ fn parse(text: &str, data: &Path) -> Result<EngineConfig, Fault> {
         offset: None,
         reason: error.to_string(),
     })?;
-    Ok(config)
+    Ok(ServeConfig {
+        engine: config,
+        telemetry: raw.telemetry.check()?,
+    })
 }
 
 fn line_of(text: &str, offset: usize) -> usize {
@@ -235,6 +255,8 @@ target_hit_rate = 0.99
     #[test]
     fn a_pool_is_read() {
         let config = parse(POOL, Path::new("data")).expect("the configuration is valid");
+        assert!(!config.telemetry.mappings.is_empty(), "presets by default");
+        let config = config.engine;
         assert_eq!(config.pools.len(), 1);
         assert_eq!(config.pools[0].name().as_str(), "notebook");
         assert_eq!(config.pools[0].target_hit_rate, 0.99);
@@ -270,5 +292,36 @@ target_hit_rate = 0.99
         refused(&POOL.replace("256MiB", "lots"), "lots", Some(9));
         refused(&POOL.replace("0.99", "1.5"), "target_hit_rate", None);
         refused("[[pool]]\nname = \"a\"", "missing field", Some(1));
+    }
+
+    #[test]
+    fn mappings_are_read_and_faults_in_them_have_their_line() {
+        let mapping = r#"
+[telemetry]
+presets = ["kubelet"]
+[[telemetry.mapping]]
+metric = "app_sessions"
+where = ["tenant!="]
+user = "{tenant}"
+as = "sessions"
+"#;
+        let config = parse(mapping, Path::new("data")).expect("the configuration is valid");
+        let mapped = config.telemetry.mappings.iter();
+        assert!(mapped.clone().any(|one| &**one.resource() == "sessions"));
+        assert_eq!(mapped.len(), 7);
+        for (from, to, expected, line) in [
+            ("kubelet", "nagios", "there is no preset `nagios`", 3),
+            ("{tenant}", "tenant", "names no label", 4),
+            ("tenant!=", "tenant", "`where`", 4),
+            ("user =", "speed =", "speed", 7),
+            (
+                "user = \"{tenant}\"\n",
+                "",
+                "neither `user` nor `application`",
+                4,
+            ),
+        ] {
+            refused(&mapping.replace(from, to), expected, Some(line));
+        }
     }
 }

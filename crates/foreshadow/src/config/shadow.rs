@@ -66,15 +66,18 @@ impl RawTrigger {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawRetrain {
-    every: Span,
+    every: Option<Span>,
     max_duration: Option<Span>,
     niceness: Option<u8>,
+    #[serde(default)]
+    on_drift: bool,
 }
 
 impl RawRetrain {
     /// Retrain with this binary's own `train` command.
     pub(super) fn apply(self, config: &mut EngineConfig) {
-        config.shadow.retrain_every = Some(self.every.0);
+        config.shadow.retrain_every = self.every.map(|every| every.0);
+        config.shadow.retrain_on_drift = self.on_drift;
         if let Some(longest) = self.max_duration {
             config.retraining.max_duration = longest.0;
         }

@@ -7,4 +7,5 @@ mod usage;
 
 pub use dump::{DumpColumn, DumpKind, DumpValue, DumpWriter};
 pub use requests::RequestWriter;
+pub(crate) use table::TableWriter;
 pub use usage::UsageWriter;

@@ -23,7 +23,7 @@ const ROW_GROUP_ROWS: usize = 262_144;
 
 /// A Parquet file being written.
 #[derive(Debug)]
-pub(super) struct TableWriter {
+pub(crate) struct TableWriter {
     path: PathBuf,
     partial: PathBuf,
     schema: SchemaRef,
@@ -32,7 +32,7 @@ pub(super) struct TableWriter {
 }
 
 impl TableWriter {
-    pub(super) fn create(path: &Path, schema: SchemaRef) -> Result<Self, HistoryError> {
+    pub(crate) fn create(path: &Path, schema: SchemaRef) -> Result<Self, HistoryError> {
         let mut partial = path.as_os_str().to_owned();
         partial.push(".partial");
         let partial = PathBuf::from(partial);
@@ -55,7 +55,7 @@ impl TableWriter {
         &self.path
     }
 
-    pub(super) fn write(&mut self, columns: Vec<ArrayRef>) -> Result<(), HistoryError> {
+    pub(crate) fn write(&mut self, columns: Vec<ArrayRef>) -> Result<(), HistoryError> {
         let failed = |reason: String| HistoryError::parquet(&self.path, &reason);
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)
             .map_err(|error| failed(error.to_string()))?;
@@ -68,7 +68,7 @@ impl TableWriter {
     }
 
     /// Writes the footer, makes the file durable and gives it its name.
-    pub(super) fn finish(&mut self) -> Result<(), HistoryError> {
+    pub(crate) fn finish(&mut self) -> Result<(), HistoryError> {
         let Some(writer) = self.writer.take() else {
             return Ok(());
         };

@@ -103,6 +103,8 @@ impl Users {
         state.burst += 1.0;
         state.fresh += 1;
         match end_ms {
+            // The end is told by `release`.
+            Some(i64::MAX) => state.running += 1,
             Some(end_ms) if self.ends.len() < MAX_RUNNING => {
                 state.running += 1;
                 self.ends.push(Reverse((end_ms, user)));

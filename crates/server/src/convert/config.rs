@@ -23,6 +23,7 @@ pub(crate) fn config_from_proto(wire: v1::ShadowConfig) -> Result<ShadowConfig, 
         triggers: triggers.collect::<Result<_, _>>()?,
         objectives: objectives(wire.objectives)?,
         retrain_every: positive_duration("retrain_every", wire.retrain_every)?,
+        retrain_on_drift: wire.retrain_on_drift,
     })
 }
 
@@ -62,6 +63,7 @@ pub(crate) fn config_to_proto(versioned: &VersionedShadowConfig) -> v1::ShadowCo
             })
             .collect(),
         retrain_every: config.retrain_every.map(duration_to_proto),
+        retrain_on_drift: config.retrain_on_drift,
     }
 }
 

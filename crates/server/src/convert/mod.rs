@@ -1,5 +1,6 @@
 //! What the engine answers, as messages, and what it is asked.
 
+mod adaptation;
 mod config;
 mod forecast;
 mod overrides;
@@ -7,6 +8,7 @@ mod overview;
 mod pool;
 mod shadow;
 
+pub(crate) use adaptation::{adaptation_to_proto, kind_of, models_to_proto};
 pub(crate) use config::{config_from_proto, config_to_proto, outcome_to_proto};
 pub(crate) use forecast::{forecast_to_proto, predict_from_proto};
 pub(crate) use overrides::{override_change_from_proto, overrides_to_proto};

@@ -5,14 +5,14 @@ use foreshadow_api::{
     v1::{self, admin_server::Admin},
 };
 use foreshadow_engine::EngineHandle;
-use foreshadow_types::{InstanceId, PoolName};
+use foreshadow_types::{InstanceId, PoolName, UserId};
 use tonic::{Request, Response, Status};
 
 use crate::{
     clock::now,
     convert::{
-        config_from_proto, config_to_proto, outcome_to_proto, override_change_from_proto,
-        overrides_to_proto, overview, pool_statuses,
+        adaptation_to_proto, config_from_proto, config_to_proto, models_to_proto, outcome_to_proto,
+        override_change_from_proto, overrides_to_proto, overview, pool_statuses,
     },
     error::ApiError,
 };
@@ -76,6 +76,32 @@ pub(crate) async fn tenant_quotas(
     Ok(v1::ListTenantQuotasResponse {
         quotas: quotas.collect(),
     })
+}
+
+/// Deletes a user: for gRPC and HTTP alike.
+pub(crate) async fn delete_user(
+    engine: &EngineHandle,
+    field: &str,
+    user: &str,
+) -> Result<v1::DeleteUserResponse, ApiError> {
+    let user = required_name(field, user, UserId::new)?;
+    let forgotten = engine.forget_user(&user).await?;
+    Ok(v1::DeleteUserResponse {
+        shadow: forgotten.shadow,
+        history_rows: forgotten.history_rows,
+        allocations: forgotten.allocations,
+        overrides: forgotten.overrides,
+    })
+}
+
+/// Takes a model up: for gRPC and HTTP alike.
+pub(crate) async fn use_model(
+    engine: &EngineHandle,
+    request: v1::UseModelRequest,
+) -> Result<v1::ListModelsResponse, ApiError> {
+    let name = (!request.name.is_empty()).then_some(request.name);
+    engine.use_model(name).await?;
+    Ok(models_to_proto(engine.models().await?))
 }
 
 #[tonic::async_trait]
@@ -162,6 +188,39 @@ impl Admin for AdminService {
         _: Request<v1::ListTenantQuotasRequest>,
     ) -> Result<Response<v1::ListTenantQuotasResponse>, Status> {
         Ok(Response::new(tenant_quotas(&self.engine).await?))
+    }
+
+    async fn delete_user(
+        &self,
+        request: Request<v1::DeleteUserRequest>,
+    ) -> Result<Response<v1::DeleteUserResponse>, Status> {
+        let user = request.into_inner().user_id;
+        let deleted = delete_user(&self.engine, "user_id", &user).await?;
+        Ok(Response::new(deleted))
+    }
+
+    async fn get_adaptation(
+        &self,
+        _: Request<v1::GetAdaptationRequest>,
+    ) -> Result<Response<v1::Adaptation>, Status> {
+        Ok(Response::new(adaptation_to_proto(self.engine.adaptation())))
+    }
+
+    async fn list_models(
+        &self,
+        _: Request<v1::ListModelsRequest>,
+    ) -> Result<Response<v1::ListModelsResponse>, Status> {
+        let models = self.engine.models().await.map_err(ApiError::from)?;
+        Ok(Response::new(models_to_proto(models)))
+    }
+
+    async fn use_model(
+        &self,
+        request: Request<v1::UseModelRequest>,
+    ) -> Result<Response<v1::ListModelsResponse>, Status> {
+        Ok(Response::new(
+            use_model(&self.engine, request.into_inner()).await?,
+        ))
     }
 
     async fn get_overview(

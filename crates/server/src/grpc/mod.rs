@@ -3,14 +3,17 @@
 mod admin;
 mod allocations;
 mod forecasts;
+mod otlp;
 mod shadows;
 mod stream;
 mod telemetry;
 
 pub(crate) use admin::{
-    AdminService, set_override, set_shadow_config, set_tenant_quota, tenant_quotas,
+    AdminService, delete_user, set_override, set_shadow_config, set_tenant_quota, tenant_quotas,
+    use_model,
 };
 pub(crate) use allocations::{AllocationsService, check_token};
 pub(crate) use forecasts::ForecastsService;
+pub(crate) use otlp::OtlpService;
 pub(crate) use shadows::{ShadowsService, shadow_of};
 pub(crate) use telemetry::TelemetryService;

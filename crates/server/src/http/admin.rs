@@ -14,7 +14,7 @@ use super::{
     json::{ProtoJson, etag, if_match},
 };
 use crate::{
-    convert::{config_to_proto, overrides_to_proto},
+    convert::{adaptation_to_proto, config_to_proto, models_to_proto, overrides_to_proto},
     error::ApiError,
     grpc,
 };
@@ -48,6 +48,23 @@ pub(crate) async fn set_shadow_config(
     let answer = grpc::set_shadow_config(&state.engine, request).await?;
     let tag = answer.config.as_ref().and_then(|config| etag(&config.etag));
     Ok((AppendHeaders(tag), Json(answer)))
+}
+
+pub(crate) async fn models(
+    State(state): State<HttpState>,
+) -> Result<Json<v1::ListModelsResponse>, ApiError> {
+    Ok(Json(models_to_proto(state.engine.models().await?)))
+}
+
+pub(crate) async fn use_model(
+    State(state): State<HttpState>,
+    ProtoJson(request): ProtoJson<v1::UseModelRequest>,
+) -> Result<Json<v1::ListModelsResponse>, ApiError> {
+    grpc::use_model(&state.engine, request).await.map(Json)
+}
+
+pub(crate) async fn adaptation(State(state): State<HttpState>) -> Json<v1::Adaptation> {
+    Json(adaptation_to_proto(state.engine.adaptation()))
 }
 
 pub(crate) async fn overrides(

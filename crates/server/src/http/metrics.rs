@@ -8,11 +8,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use foreshadow_allocator::Invariant;
-use foreshadow_engine::{MetricsSnapshot, PoolView, Readiness};
+use foreshadow_engine::{GroupAccuracy, MetricsSnapshot, PoolView, Readiness};
+use foreshadow_telemetry::IntakeCounts;
 
 use self::text::Exposition;
 use super::HttpState;
-use crate::error::ApiError;
+use crate::{convert::kind_of, error::ApiError};
 
 pub(crate) async fn page(State(state): State<HttpState>) -> Result<Response, ApiError> {
     let metrics = state.engine.metrics().await?;
@@ -21,10 +22,11 @@ pub(crate) async fn page(State(state): State<HttpState>) -> Result<Response, Api
         header::CONTENT_TYPE,
         "text/plain; version=0.0.4; charset=utf-8",
     )];
-    Ok((kind, render(&metrics, ready)).into_response())
+    let intake = state.receivers.intake.counts();
+    Ok((kind, render(&metrics, &intake, ready)).into_response())
 }
 
-fn render(metrics: &MetricsSnapshot, ready: bool) -> String {
+fn render(metrics: &MetricsSnapshot, intake: &IntakeCounts, ready: bool) -> String {
     let mut text = Exposition::default();
     text.gauge(
         "foreshadow_ready",
@@ -36,6 +38,7 @@ fn render(metrics: &MetricsSnapshot, ready: bool) -> String {
     promises(&mut text);
     forecasts(&mut text, metrics);
     telemetry(&mut text, metrics);
+    passive(&mut text, intake);
     text.finish()
 }
 
@@ -228,11 +231,79 @@ fn forecasts(text: &mut Exposition, metrics: &MetricsSnapshot) {
         "Trigger rules that are active.",
         numbers.triggers_active as f64,
     );
+    text.counter(
+        "foreshadow_forecast_drifts_total",
+        "How often forecasts of a group were found to have become worse.",
+        numbers.drifts,
+    );
+    groups(text, &numbers.groups);
     let age = numbers.plan_age.as_secs_f64();
     text.gauge(
         "foreshadow_plan_age_seconds",
         "The age of the plan in force.",
         age,
+    );
+}
+
+fn groups(text: &mut Exposition, groups: &[GroupAccuracy]) {
+    type Read = fn(&GroupAccuracy) -> Option<f64>;
+    let families: [(&str, &str, Read); 3] = [
+        (
+            "foreshadow_forecast_wape_ratio",
+            "Sum of errors by sum of values, lately.",
+            |g| g.wape,
+        ),
+        (
+            "foreshadow_forecast_pinball_ratio",
+            "Pinball loss by sum of values, lately.",
+            |g| g.pinball,
+        ),
+        (
+            "foreshadow_forecast_coverage_80_ratio",
+            "Values in the 80 % interval, lately.",
+            |g| g.coverage_80,
+        ),
+    ];
+    for (name, help, read) in families {
+        let samples = groups.iter().filter_map(|group| {
+            let labels = vec![("kind", kind_of(group.kind)), ("name", group.name.as_str())];
+            Some((labels, read(group)?))
+        });
+        text.family(name, "gauge", help, samples);
+    }
+}
+
+fn passive(text: &mut Exposition, counts: &IntakeCounts) {
+    let outcomes = [
+        ("mapped", counts.mapped),
+        ("unmapped", counts.unmapped),
+        ("not_finite", counts.not_finite),
+        ("duplicate", counts.duplicate),
+        ("out_of_order", counts.out_of_order),
+        ("future", counts.future),
+        ("past", counts.past),
+        ("refused", counts.refused),
+    ];
+    text.family(
+        "foreshadow_intake_samples_total",
+        "counter",
+        "Samples of remote write and OpenTelemetry by what became of them.",
+        outcomes.map(|(outcome, count)| (vec![("outcome", outcome)], count as f64)),
+    );
+    text.counter(
+        "foreshadow_intake_counter_resets_total",
+        "Counters that began again.",
+        counts.resets,
+    );
+    text.gauge(
+        "foreshadow_intake_series",
+        "Mapped series with a state.",
+        counts.series as f64,
+    );
+    text.counter(
+        "foreshadow_intake_series_evicted_total",
+        "Mapped series whose state was dropped for others.",
+        counts.series_evicted,
     );
 }
 
@@ -267,6 +338,11 @@ fn telemetry(text: &mut Exposition, metrics: &MetricsSnapshot) {
         "foreshadow_history_rows_lost_total",
         "Rows lost.",
         numbers.history_rows_lost,
+    );
+    text.counter(
+        "foreshadow_history_seal_failures_total",
+        "Attempts to write journalled rows to the history that failed.",
+        numbers.seal_failures,
     );
     let retraining = &metrics.retraining;
     let outcomes = [

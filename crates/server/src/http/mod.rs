@@ -8,6 +8,7 @@ mod openapi;
 mod overview;
 mod probes;
 mod shadow;
+mod telemetry;
 
 use axum::{
     Router,
@@ -15,19 +16,21 @@ use axum::{
     http::{StatusCode, Uri},
     middleware,
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{delete, get, post},
 };
 use foreshadow_engine::EngineHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
 use tower_http::timeout::TimeoutLayer;
 
+pub(crate) use self::telemetry::{Receivers, export_response};
 use crate::{auth::refuse_other_sites, console, error::ApiError, options::ServerOptions};
 
 /// What handlers are given.
 #[derive(Debug, Clone)]
 pub(crate) struct HttpState {
     pub(crate) engine: EngineHandle,
+    pub(crate) receivers: Receivers,
     /// Cancelled when the server begins to stop.
     pub(crate) stopping: CancellationToken,
 }
@@ -35,6 +38,14 @@ pub(crate) struct HttpState {
 /// All HTTP routes.
 pub(crate) fn router(state: HttpState, options: &ServerOptions) -> Router {
     let timeout = TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, options.http_timeout);
+    // Passive senders take every other refusal than 503 for an end, so they are not timed out here.
+    let passive = Router::new()
+        .route("/api/v1/write", post(telemetry::write))
+        .route("/v1/metrics", post(telemetry::export))
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn(refuse_other_sites))
+        .layer(DefaultBodyLimit::max(options.intake.max_body_bytes))
+        .with_state(state.receivers.clone());
     Router::new()
         .route("/", get(console::page))
         .route(
@@ -54,6 +65,9 @@ pub(crate) fn router(state: HttpState, options: &ServerOptions) -> Router {
             get(admin::tenant_quotas).post(admin::set_tenant_quota),
         )
         .route("/fencing/{instance_id}", get(fencing::check))
+        .route("/user/{user_id}", delete(shadow::delete_user))
+        .route("/admin/models", get(admin::models).post(admin::use_model))
+        .route("/api/v1/adaptation", get(admin::adaptation))
         .route("/api/v1/overview", get(overview::overview))
         .route("/healthz", get(probes::healthz))
         .route("/readyz", get(probes::readyz))
@@ -64,6 +78,7 @@ pub(crate) fn router(state: HttpState, options: &ServerOptions) -> Router {
         .layer(timeout)
         .layer(DefaultBodyLimit::max(options.max_http_body_bytes))
         .with_state(state)
+        .merge(passive)
 }
 
 /// Neither an HTTP route nor a service.

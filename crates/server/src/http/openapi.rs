@@ -93,6 +93,28 @@ fn paths() -> Value {
                 "404": {"description": "Nobody holds the instance", "content": content("Error")},
             },
         }},
+        "/user/{userId}": {"delete": {
+            "summary": "Delete a user everywhere",
+            "parameters": [{
+                "name": "userId", "in": "path", "required": true, "schema": {"type": "string"},
+            }],
+            "responses": answers("DeleteUserResponse"),
+        }},
+        "/admin/models": {
+            "get": {
+                "summary": "The models that retraining has made",
+                "responses": answers("ListModelsResponse"),
+            },
+            "post": {
+                "summary": "Take a model up and keep it, or with no name let retraining choose again",
+                "requestBody": body("UseModelRequest"),
+                "responses": answers("ListModelsResponse"),
+            },
+        },
+        "/api/v1/adaptation": {"get": {
+            "summary": "Actual against predicted by pool, category and model, and drift",
+            "responses": answers("Adaptation"),
+        }},
         "/api/v1/overview": {"get": {
             "summary": "Everything that the console shows",
             "responses": answers("Overview"),

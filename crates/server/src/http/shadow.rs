@@ -9,6 +9,17 @@ use foreshadow_api::v1;
 use super::HttpState;
 use crate::{error::ApiError, grpc};
 
+/// `DELETE /user/{userId}`.
+pub(crate) async fn delete_user(
+    State(state): State<HttpState>,
+    user: Result<Path<String>, PathRejection>,
+) -> Result<Json<v1::DeleteUserResponse>, ApiError> {
+    let Path(user) = user.map_err(|rejection| ApiError::invalid(rejection.body_text()))?;
+    grpc::delete_user(&state.engine, "userId", &user)
+        .await
+        .map(Json)
+}
+
 pub(crate) async fn resource_shadow(
     State(state): State<HttpState>,
     user: Result<Path<String>, PathRejection>,

@@ -1,5 +1,7 @@
 //! `foreshadow import`.
 
+mod prometheus;
+
 use std::path::PathBuf;
 
 use clap::Subcommand;
@@ -32,6 +34,8 @@ enum Format {
         #[arg(long, value_name = "NAMES", value_delimiter = ',')]
         metrics: Option<Vec<String>>,
     },
+    /// What a Prometheus server remembers of the metrics that are mapped.
+    Prometheus(prometheus::Args),
     /// Job logs in the Standard Workload Format of the Parallel Workloads Archive.
     Swf {
         /// The files, which become one.
@@ -52,6 +56,10 @@ enum Format {
 /// Runs the command.
 pub(crate) fn run(args: Args) -> Result<(), Failure> {
     let (out, summary) = match args.format {
+        Format::Prometheus(args) => {
+            let (out, summary) = prometheus::run(&args)?;
+            (out, Ok(summary))
+        }
         Format::Csv {
             files,
             out,

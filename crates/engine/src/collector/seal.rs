@@ -1,0 +1,180 @@
+//! Rows of the journal become Parquet files, each row once: a file's name ends with the last segment
+//! that it holds, and segments up to the highest such number are not read again.
+
+use std::{collections::BTreeMap, io, path::Path, sync::Arc};
+
+use foreshadow_history::{
+    HistoryError, RequestRecord, RequestWriter, UsageWriter, read_segment, remove_segment, segments,
+};
+use foreshadow_shadow::Observation;
+use foreshadow_types::{EntityId, Timestamp};
+
+use super::{
+    folder::{HistoryFolder, Kind},
+    rows::{decode_requests, decode_usage},
+};
+
+/// Rows of ended segments that wait for their Parquet file.
+#[derive(Debug)]
+pub(super) struct Due<Row> {
+    /// The last of the segments.
+    pub(super) number: u64,
+    pub(super) rows: Vec<Row>,
+}
+
+impl<Row> Due<Row> {
+    /// Adds a later segment.
+    pub(super) fn merge(due: &mut Option<Self>, later: Self) {
+        match due {
+            Some(due) => {
+                due.number = due.number.max(later.number);
+                due.rows.extend(later.rows);
+            }
+            None => *due = Some(later),
+        }
+    }
+
+    /// Adds an earlier segment.
+    pub(super) fn put_before(due: &mut Option<Self>, earlier: Option<Self>) {
+        let Some(earlier) = earlier else {
+            return;
+        };
+        let later = due.replace(earlier);
+        if let Some(later) = later {
+            Self::merge(due, later);
+        }
+    }
+}
+
+/// Why rows could not be sealed; they stay in the journal.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SealError {
+    #[error(transparent)]
+    History(#[from] HistoryError),
+    #[error("the journal: {0}")]
+    Io(#[from] io::Error),
+}
+
+pub(super) fn seal_usage(
+    folder: &HistoryFolder,
+    due: &Due<Observation>,
+    now: Timestamp,
+) -> Result<(), SealError> {
+    if !due.rows.is_empty() {
+        let path = folder.file(Kind::Usage, now, due.number)?;
+        write_usage(&due.rows, &path)?;
+    }
+    Ok(forget(folder, Kind::Usage, due.number)?)
+}
+
+pub(super) fn seal_requests(
+    folder: &HistoryFolder,
+    due: &Due<RequestRecord>,
+    now: Timestamp,
+) -> Result<(), SealError> {
+    if !due.rows.is_empty() {
+        let path = folder.file(Kind::Requests, now, due.number)?;
+        write_requests(&due.rows, &path)?;
+    }
+    Ok(forget(folder, Kind::Requests, due.number)?)
+}
+
+/// Seals what an earlier run has left in the journal; gives the number of the next segment.
+pub(super) fn seal_left(
+    folder: &HistoryFolder,
+    kind: Kind,
+    now: Timestamp,
+) -> Result<u64, SealError> {
+    let sealed = folder.sealed(kind);
+    let mut last = sealed;
+    for segment in segments(folder.journal(), kind.name())? {
+        last = last.max(segment.number);
+        if segment.number > sealed {
+            seal_segment(folder, kind, &segment, now)?;
+        }
+    }
+    forget(folder, kind, last)?;
+    Ok(last + 1)
+}
+
+fn seal_segment(
+    folder: &HistoryFolder,
+    kind: Kind,
+    segment: &foreshadow_history::Segment,
+    now: Timestamp,
+) -> Result<(), SealError> {
+    let number = segment.number;
+    match kind {
+        Kind::Usage => {
+            let mut rows = Vec::new();
+            read_segment(&segment.path, |bytes| decode_usage(bytes, &mut rows))?;
+            seal_usage(folder, &Due { number, rows }, now)
+        }
+        Kind::Requests => {
+            let mut rows = Vec::new();
+            read_segment(&segment.path, |bytes| decode_requests(bytes, &mut rows))?;
+            seal_requests(folder, &Due { number, rows }, now)
+        }
+    }
+}
+
+fn forget(folder: &HistoryFolder, kind: Kind, through: u64) -> io::Result<()> {
+    for segment in segments(folder.journal(), kind.name())? {
+        if segment.number <= through {
+            remove_segment(folder.journal(), kind.name(), segment.number)?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes requests in the order of their time.
+pub(super) fn write_requests(rows: &[RequestRecord], path: &Path) -> Result<(), HistoryError> {
+    let mut ordered: Vec<&RequestRecord> = rows.iter().collect();
+    ordered.sort_by_key(|row| row.at);
+    let mut writer = RequestWriter::create(path)?;
+    for row in ordered {
+        writer.write(row)?;
+    }
+    writer.finish()
+}
+
+/// Samples of one entity and time become one row with a column for each metric; of several of one
+/// metric the last counts.
+fn write_usage(samples: &[Observation], path: &Path) -> Result<(), HistoryError> {
+    let mut columns: BTreeMap<&Arc<str>, usize> = BTreeMap::new();
+    for sample in samples {
+        columns.entry(&sample.metric).or_default();
+    }
+    for (column, place) in columns.values_mut().enumerate() {
+        *place = column;
+    }
+    let names: Vec<&Arc<str>> = columns.keys().copied().collect();
+    let mut order: Vec<u32> = (0..samples.len() as u32).collect();
+    let key = |index: &u32| {
+        let sample = &samples[*index as usize];
+        (sample.at, &sample.entity)
+    };
+    // Stable, so that of several samples the last stays the last.
+    order.sort_by(|a, b| key(a).cmp(&key(b)));
+    let mut writer = UsageWriter::create(path, &names)?;
+    let mut values = vec![None; names.len()];
+    let mut row: Option<(Timestamp, &EntityId)> = None;
+    for index in &order {
+        let sample = &samples[*index as usize];
+        let here = key(index);
+        if let Some((at, entity)) = row
+            && (at, entity) != here
+        {
+            writer.write(at, entity, &values)?;
+            values.fill(None);
+        }
+        row = Some(here);
+        if let Some(column) = columns.get(&sample.metric) {
+            values[*column] = Some(sample.value);
+        }
+    }
+    if let Some((at, entity)) = row {
+        writer.write(at, entity, &values)?;
+    }
+    writer.finish()
+}

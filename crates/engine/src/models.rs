@@ -1,0 +1,106 @@
+//! The models that retraining has made: listed, taken up and kept.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use foreshadow_forecast::Panel;
+use foreshadow_history::DEFAULT_MAX_VALUES;
+use foreshadow_types::Timestamp;
+
+use crate::{
+    collector::{HistoryFolder, has_files},
+    retraining::{LoadModel, LoadedForecaster, candidate_folders, load_history},
+};
+
+/// Where the models are and how they are read.
+pub(crate) struct ModelStore {
+    pub(crate) models: PathBuf,
+    pub(crate) load: LoadModel,
+    pub(crate) history: HistoryFolder,
+}
+
+impl std::fmt::Debug for ModelStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ModelStore")
+            .field("models", &self.models)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ModelStore {
+    /// Reads a model and what it goes on from, and makes it the one that is kept.
+    pub(crate) fn take_up(&self, name: &str) -> Result<(LoadedForecaster, Arc<Panel>), String> {
+        let known = candidate_folders(&self.models);
+        let folder = known
+            .iter()
+            .find(|folder| folder.file_name().is_some_and(|one| one == name))
+            .ok_or_else(|| format!("there is no model `{name}`"))?;
+        let model = (self.load)(folder)?;
+        let histories: Vec<PathBuf> = [self.history.usage(), self.history.requests()]
+            .into_iter()
+            .filter(|folder| has_files(folder))
+            .map(Path::to_owned)
+            .collect();
+        let panel = load_history(&histories, model.interval, DEFAULT_MAX_VALUES)?;
+        let failed = |error: io::Error| error.to_string();
+        foreshadow_training::promote(&self.models, name).map_err(failed)?;
+        pin(&self.models, Some(name)).map_err(failed)?;
+        Ok((model, Arc::new(panel)))
+    }
+}
+
+/// The file that names the model that an administrator keeps.
+const PINNED: &str = "pinned";
+
+/// One model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelView {
+    /// Its name.
+    pub name: String,
+    /// Whether it is in use.
+    pub in_use: bool,
+    /// Whether an administrator keeps it.
+    pub pinned: bool,
+    /// The start of the last bin it was trained on, or why it cannot be read.
+    pub trained_through: Result<Timestamp, String>,
+}
+
+/// The name of the model that is kept; `None` if retraining chooses.
+pub(crate) fn pinned(models: &Path) -> Option<String> {
+    let name = fs::read_to_string(models.join(PINNED)).ok()?;
+    Some(name.trim().to_owned())
+}
+
+/// Keeps a model, or leaves the choice to retraining.
+pub(crate) fn pin(models: &Path, name: Option<&str>) -> io::Result<()> {
+    let file = models.join(PINNED);
+    match name {
+        Some(name) => fs::write(file, name),
+        None => match fs::remove_file(file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => Ok(()),
+        },
+    }
+}
+
+/// All models in a folder, the oldest first. Reads each: takes up to seconds.
+pub(crate) fn list(models: &Path, load: &LoadModel) -> Vec<ModelView> {
+    let current = foreshadow_training::current_model(models).ok().flatten();
+    let kept = pinned(models);
+    let views = candidate_folders(models)
+        .into_iter()
+        .map(|folder: PathBuf| {
+            let name = folder.file_name().unwrap_or_default();
+            let name = name.to_string_lossy().into_owned();
+            ModelView {
+                in_use: current.as_ref() == Some(&folder),
+                pinned: kept.as_ref() == Some(&name),
+                trained_through: load(&folder).map(|model| model.trained_through),
+                name,
+            }
+        });
+    views.collect()
+}

@@ -1,0 +1,50 @@
+//! How good forecasts are, and the models there are.
+
+use foreshadow_api::{
+    timestamp_to_proto,
+    v1::{self, adaptation},
+};
+use foreshadow_engine::{GroupAccuracy, GroupKind, ModelView};
+
+/// The word for a kind of group.
+pub(crate) fn kind_of(kind: GroupKind) -> &'static str {
+    match kind {
+        GroupKind::Pool => "pool",
+        GroupKind::Category => "category",
+        GroupKind::Model => "model",
+    }
+}
+
+pub(crate) fn adaptation_to_proto(groups: Vec<GroupAccuracy>) -> v1::Adaptation {
+    let groups = groups.into_iter().map(|group| adaptation::Group {
+        kind: kind_of(group.kind).to_owned(),
+        name: group.name,
+        points: group.points,
+        wape: group.wape,
+        pinball: group.pinball,
+        coverage_80: group.coverage_80,
+        drifts: group.drifts,
+        drifted_at: group.drifted_at.map(timestamp_to_proto),
+    });
+    v1::Adaptation {
+        groups: groups.collect(),
+    }
+}
+
+pub(crate) fn models_to_proto(models: Vec<ModelView>) -> v1::ListModelsResponse {
+    let models = models.into_iter().map(|model| v1::Model {
+        name: model.name,
+        in_use: model.in_use,
+        pinned: model.pinned,
+        usable: model.trained_through.is_ok(),
+        trained_through: model
+            .trained_through
+            .as_ref()
+            .ok()
+            .map(|at| timestamp_to_proto(*at)),
+        problem: model.trained_through.err().unwrap_or_default(),
+    });
+    v1::ListModelsResponse {
+        models: models.collect(),
+    }
+}

@@ -1,0 +1,32 @@
+//! `opentelemetry.proto.collector.metrics.v1.MetricsService`.
+
+use opentelemetry_proto::tonic::collector::metrics::v1::{
+    ExportMetricsServiceRequest, ExportMetricsServiceResponse,
+    metrics_service_server::MetricsService,
+};
+use tonic::{Request, Response, Status};
+
+use crate::{
+    clock::now,
+    http::{Receivers, export_response},
+};
+
+#[derive(Debug, Clone)]
+pub(crate) struct OtlpService {
+    pub(crate) receivers: Receivers,
+}
+
+#[tonic::async_trait]
+impl MetricsService for OtlpService {
+    async fn export(
+        &self,
+        request: Request<ExportMetricsServiceRequest>,
+    ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
+        let request = request.into_inner();
+        let mapped = self
+            .receivers
+            .take(move |intake| intake.export(&request, now()))
+            .await?;
+        Ok(Response::new(export_response(mapped)))
+    }
+}

@@ -1,0 +1,445 @@
+//! Samples of passive senders become observations: mapped to entities, counters turned into rates,
+//! series of one entity summed; in bounded memory.
+
+use std::{collections::HashMap, sync::Arc};
+
+use foldhash::fast::RandomState;
+use foreshadow_shadow::Observation;
+use foreshadow_types::{EntityId, Timestamp};
+
+use crate::{
+    IntakeLimits,
+    counts::IntakeCounts,
+    mapping::{Combine, Mapping, MetricKind},
+    rate::rate,
+    target::Target,
+};
+
+/// The value by which Prometheus says that a series has ended: one of the many that are no number.
+const STALE_MARKER: u64 = 0x7ff0_0000_0000_0002;
+
+/// A sample as it came.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RawSample {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub value: f64,
+}
+
+/// What is kept of one series of a sender for one mapping.
+#[derive(Debug)]
+struct Series {
+    key: Arc<[u8]>,
+    mapping: u32,
+    target: u32,
+    latest: RawSample,
+    /// Whether it was heard of since the hand last came by.
+    used: bool,
+}
+
+/// Turns samples into observations.
+#[derive(Debug)]
+pub struct Mapper {
+    mappings: Vec<Mapping>,
+    by_metric: HashMap<String, Vec<u32>, RandomState>,
+    limits: IntakeLimits,
+    index: HashMap<Arc<[u8]>, u32, RandomState>,
+    series: Vec<Option<Series>>,
+    free: Vec<u32>,
+    targets: Vec<Option<Target>>,
+    free_targets: Vec<u32>,
+    by_name: HashMap<(EntityId, Arc<str>), u32, RandomState>,
+    /// Where the search for a series to drop goes on: the clock algorithm, which drops one that was
+    /// not heard of for a whole turn.
+    hand: usize,
+    counts: IntakeCounts,
+    key: Vec<u8>,
+}
+
+impl Mapper {
+    /// With these mappings and limits.
+    pub fn new(mappings: Vec<Mapping>, limits: IntakeLimits) -> Self {
+        let mut by_metric: HashMap<String, Vec<u32>, RandomState> = HashMap::default();
+        for (number, mapping) in mappings.iter().enumerate() {
+            let numbers = by_metric.entry(mapping.metric.clone()).or_default();
+            numbers.push(number as u32);
+        }
+        Self {
+            mappings,
+            by_metric,
+            limits,
+            index: HashMap::default(),
+            series: Vec::new(),
+            free: Vec::new(),
+            targets: Vec::new(),
+            free_targets: Vec::new(),
+            by_name: HashMap::default(),
+            hand: 0,
+            counts: IntakeCounts::default(),
+            key: Vec::new(),
+        }
+    }
+
+    /// What became of all samples so far.
+    pub fn counts(&self) -> IntakeCounts {
+        IntakeCounts {
+            series: self.index.len() as u64,
+            ..self.counts
+        }
+    }
+
+    /// Takes the samples of one series, in the order of their time. `labels` come in any order, but
+    /// always in the same.
+    pub fn take<'a>(
+        &mut self,
+        metric: &str,
+        labels: &[(&'a str, &'a str)],
+        samples: impl Iterator<Item = RawSample> + Clone,
+        now: Timestamp,
+        into: &mut Vec<Observation>,
+    ) {
+        let Some(numbers) = self.by_metric.get(metric).cloned() else {
+            self.counts.unmapped += samples.count() as u64;
+            return;
+        };
+        let mut mapped = false;
+        for number in numbers {
+            let Some(series) = self.series_of(number, labels, now) else {
+                continue;
+            };
+            mapped = true;
+            for sample in samples.clone() {
+                self.sample(series, sample, now, into);
+                if self.series[series as usize].is_none() {
+                    break;
+                }
+            }
+        }
+        if !mapped {
+            self.counts.unmapped += samples.count() as u64;
+        }
+    }
+
+    /// The state of a series under a mapping; `None` if it is not mapped.
+    fn series_of(&mut self, number: u32, labels: &[(&str, &str)], now: Timestamp) -> Option<u32> {
+        self.key.clear();
+        self.key.extend(number.to_le_bytes());
+        for (name, value) in labels {
+            for text in [name, value] {
+                self.key.extend(text.as_bytes());
+                // A byte that no text holds.
+                self.key.push(0xff);
+            }
+        }
+        if let Some(&series) = self.index.get(self.key.as_slice()) {
+            if let Some(known) = &mut self.series[series as usize] {
+                known.used = true;
+            }
+            return Some(series);
+        }
+        self.begin_series(number, labels, now)
+    }
+
+    fn begin_series(
+        &mut self,
+        number: u32,
+        labels: &[(&str, &str)],
+        now: Timestamp,
+    ) -> Option<u32> {
+        let mapping = &self.mappings[number as usize];
+        let label = |wanted: &str| {
+            let found = labels.iter().find(|(name, _)| *name == wanted);
+            found.map(|(_, value)| *value)
+        };
+        if !mapping.conditions.iter().all(|one| one.holds(label)) {
+            return None;
+        }
+        let name = mapping.entity_of(label)?;
+        let resource = mapping.resource.clone();
+        let Ok(entity) = EntityId::new(&name) else {
+            self.counts.refused += 1;
+            return None;
+        };
+        if self.index.len() >= self.limits.max_series.max(1) {
+            self.drop_one();
+        }
+        let target = self.target_of(entity, resource);
+        let key: Arc<[u8]> = self.key.as_slice().into();
+        let series = Series {
+            key: key.clone(),
+            mapping: number,
+            target,
+            latest: RawSample {
+                at: Timestamp::MIN,
+                value: f64::NAN,
+            },
+            // So that a flood of series heard of once is dropped before those in use.
+            used: false,
+        };
+        let place = put(&mut self.series, &mut self.free, series);
+        let joined = self.targets[target as usize]
+            .as_mut()
+            .is_some_and(|target| target.join(place, now));
+        if !joined {
+            self.counts.refused += 1;
+            self.series[place as usize] = None;
+            self.free.push(place);
+            return None;
+        }
+        self.index.insert(key, place);
+        Some(place)
+    }
+
+    fn target_of(&mut self, entity: EntityId, resource: Arc<str>) -> u32 {
+        let name = (entity, resource);
+        if let Some(&target) = self.by_name.get(&name) {
+            return target;
+        }
+        let target = Target::new(name.0.clone(), name.1.clone());
+        let place = put(&mut self.targets, &mut self.free_targets, target);
+        self.by_name.insert(name, place);
+        place
+    }
+
+    fn sample(
+        &mut self,
+        place: u32,
+        sample: RawSample,
+        now: Timestamp,
+        into: &mut Vec<Observation>,
+    ) {
+        if sample.value.to_bits() == STALE_MARKER {
+            self.drop_series(place);
+            return;
+        }
+        let Some(series) = &mut self.series[place as usize] else {
+            return;
+        };
+        let mapping = &self.mappings[series.mapping as usize];
+        let counts = &mut self.counts;
+        let refusal = if !sample.value.is_finite() {
+            Some(&mut counts.not_finite)
+        } else if sample.at > now + self.limits.future {
+            Some(&mut counts.future)
+        } else if sample.at < now - self.limits.past {
+            Some(&mut counts.past)
+        } else if sample.at == series.latest.at {
+            Some(&mut counts.duplicate)
+        } else if sample.at < series.latest.at {
+            Some(&mut counts.out_of_order)
+        } else {
+            None
+        };
+        if let Some(count) = refusal {
+            *count += 1;
+            return;
+        }
+        counts.mapped += 1;
+        let before = std::mem::replace(&mut series.latest, sample);
+        let Some(target) = &mut self.targets[series.target as usize] else {
+            return;
+        };
+        let value = match mapping.kind {
+            MetricKind::Gauge => Some(sample.value),
+            MetricKind::Counter => {
+                let rated = rate((before.at, before.value), (sample.at, sample.value));
+                counts.resets += u64::from(rated.is_some_and(|(_, reset)| reset));
+                if rated.is_none() {
+                    target.begin();
+                }
+                rated.map(|(rate, _)| rate)
+            }
+        };
+        let Some(value) = value.map(|value| value * mapping.scale) else {
+            return;
+        };
+        into.extend(match mapping.combine {
+            Combine::Last => Some(target.observation(sample.at, value)),
+            Combine::Sum => target.add(place, sample.at, value),
+        });
+    }
+
+    /// Drops a series that was not heard of for long.
+    fn drop_one(&mut self) {
+        // Two turns at the most: after one, every mark is gone.
+        for _ in 0..2 * self.series.len() {
+            let place = self.hand;
+            self.hand = (self.hand + 1) % self.series.len().max(1);
+            match &mut self.series[place] {
+                Some(series) if series.used => series.used = false,
+                Some(_) => {
+                    self.drop_series(place as u32);
+                    self.counts.series_evicted += 1;
+                    return;
+                }
+                None => {}
+            }
+        }
+    }
+
+    fn drop_series(&mut self, place: u32) {
+        let Some(series) = self.series[place as usize].take() else {
+            return;
+        };
+        self.index.remove(&series.key);
+        self.free.push(place);
+        let slot = &mut self.targets[series.target as usize];
+        let empty = slot.as_mut().is_some_and(|target| target.leave(place));
+        if empty && let Some(target) = slot.take() {
+            self.by_name.remove(&(target.entity, target.resource));
+            self.free_targets.push(series.target);
+        }
+    }
+}
+
+fn put<T>(slots: &mut Vec<Option<T>>, free: &mut Vec<u32>, value: T) -> u32 {
+    if let Some(place) = free.pop() {
+        slots[place as usize] = Some(value);
+        return place;
+    }
+    slots.push(Some(value));
+    (slots.len() - 1) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::presets::preset;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+    fn mapper(max_series: usize) -> Mapper {
+        let mappings = ["kubelet", "node-exporter"];
+        let mappings = mappings
+            .into_iter()
+            .flat_map(|name| preset(name).unwrap().unwrap());
+        let limits = IntakeLimits {
+            max_series,
+            ..IntakeLimits::default()
+        };
+        Mapper::new(mappings.collect(), limits)
+    }
+
+    fn sample(seconds: i64, value: f64) -> RawSample {
+        RawSample {
+            at: Timestamp::from_millis(NOW.as_millis() + seconds * 1000),
+            value,
+        }
+    }
+
+    fn cpu(mapper: &mut Mapper, cpu: &str, mode: &str, sample: RawSample) -> Vec<f64> {
+        let labels = [("cpu", cpu), ("instance", "db-1"), ("mode", mode)];
+        let mut into = Vec::new();
+        mapper.take(
+            "node_cpu_seconds_total",
+            &labels,
+            std::iter::once(sample),
+            NOW,
+            &mut into,
+        );
+        into.into_iter()
+            .map(|observation| observation.value)
+            .collect()
+    }
+
+    #[test]
+    fn a_machines_processors_become_one_rate() {
+        let mut mapper = mapper(100);
+        for (second, used) in [(-60, 10.0), (-45, 25.0), (-30, 40.0)] {
+            assert!(cpu(&mut mapper, "0", "idle", sample(second, 9e9)).is_empty());
+            assert!(cpu(&mut mapper, "0", "user", sample(second, used)).is_empty());
+            let sum = cpu(&mut mapper, "1", "user", sample(second, used));
+            let expected: &[f64] = if second == -60 { &[] } else { &[2.0] };
+            assert_eq!(sum, expected, "at {second}");
+        }
+        assert_eq!(mapper.counts().series, 2);
+        assert_eq!(mapper.counts().unmapped, 3);
+    }
+
+    #[test]
+    fn a_counter_that_began_again_is_counted_from_zero() {
+        let mut mapper = mapper(100);
+        cpu(&mut mapper, "0", "user", sample(-60, 1e6));
+        assert_eq!(cpu(&mut mapper, "0", "user", sample(-50, 5.0)), [0.5]);
+        assert_eq!(mapper.counts().resets, 1);
+    }
+
+    #[test]
+    fn what_comes_again_late_or_from_a_wrong_clock_is_counted_and_left_out() {
+        let mut mapper = mapper(100);
+        cpu(&mut mapper, "0", "user", sample(-30, 1.0));
+        for wrong in [
+            sample(-30, 1.0),
+            sample(-40, 0.5),
+            sample(3600, 2.0),
+            sample(-90 * 86_400, 0.0),
+            sample(-20, f64::INFINITY),
+            sample(-20, f64::NAN),
+        ] {
+            assert!(cpu(&mut mapper, "0", "user", wrong).is_empty());
+        }
+        let counts = mapper.counts();
+        let by_reason = [
+            counts.duplicate,
+            counts.out_of_order,
+            counts.future,
+            counts.past,
+            counts.not_finite,
+        ];
+        assert_eq!(by_reason, [1, 1, 1, 1, 2]);
+        assert_eq!(cpu(&mut mapper, "0", "user", sample(-10, 21.0)), [1.0]);
+    }
+
+    #[test]
+    fn a_flood_of_series_stays_within_the_limit_and_spares_those_in_use() {
+        let mut mapper = mapper(100);
+        let (mut seconds, mut used, mut rates) = (-100_000, 0.0, 0);
+        for flood in 0..20_000 {
+            if flood % 50 == 0 {
+                (seconds, used) = (seconds + 10, used + 10.0);
+                rates += cpu(&mut mapper, "0", "user", sample(seconds, used)).len();
+            }
+            let pod = format!("pod-{flood}");
+            let labels = [
+                ("namespace", "x"),
+                ("pod", pod.as_str()),
+                ("container", "c"),
+            ];
+            let one = std::iter::once(sample(0, 1.0));
+            mapper.take(
+                "container_memory_working_set_bytes",
+                &labels,
+                one,
+                NOW,
+                &mut Vec::new(),
+            );
+        }
+        let counts = mapper.counts();
+        assert_eq!(counts.series, 100);
+        assert_eq!(counts.series_evicted, 20_001 - 100);
+        assert_eq!(rates, 399, "the series in use was never dropped");
+        assert!(mapper.targets.len() <= 101 && mapper.by_name.len() <= 100);
+    }
+
+    #[test]
+    fn a_series_that_has_ended_leaves_its_sum() {
+        let mut mapper = mapper(100);
+        for name in ["0", "1"] {
+            cpu(&mut mapper, name, "user", sample(-60, 0.0));
+        }
+        cpu(
+            &mut mapper,
+            "1",
+            "user",
+            RawSample {
+                at: NOW - Duration::from_secs(50),
+                value: f64::from_bits(STALE_MARKER),
+            },
+        );
+        assert_eq!(cpu(&mut mapper, "0", "user", sample(-50, 10.0)), [1.0]);
+        assert_eq!(mapper.counts().series, 1);
+    }
+}
