@@ -52,9 +52,10 @@ fn fit(context: &[f64], horizon: usize) -> Option<NormalForecast> {
     NormalForecast::from_interval(&forecast)
 }
 
-/// The search for the best model without season.
+/// The search for the best model without season. Errors are additive: multiplicative ones grow beyond
+/// all bounds at long horizons where a series was near zero before.
 pub(crate) fn search() -> AutoETS {
-    AutoETS::non_seasonal()
+    AutoETS::new(1, "AZN").expect("augurs knows this specification")
 }
 
 #[cfg(test)]
@@ -128,6 +129,21 @@ mod tests {
                     model.name()
                 );
             }
+        }
+    }
+
+    #[test]
+    fn a_series_that_leaves_zero_is_not_forecast_beyond_all_bounds() {
+        for busy in 1..40 {
+            let value = |i: usize| {
+                let noise = (i * 7919 % 13) as f32;
+                let load = if i + busy < 192 { 0.01 } else { 1_500.0 };
+                load * (1.0 + noise)
+            };
+            let panel = panel((0..192).map(value).collect());
+            let forecasts = Ets.forecast(&panel, &[192], 480, &[0.5, 0.9]).unwrap();
+            let far = forecasts[0][0].step(479)[1];
+            assert!(far < 1e7, "{busy}: {far}");
         }
     }
 
