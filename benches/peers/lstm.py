@@ -31,7 +31,7 @@ class Weights:
         self.flat = np.fromfile(folder / "weights.f32", "<f4")
         self.at = 0
         hidden, head, inner = sizes["hidden"], sizes["head"], sizes["head_inner"]
-        outputs = 1 + sizes["anchors"] + len(sizes["levels"])
+        outputs = 1 + 2 * sizes["anchors"] + len(sizes["levels"])
         self.cells = []
         for layer in range(sizes["layers"]):
             width = sizes["inputs"] if layer == 0 else hidden
@@ -48,6 +48,12 @@ class Weights:
         return part
 
 
+def scores(sizes):
+    """Where the levels lie on a line."""
+    levels = np.array(sizes["levels"])
+    return (np.log(levels / (1 - levels)) / 1.7).astype("<f4")
+
+
 def reorder(matrix, order):
     """Gates lie as input, forget, output, candidate; other runtimes have orders of their own."""
     gates = np.split(matrix, 4, axis=0)
@@ -57,7 +63,8 @@ def reorder(matrix, order):
 class Head(nn.Module):
     def __init__(self, weights, sizes):
         super().__init__()
-        self.anchors = sizes["anchors"]
+        self.split = [1, sizes["anchors"], sizes["anchors"], len(sizes["levels"])]
+        self.scores = torch.from_numpy(scores(sizes))[:, None]
         for name in ("head_state", "head_ahead", "head_bias", "inner", "inner_bias", "out", "out_bias"):
             setattr(self, name, nn.Parameter(torch.from_numpy(getattr(weights, name))))
 
@@ -66,9 +73,10 @@ class Head(nn.Module):
         first = torch.relu(torch.nn.functional.linear(ahead, self.head_ahead) + by_state.unsqueeze(-2))
         second = torch.relu(torch.nn.functional.linear(first, self.inner, self.inner_bias))
         raw = torch.nn.functional.linear(second, self.out, self.out_bias)
-        width = raw[..., :1].clamp(-9.0, 3.0).exp()
-        blend = (raw[..., 1 : 1 + self.anchors].softmax(-1) * anchors).sum(-1, keepdim=True)
-        return blend + torch.sinh(8.0 * torch.tanh(raw[..., 1 + self.anchors :] * width / 8.0))
+        width, logits, slopes, distances = raw.split(self.split, -1)
+        leaning = (logits.unsqueeze(-2) + self.scores * slopes.unsqueeze(-2)).clamp(-40.0, 40.0)
+        blends = (leaning.softmax(-1) * anchors.unsqueeze(-2)).sum(-1)
+        return blends + torch.sinh(8.0 * torch.tanh(distances * width.clamp(-9.0, 3.0).exp() / 8.0))
 
 
 class Model(nn.Module):
@@ -202,12 +210,16 @@ def onnx_model(weights, sizes):
     first = node("Relu", [node("Add", [dense(ahead, weights.head_ahead, "by_ahead"), state], "first_sum")], "first")
     second = node("Add", [dense(first, weights.inner, "by_first"), constant("inner_bias", weights.inner_bias)], "second_sum")
     raw = node("Add", [dense(node("Relu", [second], "second"), weights.out, "by_second"), constant("out_bias", weights.out_bias)], "raw")
-    split = constant("split", np.array([1, sizes["anchors"], len(sizes["levels"])]))
-    node("Split", [raw, split], ["log_width", "logits", "spreads"], axis=2)
-    low, high = constant("low", np.float32(-9.0)), constant("high", np.float32(3.0))
-    width = node("Exp", [node("Clip", ["log_width", low, high], "clipped")], "width")
-    shares = node("Softmax", ["logits"], "shares", axis=2)
-    blend = node("ReduceSum", [node("Mul", [shares, anchors], "shared"), constant("axis2", np.array([2]))], "blend", keepdims=1)
+    split = constant("split", np.array([1, sizes["anchors"], sizes["anchors"], len(sizes["levels"])]))
+    node("Split", [raw, split], ["log_width", "logits", "slopes", "spreads"], axis=2)
+    clip = lambda x, name, low, high: node("Clip", [x, constant(name + "_low", np.float32(low)), constant(name + "_high", np.float32(high))], name)
+    width = node("Exp", [clip("log_width", "clipped", -9.0, 3.0)], "width")
+    by_level = constant("by_level", np.array([2]))
+    level = lambda x: node("Unsqueeze", [x, by_level], x + "_by_level")
+    slopes = node("Mul", [level("slopes"), constant("scores", scores(sizes)[:, None])], "leaned")
+    leaning = clip(node("Add", [level("logits"), slopes], "leaning"), "leaning_clipped", -40.0, 40.0)
+    shared = node("Mul", [node("Softmax", [leaning], "shares", axis=3), level(anchors)], "shared")
+    blend = node("ReduceSum", [shared, constant("over_anchors", np.array([3]))], "blend", keepdims=0)
     eight = constant("eight", np.float32(8.0))
     bounded = node("Tanh", [node("Div", [node("Mul", ["spreads", width], "wide"), eight], "small")], "bounded")
     far = node("Exp", [node("Mul", [bounded, eight], "back")], "far")

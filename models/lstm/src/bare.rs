@@ -62,7 +62,7 @@ impl Network {
             anchors: &features.anchors,
         };
         self.quantiles(input, &mut scratch);
-        scratch.head.quantiles
+        scratch.head.quantiles().to_vec()
     }
 }
 
@@ -138,7 +138,7 @@ mod tests {
         };
         let [inputs, ahead, anchors] = NetworkSize::widths();
         let cell = 8 * inputs + 8 * 2;
-        let head = 3 * ahead + 4 * 3 + (1 + anchors + 1) * 4;
+        let head = 3 * ahead + 4 * 3 + (1 + 2 * anchors + 1) * 4;
         assert_eq!(size.multiplications(7), cell + 3 * 2 + 7 * head);
     }
 }

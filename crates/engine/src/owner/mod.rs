@@ -262,7 +262,8 @@ impl Owner {
         if !events.is_empty() {
             let watch = crate::clock::Stopwatch::start();
             self.ledger.append(&events)?;
-            let decisions = &self.numbers.decisions;
+            let numbers = self.numbers.clone();
+            let decisions = &numbers.decisions;
             decisions.commit_time.record(watch.elapsed());
             decisions.commits.add(1);
             decisions.events.add(events.len() as u64);
