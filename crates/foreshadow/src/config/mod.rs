@@ -279,7 +279,7 @@ target_hit_rate = 0.99
         assert_eq!(config.priorities.labels.len(), 1);
         let unknown = text.replace("notebook = 3", "nope = 3");
         refused(&unknown, "nope", None);
-        refused(&text.replace("= 10 }", "= 0 }"), "per_second", Some(16));
+        refused(&text.replace("= 10 }", "= 0 }"), "per_second", Some(14));
         refused(&text.replace("recycle = \"reset\"", ""), "recycle", Some(3));
     }
 
