@@ -19,6 +19,7 @@ const CHUNK: ChunkSize = ChunkSize {
     steps: 64,
     origins: 6,
     draws: 8,
+    dropout: 0.3,
 };
 const SERIES: usize = 200;
 const BINS: usize = 1_000;
@@ -48,7 +49,7 @@ pub(crate) fn rows() -> anyhow::Result<Vec<Row>> {
         });
         (CHUNK.lanes * CHUNK.steps) as f64 / spent
     };
-    let value = median((0..RUNS).map(&mut run).collect());
+    let value = median((0..RUNS).map(&mut run).collect::<Vec<f64>>());
     let sizes = json!({
         "rows": CHUNK.lanes, "chunk_steps": CHUNK.steps, "origins": CHUNK.origins,
         "draws": CHUNK.draws,

@@ -132,7 +132,7 @@ fn bare(network: &Network) -> f64 {
         });
         (2 * CALLS * CHUNK) as f64 / spent
     };
-    median((0..RUNS).map(run).collect())
+    median((0..RUNS).map(run).collect::<Vec<f64>>())
 }
 
 /// A model without carried state encodes a window at each tick: the recurrence of 96 steps.
@@ -153,7 +153,7 @@ fn window(network: &Network) -> f64 {
         });
         SERIES as f64 / spent
     };
-    median((0..3).map(&mut run).collect())
+    median((0..3).map(&mut run).collect::<Vec<f64>>())
 }
 
 /// Floats of recurrent state a series.

@@ -1,8 +1,6 @@
 //! Imports: whatever a file holds, it is imported or refused, and nothing panics. Runs a second of
 //! random inputs by itself; `BOLERO_RANDOM_ITERATIONS` and `BOLERO_RANDOM_TEST_TIME_MS` ask for more.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops")]
-
 use bolero::check;
 use foreshadow_history::{SwfOptions, import_csv, import_swf};
 use foreshadow_types::{PoolName, Timestamp};

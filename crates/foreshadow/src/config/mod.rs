@@ -272,6 +272,7 @@ target_hit_rate = 0.99
              pools = {{ notebook = 3 }}\nlabels = {{ zone = {{ a = 2 }} }}\n"
         );
         let config = parse(&text, Path::new("data")).expect("the configuration is valid");
+        let config = config.engine;
         let (tenant, quota) = config.tenants.first_key_value().expect("there is a tenant");
         assert_eq!((tenant.as_str(), quota.live), ("acme", Some(5)));
         assert_eq!(quota.rate.map(|rate| rate.burst), Some(10));
