@@ -33,9 +33,9 @@ struct Cli {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Name {
-    /// A tick of forecasts for many series, beside PyTorch and ONNX Runtime.
+    /// A tick of forecasts for many series, beside `PyTorch` and ONNX Runtime.
     Forecast,
-    /// Training steps, beside PyTorch.
+    /// Training steps, beside `PyTorch`.
     Train,
     /// `Allocate` and `Release` over gRPC, unary, in a stream and in a burst, beside a server that does
     /// nothing, `PostgreSQL` and Valkey.

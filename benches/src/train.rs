@@ -1,4 +1,4 @@
-//! Training steps, beside the same network in PyTorch.
+//! Training steps, beside the same network in `PyTorch`.
 
 use std::time::Duration;
 
