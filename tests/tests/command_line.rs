@@ -119,7 +119,7 @@ fn request_log(folder: &std::path::Path) -> PathBuf {
     let busy = |minute: &i64| (480..1200).contains(&(minute % 1440)) || minute % 20 == 0;
     let rows = (0..2 * 1440)
         .filter(busy)
-        .map(|minute| format!("{},small,ada\n", minute * 60_000 + 7));
+        .map(|minute| format!("{},small,ada\n", minute * 60 + 7));
     let csv: String = std::iter::once("timestamp,pool,user_id\n".to_owned())
         .chain(rows)
         .collect();

@@ -171,6 +171,15 @@ mod tests {
         )
     }
 
+    fn assert_near(left: &QuantileForecast, right: &QuantileForecast, tolerance: f32) {
+        for step in 0..4 {
+            for (a, b) in left.step(step).iter().zip(right.step(step)) {
+                let near = (a - b).abs() <= tolerance * b.abs().max(1.0);
+                assert!(near, "{a} is not {b}");
+            }
+        }
+    }
+
     fn ask(model: &mut dyn Forecaster, panel: &Panel) -> Vec<QuantileForecast> {
         let levels = [0.1, 0.5, 0.9];
         model
@@ -188,11 +197,7 @@ mod tests {
             let answers = ask(&mut carried, &panel);
             let expected = ask(&mut whole, &panel);
             for (answer, expected) in answers.iter().zip(&expected) {
-                for step in 0..4 {
-                    for (a, b) in answer.step(step).iter().zip(expected.step(step)) {
-                        assert!((a - b).abs() < 1e-3 * b.abs().max(1.0), "{a} is not {b}");
-                    }
-                }
+                assert_near(answer, expected, 1e-3);
             }
             assert_eq!(answers.len(), since.len());
         }
@@ -203,7 +208,8 @@ mod tests {
         let mut carried = CarriedLstm::new(network(), MINUTE);
         let before = ask(&mut carried, &panel(&[0, 3], 20));
         let alone = ask(&mut carried, &panel(&[0], 20));
-        assert_eq!(alone[0], before[0]);
+        // Sums of one column may be rounded otherwise than those of two.
+        assert_near(&alone[0], &before[0], 1e-6);
         assert_eq!(ask(&mut carried, &panel(&[0, 3], 20)), before);
     }
 }
