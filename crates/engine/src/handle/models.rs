@@ -1,0 +1,52 @@
+//! The models that retraining has made.
+
+use super::EngineHandle;
+use crate::{
+    error::EngineError,
+    models::{self, ModelView},
+    planning::PlanningCommand,
+};
+
+impl EngineHandle {
+    /// The models that retraining has made, the oldest first.
+    ///
+    /// # Errors
+    /// [`EngineError::Stopped`].
+    pub async fn models(&self) -> Result<Vec<ModelView>, EngineError> {
+        let store = self.shared.models.clone();
+        let listed =
+            tokio::task::spawn_blocking(move || models::list(&store.models, &store.load)).await;
+        listed.map_err(|_| EngineError::Stopped)
+    }
+
+    /// Takes a model up and keeps it whatever retraining finds; `None` leaves the choice to
+    /// retraining again, and the model in use.
+    ///
+    /// # Errors
+    /// [`EngineError::Model`] if there is none of this name or it cannot be used; the model in use
+    /// then stays.
+    pub async fn use_model(&self, name: Option<String>) -> Result<(), EngineError> {
+        let store = self.shared.models.clone();
+        let refused = |name: &str, reason: String| EngineError::Model {
+            name: name.to_owned(),
+            reason,
+        };
+        let Some(name) = name else {
+            return models::pin(&store.models, None)
+                .map_err(|error| refused("", error.to_string()));
+        };
+        let asked = name.clone();
+        let read = tokio::task::spawn_blocking(move || store.take_up(&asked)).await;
+        let (model, warm) = read
+            .map_err(|_| EngineError::Stopped)?
+            .map_err(|reason| refused(&name, reason))?;
+        tracing::info!(name, "a model is taken up and kept");
+        let command = PlanningCommand::UseModel {
+            model: model.forecaster,
+            interval: model.interval,
+            warm,
+        };
+        let sent = self.shared.planning.send(command).await;
+        sent.map_err(|_| EngineError::Stopped)
+    }
+}

@@ -1,0 +1,131 @@
+//! Forecasts, plans and what governs them.
+
+use foreshadow_types::EntityId;
+
+use super::EngineHandle;
+use crate::{
+    config::ShadowConfig,
+    error::EngineError,
+    metrics::MetricsSnapshot,
+    owner::OwnerCommand,
+    planning::PlanningCommand,
+    views::{
+        GroupAccuracy, OverrideChange, OverridesView, PoolPlanView, PoolView, PredictRequest,
+        Prediction, ShadowConfigOutcome, VersionedShadowConfig,
+    },
+};
+
+impl EngineHandle {
+    /// Forecasts the demand of an entity or a pool.
+    ///
+    /// # Errors
+    /// [`EngineError::UnknownEntity`], [`EngineError::UnknownPool`] or
+    /// [`EngineError::UnknownMetric`] if nothing is known, [`EngineError::Argument`] for a horizon
+    /// or levels outside of what is allowed.
+    pub async fn predict(&self, request: PredictRequest) -> Result<Prediction, EngineError> {
+        if let Some(prediction) = self.shared.latest.borrow().answer(&request) {
+            return Ok(prediction);
+        }
+        self.ask_planning(|reply| PlanningCommand::Predict { request, reply })
+            .await?
+    }
+
+    /// The shadow configuration in force.
+    ///
+    /// # Errors
+    /// [`EngineError::Stopped`].
+    pub async fn shadow_config(&self) -> Result<VersionedShadowConfig, EngineError> {
+        self.ask_planning(|reply| PlanningCommand::Config { reply })
+            .await
+    }
+
+    /// Sets the shadow configuration as a whole, or with `dry_run` only says what it would give.
+    ///
+    /// # Errors
+    /// [`EngineError::Config`] if it is not valid, [`EngineError::EtagMismatch`] if `if_match` is
+    /// not the tag of the one in force, [`EngineError::Ledger`] if it cannot be kept.
+    pub async fn set_shadow_config(
+        &self,
+        config: ShadowConfig,
+        if_match: Option<String>,
+        dry_run: bool,
+    ) -> Result<ShadowConfigOutcome, EngineError> {
+        self.ask_planning(|reply| PlanningCommand::SetConfig {
+            config: Box::new(config),
+            if_match,
+            dry_run,
+            reply,
+        })
+        .await?
+    }
+
+    /// The overrides in force.
+    ///
+    /// # Errors
+    /// [`EngineError::Stopped`].
+    pub async fn overrides(&self) -> Result<OverridesView, EngineError> {
+        self.ask_planning(|reply| PlanningCommand::Overrides { reply })
+            .await
+    }
+
+    /// Sets, extends or clears an override; it is planned with at once.
+    ///
+    /// # Errors
+    /// [`EngineError::UnknownPool`], [`EngineError::UnknownOverride`], [`EngineError::Argument`] for
+    /// an end in the past, [`EngineError::EtagMismatch`], or [`EngineError::Ledger`] if it cannot be
+    /// kept.
+    pub async fn set_override(
+        &self,
+        change: OverrideChange,
+        if_match: Option<String>,
+    ) -> Result<OverridesView, EngineError> {
+        self.ask_planning(|reply| PlanningCommand::SetOverride {
+            change,
+            if_match,
+            reply,
+        })
+        .await?
+    }
+
+    /// The pools as they stand.
+    ///
+    /// # Errors
+    /// [`EngineError::Stopped`].
+    pub async fn pools(&self) -> Result<Vec<PoolView>, EngineError> {
+        let pools = self
+            .ask_owner(|reply| OwnerCommand::Pools { reply })
+            .await?;
+        let latest = self.shared.latest.borrow().clone();
+        Ok(pools
+            .into_iter()
+            .map(|pool| latest.complete(pool))
+            .collect())
+    }
+
+    /// The latest plan.
+    pub fn plan(&self) -> Vec<PoolPlanView> {
+        self.shared.latest.borrow().plan()
+    }
+
+    /// All numbers of the engine.
+    ///
+    /// # Errors
+    /// [`EngineError::Stopped`].
+    pub async fn metrics(&self) -> Result<MetricsSnapshot, EngineError> {
+        let pools = self.pools().await?;
+        let waiting = self.shared.owner.max_capacity() - self.shared.owner.capacity();
+        let mut snapshot = self.shared.numbers.snapshot(pools, waiting as u64);
+        snapshot.forecasts.groups = self.adaptation();
+        Ok(snapshot)
+    }
+
+    /// Actual against predicted by pool, category and model, and drift in it.
+    pub fn adaptation(&self) -> Vec<GroupAccuracy> {
+        self.shared.latest.borrow().adaptation.to_vec()
+    }
+
+    pub(super) async fn forget_plans(&self, entity: EntityId) -> Result<u64, EngineError> {
+        self.ask_planning(|reply| PlanningCommand::Forget { entity, reply })
+            .await?
+    }
+}
