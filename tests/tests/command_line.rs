@@ -146,6 +146,8 @@ fn a_model_of_pools_is_used_by_a_backtest_and_refused_when_damaged_or_too_new() 
         until,
         "--max-seconds",
         "2",
+        "--startup",
+        "120s",
         "--out",
         dir,
     ]);

@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::Command};
 
-use foreshadow_tests::{Server, notebook_pool};
+use foreshadow_tests::{Server, notebook_pool, skip};
 use tempfile::TempDir;
 
 const BROWSERS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
@@ -26,7 +26,7 @@ fn shown(server: &Server, view: &str, profile: &Path) -> Option<String> {
         .args(["--virtual-time-budget=8000", "--dump-dom"])
         .arg(format!("http://{}/{view}", server.address()))
         .output()
-        .ok()?;
+        .expect("a browser that tells its version can be run");
     let log = String::from_utf8_lossy(&done.stderr);
     for complaint in ["Uncaught", "Refused to", "SyntaxError"] {
         assert!(!log.contains(complaint), "{view}: {log}");
@@ -52,8 +52,7 @@ fn every_view_shows_what_the_server_knows() {
     ];
     for (view, first, second) in views {
         let Some(page) = shown(&server, view, &profile) else {
-            eprintln!("skipped: no Chromium on the path");
-            return;
+            return skip("no Chromium on the path");
         };
         assert!(page.contains(first), "{view}: no `{first}` in {page}");
         assert!(page.contains(second), "{view}: no `{second}` in {page}");

@@ -7,7 +7,7 @@ use std::{
     process::Command,
 };
 
-use foreshadow_tests::{Server, foreshadow, http};
+use foreshadow_tests::{Server, foreshadow, http, skip};
 
 /// A small file system of its own, gone when dropped.
 struct SmallDisk(PathBuf);
@@ -93,8 +93,7 @@ fn quotas_until_refused(address: &str) -> u32 {
 fn a_full_disk_stops_acknowledgements_and_loses_none() {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let Some(disk) = SmallDisk::mount(&folder.path().join("disk")) else {
-        println!("skipped: a tmpfs may not be mounted here");
-        return;
+        return skip("a tmpfs may not be mounted here");
     };
     let data = disk.0.join("data");
     let server = Server::start_with_stderr(CONFIG, &data, &folder.path().join("stderr"));

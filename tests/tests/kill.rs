@@ -186,7 +186,7 @@ fn load(client: &Client, workers: &[Arc<Mutex<Worker>>]) -> JoinSet<u64> {
     running
 }
 
-async fn cycles(count: usize, data: &Path, marker: &str) -> u64 {
+async fn cycles(count: usize, data: &Path, marker: &str) -> (u64, usize) {
     let config = config(marker);
     let workers: Vec<_> = (0..WORKERS)
         .map(|name| {
@@ -224,7 +224,7 @@ async fn cycles(count: usize, data: &Path, marker: &str) -> u64 {
     check(count, &workers, &held);
     server.stop();
     println!("{count} kills, {calls} steps of clients, {kept} leases found kept");
-    calls
+    (calls, held.len())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -234,11 +234,14 @@ async fn a_server_killed_under_load_keeps_what_it_acknowledged() {
     });
     let folder = tempfile::tempdir().expect("a folder can be made");
     let marker = format!("86{}", std::process::id());
-    let calls = cycles(count, &folder.path().join("data"), &marker).await;
+    let (calls, held) = cycles(count, &folder.path().join("data"), &marker).await;
     assert!(calls > 0, "the clients got through");
     // Warm processes stop with the server, leased ones keep running until their server stops them.
     let leased = processes_with(&marker).len();
-    assert!(leased <= WORKERS, "{leased} processes are left");
+    assert_eq!(
+        leased, held,
+        "each lease keeps its process, and no other is left"
+    );
     for pid in processes_with(&marker) {
         let ended = std::process::Command::new("kill")
             .arg(pid.to_string())

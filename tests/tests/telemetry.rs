@@ -18,7 +18,7 @@ use foreshadow_api::v1::{
     allocations_client::AllocationsClient,
 };
 use foreshadow_history::{HistoryPaths, PanelLimits, PanelOptions, RequestReader, load_panel};
-use foreshadow_tests::{Server, foreshadow, http, notebook_pool};
+use foreshadow_tests::{Server, foreshadow, http, notebook_pool, skip};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::sleep;
@@ -60,9 +60,9 @@ fn installed(programs: &[&str]) -> bool {
         .filter(|program| !std::env::split_paths(&path).any(|dir| dir.join(program).exists()))
         .collect();
     if !missing.is_empty() {
-        eprintln!(
-            "skipped: {missing:?} not found; install Debian's prometheus and prometheus-node-exporter"
-        );
+        skip(&format!(
+            "{missing:?} not found; install Debian's prometheus and prometheus-node-exporter"
+        ));
     }
     missing.is_empty()
 }

@@ -20,6 +20,8 @@ use crate::{
 
 /// Pools that get a model, those with the most requests first.
 const MOST_POOLS: usize = 512;
+/// Ticks that are looked back on: almost two years of minutes.
+const MOST_TICKS: u32 = 1_000_000;
 /// The folder of the demand models within a model's folder.
 const FOLDER: &str = "pools";
 
@@ -80,12 +82,12 @@ pub fn fit_pools(
         return Ok(BTreeMap::new());
     }
     let paths = HistoryPaths::expand(&files)?;
-    let mut studies = busiest(&paths, options)?;
+    let Busiest { mut studies, begin } = busiest(&paths, options)?;
     let mut next_tick = None;
-    for record in RequestReader::open(&paths)? {
+    for record in requests(&paths, options.until)? {
         let record = record?;
-        if options.until.is_some_and(|until| record.at >= until) {
-            break;
+        if record.at < begin {
+            continue;
         }
         let due = next_tick.get_or_insert(record.at);
         while *due <= record.at {
@@ -117,19 +119,40 @@ fn request_files(history: &[PathBuf]) -> Result<Vec<PathBuf>, HistoryError> {
     failure.map_or(Ok(files), Err)
 }
 
-/// A study for each of the pools with the most requests.
-fn busiest(
+/// The requests before `until`, in the order of their time.
+fn requests(
     paths: &HistoryPaths,
-    options: &PoolFitOptions,
-) -> Result<BTreeMap<PoolName, DemandStudy>, HistoryError> {
+    until: Option<Timestamp>,
+) -> Result<impl Iterator<Item = Result<RequestRecord, HistoryError>>, HistoryError> {
+    let before = move |record: &Result<RequestRecord, HistoryError>| match record {
+        Ok(record) => until.is_none_or(|until| record.at < until),
+        Err(_) => true,
+    };
+    Ok(RequestReader::open(paths)?.take_while(before))
+}
+
+/// A study for each of the pools with the most requests.
+struct Busiest {
+    studies: BTreeMap<PoolName, DemandStudy>,
+    /// Requests before are too long ago to be looked at, or strays.
+    begin: Timestamp,
+}
+
+fn busiest(paths: &HistoryPaths, options: &PoolFitOptions) -> Result<Busiest, HistoryError> {
     let mut counts: BTreeMap<PoolName, u64> = BTreeMap::new();
-    for record in RequestReader::open(paths)? {
-        *counts.entry(record?.pool).or_default() += 1;
+    let mut last = Timestamp::MIN;
+    for record in requests(paths, options.until)? {
+        let record = record?;
+        last = last.max(record.at);
+        *counts.entry(record.pool).or_default() += 1;
     }
     let mut pools: Vec<(PoolName, u64)> = counts.into_iter().collect();
     pools.sort_by_key(|(_, requests)| std::cmp::Reverse(*requests));
     let study = |(pool, _)| (pool, DemandStudy::new(options.startup, options.tick));
-    Ok(pools.into_iter().take(MOST_POOLS).map(study).collect())
+    Ok(Busiest {
+        studies: pools.into_iter().take(MOST_POOLS).map(study).collect(),
+        begin: last - options.tick.saturating_mul(MOST_TICKS),
+    })
 }
 
 /// Writes demand models into `dir`, beside the model whose `manifest` then lists them.

@@ -83,6 +83,21 @@ impl Allocator {
         Ok(allocator)
     }
 
+    /// The same allocator with the state that these events make: what no event tells, its
+    /// configuration, predicted usage and whose turn it is, is kept.
+    ///
+    /// # Errors
+    /// As [`recover`](Self::recover).
+    pub fn with_events(
+        &self,
+        events: impl IntoIterator<Item = Event>,
+    ) -> Result<Self, RecoverError> {
+        let mut other = Self::recover(self.state.config.clone(), events)?;
+        other.usage = Arc::clone(&self.usage);
+        other.rates = self.rates.clone();
+        Ok(other)
+    }
+
     /// Finishes what a crash interrupted and gives the effects to be carried out again.
     pub fn resume(&mut self, now: Timestamp) {
         self.repeat_effects();
@@ -93,7 +108,7 @@ impl Allocator {
     /// Takes an input in. The reply may be sent once all events polled so far are durable.
     ///
     /// # Errors
-    /// [`AllocatorError`]; the input has then changed nothing.
+    /// [`AllocatorError`]; the input has then changed nothing but whose turn it is to ask.
     pub fn handle(&mut self, input: Input, now: Timestamp) -> Result<Reply, AllocatorError> {
         self.keep_deadlines(DEADLINES_BEFORE_INPUT, now);
         let allocation = match input {

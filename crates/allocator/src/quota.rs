@@ -65,9 +65,9 @@ pub struct QuotaError {
 /// Whose turn it is to ask, by the generic cell rate algorithm: one number a tenant says when its
 /// requests so far would have been due at the steady rate. It is not durable: after a restart every
 /// tenant may ask a burst.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Rates {
-    due_us: BTreeMap<TenantId, i64>,
+    due_ns: BTreeMap<TenantId, i64>,
 }
 
 impl Rates {
@@ -78,24 +78,24 @@ impl Rates {
         rate: RequestRate,
         now: Timestamp,
     ) -> Result<(), Duration> {
-        let step_us = (1_000_000 / i64::from(rate.per_second.clamp(1, MAX_RATE))).max(1);
-        let ahead_us = step_us.saturating_mul(i64::from(rate.burst.max(1)) - 1);
-        let now_us = now.as_millis().saturating_mul(1_000);
-        let due_us = self
-            .due_us
+        let step_ns = (1_000_000_000 / i64::from(rate.per_second.clamp(1, MAX_RATE))).max(1);
+        let ahead_ns = step_ns.saturating_mul(i64::from(rate.burst.max(1)) - 1);
+        let now_ns = now.as_millis().saturating_mul(1_000_000);
+        let due_ns = self
+            .due_ns
             .get(tenant)
             .copied()
-            .unwrap_or(now_us)
-            .max(now_us);
-        let early_us = due_us.saturating_sub(now_us).saturating_sub(ahead_us);
-        if early_us > 0 {
-            return Err(Duration::from_micros(early_us as u64));
+            .unwrap_or(now_ns)
+            .max(now_ns);
+        let early_ns = due_ns.saturating_sub(now_ns).saturating_sub(ahead_ns);
+        if early_ns > 0 {
+            return Err(Duration::from_nanos(early_ns as u64));
         }
-        let next_us = due_us.saturating_add(step_us);
-        match self.due_us.get_mut(tenant) {
-            Some(due) => *due = next_us,
+        let next_ns = due_ns.saturating_add(step_ns);
+        match self.due_ns.get_mut(tenant) {
+            Some(due) => *due = next_ns,
             None => {
-                self.due_us.insert(tenant.clone(), next_us);
+                self.due_ns.insert(tenant.clone(), next_ns);
             }
         }
         Ok(())
@@ -103,7 +103,7 @@ impl Rates {
 
     /// Forgets a tenant whose quota has gone.
     pub(crate) fn forget(&mut self, tenant: &TenantId) {
-        self.due_us.remove(tenant);
+        self.due_ns.remove(tenant);
     }
 }
 
@@ -130,6 +130,35 @@ mod tests {
         }
         assert_eq!(taken[..5], [0, 1, 2, 100, 200]);
         assert_eq!(taken.len(), 12);
+    }
+
+    #[test]
+    fn a_rate_that_does_not_divide_a_second_is_kept() {
+        let tenant = TenantId::new("a").unwrap();
+        let rate = RequestRate {
+            per_second: 600_000,
+            burst: 1,
+        };
+        let mut rates = Rates::default();
+        for _ in 0..6_000 {
+            rates
+                .take(
+                    &tenant,
+                    RequestRate {
+                        burst: MAX_RATE,
+                        ..rate
+                    },
+                    Timestamp::from_millis(0),
+                )
+                .unwrap();
+        }
+        let delay = rates
+            .take(&tenant, rate, Timestamp::from_millis(0))
+            .unwrap_err();
+        assert!(
+            delay.abs_diff(Duration::from_millis(10)) < Duration::from_micros(10),
+            "{delay:?}"
+        );
     }
 
     #[test]

@@ -134,8 +134,13 @@ fn requirements(wire: v1::Requirements) -> Result<Requirements, FieldError> {
     let vcpus = Vcpus::new(wire.vcpus).map_err(|error| FieldError::new("vcpus", error))?;
     for (field, count) in [
         ("dependencies", wire.dependencies.len()),
-        ("labels", wire.labels.len()),
-        ("preferences", wire.preferences.len()),
+        (
+            "preferences",
+            wire.preferences
+                .iter()
+                .map(|preference| preference.labels.len().max(1))
+                .sum(),
+        ),
     ] {
         if count > MAX_REQUIREMENTS {
             let problem = format!("{count} are too many; give at most {MAX_REQUIREMENTS}");

@@ -37,8 +37,9 @@ pub(crate) enum Recorded {
     },
     /// A request was refused.
     Refused(RequestRecord),
-    /// All that was recorded before is in this segment of the journal or in earlier ones.
-    Segment(u64),
+    /// All that was recorded before is in this segment of the journal or in earlier ones; none if the
+    /// segment could not be ended.
+    Segment(Option<u64>),
 }
 
 /// A request as it was seen.

@@ -11,7 +11,7 @@ use foreshadow_history::DEFAULT_MAX_VALUES;
 use foreshadow_types::Timestamp;
 
 use crate::{
-    collector::{HistoryFolder, has_files},
+    collector::HistoryFolder,
     retraining::{LoadModel, LoadedForecaster, candidate_folders, load_history},
 };
 
@@ -39,15 +39,15 @@ impl ModelStore {
             .find(|folder| folder.file_name().is_some_and(|one| one == name))
             .ok_or_else(|| format!("there is no model `{name}`"))?;
         let model = (self.load)(folder)?;
-        let histories: Vec<PathBuf> = [self.history.usage(), self.history.requests()]
-            .into_iter()
-            .filter(|folder| has_files(folder))
-            .map(Path::to_owned)
-            .collect();
-        let panel = load_history(&histories, model.interval, DEFAULT_MAX_VALUES)?;
+        let panel = load_history(&self.history.filled(), model.interval, DEFAULT_MAX_VALUES)?;
         let failed = |error: io::Error| error.to_string();
-        foreshadow_training::promote(&self.models, name).map_err(failed)?;
+        // First, so that an error leaves the model in use as it is.
+        let kept = pinned(&self.models);
         pin(&self.models, Some(name)).map_err(failed)?;
+        if let Err(error) = foreshadow_training::promote(&self.models, name) {
+            pin(&self.models, kept.as_deref()).map_err(failed)?;
+            return Err(failed(error));
+        }
         Ok((model, Arc::new(panel)))
     }
 }

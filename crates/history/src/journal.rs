@@ -24,6 +24,8 @@ pub struct Journal {
     number: u64,
     file: File,
     bytes: u64,
+    /// More may lie in the file than `bytes`.
+    torn: bool,
     frame: Vec<u8>,
 }
 
@@ -39,6 +41,7 @@ impl Journal {
             number,
             file: create(folder, name, number)?,
             bytes: 0,
+            torn: false,
             frame: Vec::new(),
         })
     }
@@ -56,21 +59,20 @@ impl Journal {
     /// Appends one payload; when this returns it is with the operating system.
     ///
     /// # Errors
-    /// If the disk fails; the segment is then given up for a new one, since what follows a torn
-    /// frame cannot be read.
+    /// If the disk fails. What follows a torn frame cannot be read, so it is cut off before anything
+    /// else is appended; until that succeeds every append fails.
     pub fn append(&mut self, payload: &[u8]) -> io::Result<()> {
         self.frame.clear();
         let length = u32::try_from(payload.len()).map_err(io::Error::other)?;
         self.frame.extend(length.to_le_bytes());
         self.frame.extend(crc32fast::hash(payload).to_le_bytes());
         self.frame.extend(payload);
-        if let Err(error) = self.file.write_all(&self.frame) {
-            if self.bytes > 0 {
-                // Where even that fails the next append does too, and says so.
-                let _ = self.rotate();
-            }
-            return Err(error);
+        if self.torn {
+            self.file.set_len(self.bytes)?;
         }
+        self.torn = true;
+        self.file.write_all(&self.frame)?;
+        self.torn = false;
         self.bytes += self.frame.len() as u64;
         Ok(())
     }
@@ -84,6 +86,7 @@ impl Journal {
         self.file = create(&self.folder, self.name, ended + 1)?;
         self.number = ended + 1;
         self.bytes = 0;
+        self.torn = false;
         Ok(ended)
     }
 }

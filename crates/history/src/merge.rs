@@ -16,7 +16,8 @@ use crate::{
 
 /// Writes all rows of some files of one kind into one; `out` appears when it is whole, and the
 /// others are left as they are. Requests are put into the order of their time; usage stays in the
-/// order of the files, with a column for each metric of any. Memory does not grow with the files.
+/// order of the files, with a column for each metric of any. Memory does not grow with
+/// their length, but all files of requests are open at once.
 ///
 /// # Errors
 /// [`HistoryError`] if a file cannot be read or written.

@@ -117,13 +117,19 @@ impl Ledger {
         Ok(())
     }
 
-    /// Leaves nothing on disk of what was removed or replaced: takes up to seconds.
+    /// Leaves nothing on disk of what was removed or replaced: takes up to seconds, and as much room
+    /// again as the ledger.
     ///
     /// # Errors
-    /// As [`Self::append`]; nothing is lost then.
+    /// [`LedgerError`] if there is no room; nothing has changed then, and the ledger goes on.
     pub fn compact(&mut self) -> Result<(), LedgerError> {
-        self.write(|connection| {
-            connection.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE);")
+        self.refuse_if_stopped()?;
+        let compacted = self
+            .connection
+            .execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE);");
+        compacted.map_err(|source| LedgerError::Write {
+            path: self.path.clone(),
+            source,
         })
     }
 
@@ -225,11 +231,7 @@ impl Ledger {
         &mut self,
         change: impl FnOnce(&Connection) -> rusqlite::Result<()>,
     ) -> Result<(), LedgerError> {
-        if self.stopped {
-            return Err(LedgerError::Stopped {
-                path: self.path.clone(),
-            });
-        }
+        self.refuse_if_stopped()?;
         change(&self.connection).map_err(|source| {
             self.stopped = true;
             LedgerError::Write {
@@ -237,6 +239,15 @@ impl Ledger {
                 source,
             }
         })
+    }
+
+    fn refuse_if_stopped(&self) -> Result<(), LedgerError> {
+        if self.stopped {
+            return Err(LedgerError::Stopped {
+                path: self.path.clone(),
+            });
+        }
+        Ok(())
     }
 
     fn find_end(&mut self) -> Result<(), LedgerError> {

@@ -24,19 +24,21 @@ pub struct PlannerGroup {
 }
 
 impl PlannerGroup {
-    /// Planners that have seen nothing yet. Start-up time, tick and seed are those of the first
-    /// settings.
+    /// Planners that have seen nothing yet.
     ///
     /// # Errors
-    /// [`SettingsError`] names the setting at fault, or says that there are none.
+    /// [`SettingsError`] names the setting at fault, or says that there are none or that they do not
+    /// share start-up time, tick and seed.
     pub fn new(settings: Vec<PoolSettings>) -> Result<Self, SettingsError> {
-        let first = settings.first().ok_or(SettingsError::None)?;
+        let stewards = settings.into_iter().map(Steward::new);
+        let stewards = stewards.collect::<Result<Vec<_>, _>>()?;
+        let first = stewards.first().ok_or(SettingsError::None)?.settings();
+        if !stewards.iter().all(|one| one.settings().learns_as(first)) {
+            return Err(SettingsError::Unlike);
+        }
         Ok(Self {
             knowledge: Knowledge::new(first.startup, first.tick, first.seed),
-            stewards: settings
-                .into_iter()
-                .map(Steward::new)
-                .collect::<Result<_, _>>()?,
+            stewards,
         })
     }
 

@@ -123,6 +123,11 @@ impl Knowledge {
             .tick(&elapsed, known, self.model.as_ref(), highest_met);
     }
 
+    /// The latest moment, if there was one.
+    pub(crate) fn moment(&self) -> Option<Moment> {
+        self.last
+    }
+
     /// The competing policies with their records.
     pub(crate) fn experts(&self) -> &Experts {
         &self.experts

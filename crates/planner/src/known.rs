@@ -4,9 +4,8 @@ use foreshadow_types::{PoolName, Timestamp};
 
 /// Requests booked for a future moment.
 ///
-/// Booked requests are reported to the planner with
-/// [`observe_booked`](crate::PoolPlanner::observe_booked) when they come, so that they never enter
-/// the learnt demand and are not counted twice.
+/// Booked requests are not shown to the planner when they come, so that they never enter the learnt
+/// demand and are not counted twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Booking {
     /// When the instances are needed.

@@ -11,8 +11,6 @@ pub enum MissCause {
     UnderForecast,
     /// The target covered the demand over the start-up time, but its instances were still starting.
     Late,
-    /// Ready instances were there, but none fitted the request.
-    ShapeMismatch,
     /// A limit kept the target below what was wanted.
     Quota,
     /// Starts had failed.
@@ -21,8 +19,7 @@ pub enum MissCause {
 
 impl MissCause {
     /// All causes, in the order they are tested.
-    pub const ALL: [Self; 6] = [
-        Self::ShapeMismatch,
+    pub const ALL: [Self; 5] = [
         Self::FailedStart,
         Self::Quota,
         Self::NoForecast,
@@ -38,7 +35,6 @@ impl MissCause {
             Self::NoForecast => "no_forecast",
             Self::UnderForecast => "under_forecast",
             Self::Late => "late",
-            Self::ShapeMismatch => "shape_mismatch",
             Self::Quota => "quota",
             Self::FailedStart => "failed_start",
         }
@@ -51,7 +47,6 @@ impl fmt::Display for MissCause {
             Self::NoForecast => "no forecast",
             Self::UnderForecast => "under-forecast",
             Self::Late => "late",
-            Self::ShapeMismatch => "shape mismatch",
             Self::Quota => "quota",
             Self::FailedStart => "failed start",
         })
@@ -60,7 +55,7 @@ impl fmt::Display for MissCause {
 
 /// How many requests waited, by cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct MissCounts([u64; 6]);
+pub struct MissCounts([u64; 5]);
 
 impl MissCounts {
     /// Counts one more.

@@ -39,9 +39,11 @@ impl PoolPlanner {
     /// # Errors
     /// [`SettingsError`] names the setting at fault.
     pub fn new(settings: PoolSettings) -> Result<Self, SettingsError> {
+        let steward = Steward::new(settings)?;
+        let settings = steward.settings();
         Ok(Self {
             knowledge: Knowledge::new(settings.startup, settings.tick, settings.seed),
-            steward: Steward::new(settings)?,
+            steward,
         })
     }
 
@@ -61,6 +63,49 @@ impl PoolPlanner {
     pub fn fit(&mut self) -> Option<&DemandModel> {
         self.knowledge.fit();
         self.knowledge.model()
+    }
+
+    /// Works with other settings from now on and keeps what it has learnt. False, and nothing changes,
+    /// if start-up time, tick or seed differ: what is learnt depends on them.
+    ///
+    /// # Errors
+    /// [`SettingsError`] names the setting at fault.
+    pub fn retarget(&mut self, settings: PoolSettings) -> Result<bool, SettingsError> {
+        if !self.settings().learns_as(&settings) {
+            return Ok(false);
+        }
+        self.steward.retarget(settings)?;
+        Ok(true)
+    }
+
+    /// The plan that other settings would give as of the latest tick; nothing changes by asking.
+    /// Absent before the first tick, and where [`retarget`](Self::retarget) gives false.
+    ///
+    /// # Errors
+    /// [`SettingsError`] names the setting at fault.
+    pub fn plan_under(
+        &self,
+        settings: PoolSettings,
+        now: Timestamp,
+        inventory: &Inventory,
+        known: &KnownDemand,
+    ) -> Result<Option<PoolPlan>, SettingsError> {
+        let Some(moment) = self.knowledge.moment() else {
+            return Ok(None);
+        };
+        if !self.settings().learns_as(&settings) {
+            return Ok(None);
+        }
+        let mut steward = self.steward.clone();
+        steward.retarget(settings)?;
+        let now = within_reach(now);
+        Ok(Some(steward.plan(
+            &self.knowledge,
+            moment,
+            now,
+            inventory,
+            known,
+        )))
     }
 
     /// The settings it works with.
@@ -99,21 +144,10 @@ impl PoolPlanner {
         self.knowledge.arrive(arrival);
     }
 
-    /// Takes note that work of a user has ended, where its [`Arrival`] did not say for how long it
-    /// would run.
+    /// Takes note that work of [`Arrival::who`] has ended whose hold was
+    /// [`Arrival::UNTIL_RELEASED`].
     pub fn observe_release(&mut self, user: u64, at: Timestamp) {
         self.knowledge.release(user, within_reach(at));
-    }
-
-    /// Takes note of a request that was booked: it is served, but is no part of the learnt demand.
-    pub fn observe_booked(&mut self, arrival: &Arrival, outcome: Outcome) {
-        let demand = self.knowledge.recent_demand();
-        self.steward.count_wait(arrival.at, outcome, demand);
-    }
-
-    /// Takes note that none of the ready instances fitted a request.
-    pub fn observe_mismatch(&mut self) {
-        self.steward.count_mismatch();
     }
 
     /// Takes note that an instance became ready.

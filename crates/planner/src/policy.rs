@@ -15,8 +15,23 @@ pub struct Arrival {
     pub user: u64,
     /// A stable hash of the application it is for; 0 when unknown.
     pub application: u64,
-    /// How long the instance is held, where the request says so.
+    /// How long the instance is held, or [`UNTIL_RELEASED`](Self::UNTIL_RELEASED); absent where
+    /// nothing is known of it.
     pub hold: Option<Duration>,
+}
+
+impl Arrival {
+    /// A hold whose end will be told by [`observe_release`](crate::PoolPlanner::observe_release).
+    pub const UNTIL_RELEASED: Duration = Duration::MAX;
+
+    /// Who asked: the user, or else the application; 0 when neither is known.
+    pub fn who(&self) -> u64 {
+        if self.user == 0 {
+            self.application
+        } else {
+            self.user
+        }
+    }
 }
 
 /// What became of a request.

@@ -347,3 +347,30 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn another_objective_plans_with_what_was_learnt_and_asking_changes_nothing() {
+    let requests = working_days(3, 5);
+    let mut planner = PoolPlanner::new(settings(0.9)).unwrap();
+    run(&mut planner, &requests);
+    let now = planner.latest().unwrap().at;
+    let ask = |planner: &PoolPlanner, settings| {
+        let (held, known) = (Inventory::default(), KnownDemand::default());
+        planner.plan_under(settings, now, &held, &known).unwrap()
+    };
+    let before = planner.latest().cloned();
+    let (low, high) = (ask(&planner, settings(0.5)), ask(&planner, settings(0.999)));
+    let (low, high) = (low.unwrap(), high.unwrap());
+    assert!(low.target <= high.target && high.mode != Mode::Learning);
+    assert_eq!(planner.latest().cloned(), before);
+    assert_eq!(planner.retarget(settings(0.999)), Ok(true));
+    let held = Inventory::default();
+    let plan = planner.plan(now, &held, &KnownDemand::default());
+    assert_eq!(plan, high);
+    let slower = PoolSettings {
+        startup: Duration::from_mins(9),
+        ..settings(0.9)
+    };
+    assert_eq!(ask(&planner, slower.clone()), None);
+    assert_eq!(planner.retarget(slower), Ok(false));
+}

@@ -107,12 +107,22 @@ pub enum SettingsError {
     /// A group of planners needs at least one.
     #[error("there are no settings; give those of at least one planner")]
     None,
+    /// Planners of one group learn from the same start-up time, tick and seed.
+    #[error(
+        "the planners of a group have different start-up times, ticks or seeds; give them the same"
+    )]
+    Unlike,
     /// The tick is too short.
     #[error("tick is {0:?}; it must be at least 1 ms")]
     Tick(Duration),
 }
 
 impl PoolSettings {
+    /// Whether what is learnt with these settings serves the others too.
+    pub(crate) fn learns_as(&self, other: &Self) -> bool {
+        (self.startup, self.tick, self.seed) == (other.startup, other.tick, other.seed)
+    }
+
     /// Settings that aim at a hit rate, without bounds or limits.
     pub fn for_hit_rate(target: f64, startup: Duration, tick: Duration) -> Self {
         Self {

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Turns knowledge of a pool's demand into plans for one objective.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Steward {
     settings: PoolSettings,
     steering: Steering,
@@ -35,6 +35,20 @@ impl Steward {
             latest: None,
             settings,
         })
+    }
+
+    /// Works with other settings from now on. Failing starts are remembered; the record of hits begins
+    /// anew with another objective.
+    pub(crate) fn retarget(&mut self, settings: PoolSettings) -> Result<(), SettingsError> {
+        settings.check()?;
+        if settings.objective != self.settings.objective {
+            self.steering = Steering::new(settings.objective);
+        }
+        if settings.breaker != self.settings.breaker {
+            self.breaker = Breaker::new(settings.breaker);
+        }
+        self.settings = settings;
+        Ok(())
     }
 
     pub(crate) fn settings(&self) -> &PoolSettings {
@@ -63,18 +77,9 @@ impl Steward {
     /// start-up time up to it, itself included.
     pub(crate) fn count(&mut self, at: Timestamp, outcome: Outcome, demand: usize) {
         self.steering.count(outcome);
-        self.count_wait(at, outcome, demand);
-    }
-
-    /// What became of a request that is no part of the learnt demand.
-    pub(crate) fn count_wait(&mut self, at: Timestamp, outcome: Outcome, demand: usize) {
         if outcome != Outcome::Hit {
             self.misses.add(self.cause_of(at, outcome, demand));
         }
-    }
-
-    pub(crate) fn count_mismatch(&mut self) {
-        self.misses.add(MissCause::ShapeMismatch);
     }
 
     pub(crate) fn start_succeeded(&mut self) {

@@ -98,11 +98,7 @@ impl DemandStudy {
         let end_ms = arrival
             .hold
             .map(|hold| at_ms.saturating_add(i64::try_from(hold.as_millis()).unwrap_or(i64::MAX)));
-        let user = if arrival.user == 0 {
-            arrival.application
-        } else {
-            arrival.user
-        };
+        let user = arrival.who();
         let level = self.lead.level();
         self.extractor.arrive(at_ms, user, end_ms, level);
         self.highest = self.highest.max(level);

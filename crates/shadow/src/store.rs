@@ -147,14 +147,14 @@ impl ShadowStore {
     /// Forgets an entity and its traces in its partners; false if it is unknown.
     pub fn remove(&mut self, entity: &EntityId) -> bool {
         let departed = self.departed.remove(entity).is_some();
-        let Some(number) = self.index.get(entity).copied() else {
-            return departed;
-        };
-        self.drop_slot(number);
+        let slot = self.index.get(entity).copied();
+        if let Some(number) = slot {
+            self.drop_slot(number);
+        }
         for slot in self.slots.iter_mut().flatten() {
             slot.shadow.forget_partner(entity);
         }
-        true
+        departed || slot.is_some()
     }
 
     /// Finds categories anew from the fingerprints of all settled entities and assigns every one.

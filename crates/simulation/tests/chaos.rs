@@ -63,7 +63,7 @@ fn one_seed_gives_one_history_byte_for_byte() {
 #[test]
 fn every_planted_bug_is_found() {
     for bug in Bug::ALL {
-        let found = (0..400).find_map(|seed| {
+        let found = (0..200).find_map(|seed| {
             let options = Options {
                 seed,
                 steps: 400,

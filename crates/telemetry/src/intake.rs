@@ -31,6 +31,21 @@ pub struct Mapped {
     pub refused: u64,
 }
 
+impl Mapped {
+    /// Adds samples that were not taken, and why.
+    pub fn reject(&mut self, count: u64, why: &str) {
+        if count == 0 {
+            return;
+        }
+        self.refused += count;
+        let more = format!("{count} {why}");
+        self.refusal = Some(match self.refusal.take() {
+            Some(refusal) => format!("{refusal}; {more}"),
+            None => format!("of the samples, {more}"),
+        });
+    }
+}
+
 impl Intake {
     /// With these mappings and limits.
     pub fn new(mappings: Vec<Mapping>, limits: IntakeLimits) -> Self {
@@ -81,7 +96,10 @@ impl Intake {
                 "name no acceptable entity or one of too many series",
                 after.refused - before.refused,
             ),
-            ("are of histograms or summaries", others),
+            (
+                "are of histograms, summaries or delta sums, set cumulative temporality",
+                others,
+            ),
         ];
         let named: Vec<String> = reasons
             .iter()

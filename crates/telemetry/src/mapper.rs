@@ -57,6 +57,15 @@ pub struct Mapper {
     key: Vec<u8>,
 }
 
+/// Where the samples of a series go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Series(u32),
+    /// It is mapped, but names no entity that there can be, or one series too many of its target.
+    Refused,
+    Unmapped,
+}
+
 impl Mapper {
     /// With these mappings and limits.
     pub fn new(mappings: Vec<Mapping>, limits: IntakeLimits) -> Self {
@@ -105,24 +114,36 @@ impl Mapper {
         };
         let mut mapped = false;
         for number in numbers {
-            let Some(series) = self.series_of(number, labels, now) else {
-                continue;
-            };
-            mapped = true;
-            for sample in samples.clone() {
-                self.sample(series, sample, now, into);
-                if self.series[series as usize].is_none() {
-                    break;
-                }
+            match self.series_of(number, labels, now) {
+                Place::Series(series) => self.samples(series, samples.clone(), now, into),
+                Place::Refused => self.counts.refused += samples.clone().count() as u64,
+                Place::Unmapped => continue,
             }
+            mapped = true;
         }
         if !mapped {
             self.counts.unmapped += samples.count() as u64;
         }
     }
 
-    /// The state of a series under a mapping; `None` if it is not mapped.
-    fn series_of(&mut self, number: u32, labels: &[(&str, &str)], now: Timestamp) -> Option<u32> {
+    /// Takes samples up to the end of the series; what comes after that in one request is left.
+    fn samples(
+        &mut self,
+        series: u32,
+        samples: impl Iterator<Item = RawSample>,
+        now: Timestamp,
+        into: &mut Vec<Observation>,
+    ) {
+        for sample in samples {
+            self.sample(series, sample, now, into);
+            if self.series[series as usize].is_none() {
+                return;
+            }
+        }
+    }
+
+    /// The state of a series under a mapping.
+    fn series_of(&mut self, number: u32, labels: &[(&str, &str)], now: Timestamp) -> Place {
         self.key.clear();
         self.key.extend(number.to_le_bytes());
         for (name, value) in labels {
@@ -136,35 +157,41 @@ impl Mapper {
             if let Some(known) = &mut self.series[series as usize] {
                 known.used = true;
             }
-            return Some(series);
+            return Place::Series(series);
         }
         self.begin_series(number, labels, now)
     }
 
-    fn begin_series(
-        &mut self,
-        number: u32,
-        labels: &[(&str, &str)],
-        now: Timestamp,
-    ) -> Option<u32> {
+    fn begin_series(&mut self, number: u32, labels: &[(&str, &str)], now: Timestamp) -> Place {
         let mapping = &self.mappings[number as usize];
         let label = |wanted: &str| {
             let found = labels.iter().find(|(name, _)| *name == wanted);
             found.map(|(_, value)| *value)
         };
         if !mapping.conditions.iter().all(|one| one.holds(label)) {
-            return None;
+            return Place::Unmapped;
         }
-        let name = mapping.entity_of(label)?;
+        let Some(name) = mapping.entity_of(label) else {
+            return Place::Unmapped;
+        };
         let resource = mapping.resource.clone();
         let Ok(entity) = EntityId::new(&name) else {
-            self.counts.refused += 1;
-            return None;
+            return Place::Refused;
         };
+        let name = (entity, resource);
+        let known = self.by_name.get(&name).copied();
+        let full = |target: u32| {
+            self.targets[target as usize]
+                .as_ref()
+                .is_some_and(Target::is_full)
+        };
+        if known.is_some_and(full) {
+            return Place::Refused;
+        }
         if self.index.len() >= self.limits.max_series.max(1) {
             self.drop_one();
         }
-        let target = self.target_of(entity, resource);
+        let target = self.target_of(name);
         let key: Arc<[u8]> = self.key.as_slice().into();
         let series = Series {
             key: key.clone(),
@@ -178,21 +205,14 @@ impl Mapper {
             used: false,
         };
         let place = put(&mut self.series, &mut self.free, series);
-        let joined = self.targets[target as usize]
-            .as_mut()
-            .is_some_and(|target| target.join(place, now));
-        if !joined {
-            self.counts.refused += 1;
-            self.series[place as usize] = None;
-            self.free.push(place);
-            return None;
+        if let Some(target) = &mut self.targets[target as usize] {
+            target.join(place, now);
         }
         self.index.insert(key, place);
-        Some(place)
+        Place::Series(place)
     }
 
-    fn target_of(&mut self, entity: EntityId, resource: Arc<str>) -> u32 {
-        let name = (entity, resource);
+    fn target_of(&mut self, name: (EntityId, Arc<str>)) -> u32 {
         if let Some(&target) = self.by_name.get(&name) {
             return target;
         }
@@ -209,13 +229,16 @@ impl Mapper {
         now: Timestamp,
         into: &mut Vec<Observation>,
     ) {
-        if sample.value.to_bits() == STALE_MARKER {
-            self.drop_series(place);
-            return;
-        }
         let Some(series) = &mut self.series[place as usize] else {
             return;
         };
+        if sample.value.to_bits() == STALE_MARKER {
+            // One that was sent again ends nothing that has gone on since.
+            if sample.at >= series.latest.at {
+                self.drop_series(place);
+            }
+            return;
+        }
         let mapping = &self.mappings[series.mapping as usize];
         let counts = &mut self.counts;
         let refusal = if !sample.value.is_finite() {
@@ -313,9 +336,7 @@ mod tests {
 
     fn mapper(max_series: usize) -> Mapper {
         let mappings = ["kubelet", "node-exporter"];
-        let mappings = mappings
-            .into_iter()
-            .flat_map(|name| preset(name).unwrap().unwrap());
+        let mappings = mappings.into_iter().flat_map(|name| preset(name).unwrap());
         let limits = IntakeLimits {
             max_series,
             ..IntakeLimits::default()

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::presets::PRESETS;
+
 /// The most parts of a template and the most conditions of a mapping.
 const MOST_PARTS: usize = 16;
 
@@ -59,6 +61,9 @@ pub struct MappingText<'a> {
 /// Why a mapping was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum MappingError {
+    /// There are no ready-made mappings of this name.
+    #[error("there is no preset `{0}`; there are {known}", known = PRESETS.join(", "))]
+    NoPreset(String),
     /// A key is empty.
     #[error("`{0}` is empty")]
     Empty(&'static str),

@@ -7,7 +7,9 @@ use foreshadow_types::Timestamp;
 use opentelemetry_proto::tonic::{
     collector::metrics::v1::ExportMetricsServiceRequest,
     common::v1::{AnyValue, KeyValue, any_value::Value},
-    metrics::v1::{Metric, NumberDataPoint, metric::Data, number_data_point},
+    metrics::v1::{
+        AggregationTemporality, Metric, NumberDataPoint, metric::Data, number_data_point,
+    },
 };
 use prost::Message;
 use thiserror::Error;
@@ -76,9 +78,8 @@ fn gunzip(body: &[u8], most: usize) -> Result<Vec<u8>, OtlpError> {
     Ok(unpacked)
 }
 
-/// Maps all points of gauges and sums; how many points of other kinds there were. A sum that tells
-/// differences is made a rate by its own interval only where a mapping takes it as a gauge, so its
-/// sender must be set to cumulative sums, which is the default.
+/// Maps all points of gauges and sums; how many points of other kinds there were. Sums
+/// must be cumulative, which is the default of senders.
 pub(crate) fn map_export(
     request: &ExportMetricsServiceRequest,
     mapper: &mut Mapper,
@@ -135,10 +136,16 @@ fn map_points(
     }
 }
 
-/// The points of a gauge or a sum; else how many points there are.
+/// Sums that tell differences: a mapping takes a sum as a counter.
+const DELTA: i32 = AggregationTemporality::Delta as i32;
+
+/// The points of a gauge or a cumulative sum; else how many points there are.
 fn points(metric: &Metric) -> Result<&[NumberDataPoint], u64> {
     match &metric.data {
         Some(Data::Gauge(gauge)) => Ok(&gauge.data_points),
+        Some(Data::Sum(sum)) if sum.aggregation_temporality == DELTA => {
+            Err(sum.data_points.len() as u64)
+        }
         Some(Data::Sum(sum)) => Ok(&sum.data_points),
         Some(Data::Histogram(histogram)) => Err(histogram.data_points.len() as u64),
         Some(Data::ExponentialHistogram(histogram)) => Err(histogram.data_points.len() as u64),
@@ -182,7 +189,7 @@ mod tests {
     #[test]
     fn points_in_json_become_observations_of_the_service() {
         let request = read_export(JSON.as_bytes(), false, OtlpEncoding::Json, 1 << 20).unwrap();
-        let mappings = preset("opentelemetry").unwrap().unwrap();
+        let mappings = preset("opentelemetry").unwrap();
         let mut mapper = Mapper::new(mappings, IntakeLimits::default());
         let mut into = Vec::new();
         let now = Timestamp::from_millis(1_700_000_020_000);

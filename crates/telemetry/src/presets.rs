@@ -170,14 +170,17 @@ const OPENTELEMETRY: &[Row] = &[
     ),
 ];
 
-/// The ready-made mappings of this name; `None` if there are none.
-pub fn preset(name: &str) -> Option<Result<Vec<Mapping>, MappingError>> {
+/// The ready-made mappings of this name.
+///
+/// # Errors
+/// [`MappingError::NoPreset`] if there are none.
+pub fn preset(name: &str) -> Result<Vec<Mapping>, MappingError> {
     let (rows, entity) = match name {
         "kubelet" => (KUBELET, "{namespace}/{pod}"),
         "node-exporter" => (NODE, "{instance}"),
         "process-exporter" => (PROCESS, "{groupname}"),
         "opentelemetry" => (OPENTELEMETRY, "{service.name}"),
-        _ => return None,
+        _ => return Err(MappingError::NoPreset(name.to_owned())),
     };
     let mappings = rows
         .iter()
@@ -192,7 +195,7 @@ pub fn preset(name: &str) -> Option<Result<Vec<Mapping>, MappingError>> {
                 scale: *scale,
             })
         });
-    Some(mappings.collect())
+    mappings.collect()
 }
 
 #[cfg(test)]
@@ -202,8 +205,8 @@ mod tests {
     #[test]
     fn all_are_valid() {
         for name in PRESETS {
-            assert!(!preset(name).unwrap().unwrap().is_empty(), "{name}");
+            assert!(!preset(name).unwrap().is_empty(), "{name}");
         }
-        assert!(preset("nagios").is_none());
+        assert!(preset("nagios").is_err());
     }
 }

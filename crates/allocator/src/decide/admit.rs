@@ -19,9 +19,9 @@ impl Allocator {
         if let Some(id) = self.same_request(&request, now)? {
             return Ok(id);
         }
+        self.check_tenant(&request, now)?;
         let candidates = self.candidates(request.target())?;
         let candidates = candidates.as_slice();
-        self.check_tenant(&request, candidates, now)?;
         if request.availability_time().is_some_and(|at| at > now) {
             return self.book(request, candidates, now);
         }
@@ -62,17 +62,18 @@ impl Allocator {
         Ok(Some(id))
     }
 
-    /// Whether the tenant may ask now; a request that is taken counts against its rate.
+    /// Whether the tenant may ask now. Every request that is no repetition counts against its rate,
+    /// also one that is refused later.
     fn check_tenant(
         &mut self,
         request: &AllocationRequest,
-        candidates: &[PoolIx],
         now: Timestamp,
     ) -> Result<(), AllocatorError> {
         let tenant = request.tenant();
         let (live, limit, rate) = self.state.tenant_limits(tenant);
         if live >= limit {
-            let retry_after = self.tenant_turnover(candidates[0], live);
+            let candidates = self.candidates(request.target())?;
+            let retry_after = self.tenant_turnover(candidates.as_slice()[0], live);
             return Err(AllocatorError::TenantLimit {
                 tenant: tenant.clone(),
                 limit,

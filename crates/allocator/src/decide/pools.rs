@@ -44,7 +44,8 @@ impl Allocator {
         if self.state.quota(&tenant) == quota {
             return Ok(());
         }
-        if quota.rate.is_none() {
+        // What was asked at the old rate says nothing at the new one.
+        if self.state.quota(&tenant).rate != quota.rate {
             self.rates.forget(&tenant);
         }
         self.decide(now, EventKind::TenantLimited { tenant, quota });

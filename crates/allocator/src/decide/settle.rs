@@ -15,6 +15,9 @@ const LOOK_DOWN: u32 = 8;
 /// The part of the wanted instances that a rolling replacement takes away at once.
 const ROLL_PART: u32 = 4;
 
+/// How long a reset may take, in longest starts: in place, then to an end, then anew.
+const RESET_STARTS: u32 = 3;
+
 impl Allocator {
     /// Settles every pool in which something changed.
     pub(crate) fn settle(&mut self, now: Timestamp) {
@@ -66,7 +69,8 @@ impl Allocator {
                 self.to_hold.push(id);
             }
             (true, Recycle::Reset) => {
-                let deadline = now + spec.start_timeout;
+                // One that fails in place is followed by an end and a start.
+                let deadline = now + spec.start_timeout.saturating_mul(RESET_STARTS);
                 self.decide(
                     now,
                     EventKind::InstanceResetting {
@@ -89,7 +93,7 @@ impl Allocator {
     }
 
     /// Replaces free instances of an older definition a few at a time: no more than a quarter of those
-    /// wanted are away at once, and none goes while starts of the new definition fail.
+    /// wanted, but one at the least, are away at once, and none goes while starts of the new definition fail.
     fn roll(&mut self, ix: PoolIx, now: Timestamp) {
         let pool = self.state.pool(ix);
         if pool.outdated.is_empty() || !pool.starts_well(now) {

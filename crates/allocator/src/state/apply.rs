@@ -129,6 +129,10 @@ impl State {
             return;
         };
         self.change_pool(ix, |pool| {
+            if pool.record.spec.revision != spec.revision {
+                // What failed was another definition.
+                pool.record.failed_starts_in_a_row = 0;
+            }
             pool.record.spec = spec.clone();
             pool.record.retired = false;
         });

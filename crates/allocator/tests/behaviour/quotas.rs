@@ -57,6 +57,18 @@ fn a_tenant_that_asks_too_often_is_told_when_it_may_ask_again() {
 }
 
 #[test]
+fn a_higher_rate_is_in_force_at_once() {
+    let mut bench = Bench::new(spec(9));
+    quota(&mut bench, "a", rate(1, 3));
+    for _ in 0..3 {
+        assert!(bench.ask(request("a")).is_ok());
+    }
+    assert!(bench.ask(request("a")).is_err(), "the burst is used up");
+    quota(&mut bench, "a", rate(100, 1));
+    assert!(bench.ask(request("a")).is_ok());
+}
+
+#[test]
 fn a_quota_that_makes_no_sense_is_refused() {
     let mut bench = Bench::new(spec(1));
     let refused = bench.input(Input::LimitTenant {

@@ -15,6 +15,8 @@ use super::{
 
 /// A day with fewer files is left as it is.
 const LEAST_FILES: usize = 2;
+/// Files merged at a time, all of which are open then.
+const MOST_AT_ONCE: usize = 64;
 
 impl HistoryFolder {
     /// Merges the files of all days before that of `now`, and removes days that ended longer than
@@ -55,26 +57,34 @@ fn merge_day(mut files: Vec<PathBuf>) -> Result<usize, SealError> {
     let before = files.len();
     files.sort_by_key(|path| number_of(path));
     remove_merged(&mut files)?;
-    if files.len() >= LEAST_FILES {
-        merge(&files)?;
-        for path in &files {
-            fs::remove_file(path)?;
+    while files.len() >= LEAST_FILES {
+        let mut fewer = Vec::new();
+        for some in files.chunks(MOST_AT_ONCE) {
+            fewer.push(merge(some)?);
+            for path in some.iter().filter(|path| Some(*path) != fewer.last()) {
+                fs::remove_file(path)?;
+            }
         }
-        return Ok(before - 1);
+        files = fewer;
     }
     Ok(before - files.len())
 }
 
-fn merge(files: &[PathBuf]) -> Result<(), HistoryError> {
+/// Writes neighbouring files as one and gives its path; a single file stays as it is.
+fn merge(files: &[PathBuf]) -> Result<PathBuf, HistoryError> {
     let (Some(first), Some(last)) = (files.first(), files.last()) else {
-        return Ok(());
+        return Ok(PathBuf::new());
     };
+    if first == last {
+        return Ok(last.clone());
+    }
     let begin = range_of(first).map_or(0, |(begin, _)| begin);
     let end = number_of(last).unwrap_or(begin);
     let at = last.file_stem().and_then(|stem| stem.to_str());
     let at = at.and_then(|stem| stem.split('-').next()).unwrap_or("0");
     let out = last.with_file_name(format!("{at}-{begin}-{end}.parquet"));
-    merge_files(&HistoryPaths::expand(files)?, &out)
+    merge_files(&HistoryPaths::expand(files)?, &out)?;
+    Ok(out)
 }
 
 /// The segments that a merged file holds; of another, its own number twice.

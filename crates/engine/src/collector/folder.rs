@@ -52,6 +52,7 @@ impl HistoryFolder {
         Ok(folder)
     }
 
+    #[cfg(test)]
     pub(crate) fn usage(&self) -> &Path {
         &self.usage
     }
@@ -69,6 +70,15 @@ impl HistoryFolder {
             Kind::Usage => &self.usage,
             Kind::Requests => &self.requests,
         }
+    }
+
+    /// The folders that hold any file.
+    pub(crate) fn filled(&self) -> Vec<PathBuf> {
+        [&self.usage, &self.requests]
+            .into_iter()
+            .filter(|folder| has_files(folder))
+            .cloned()
+            .collect()
     }
 
     /// Requests that have not ended yet; the file is replaced as they come and go.

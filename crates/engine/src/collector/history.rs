@@ -1,6 +1,12 @@
 //! Rows for the history: journalled before they are acknowledged, then sealed in Parquet files.
 
-use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
 use foreshadow_history::{Journal, RequestRecord};
 use foreshadow_shadow::Observation;
@@ -95,8 +101,10 @@ pub(super) struct HistoryBuffer {
     compacted: Option<Stopwatch>,
     failed: bool,
     begun: Option<Stopwatch>,
-    /// The owner was asked to end its segment and has not answered yet.
-    awaiting: bool,
+    /// The owner is still to be asked to end its segment.
+    wanted: bool,
+    /// How often the owner was asked to end its segment and has not answered yet.
+    awaited: u32,
     waiting: Vec<oneshot::Sender<()>>,
     owner: mpsc::Sender<OwnerCommand>,
     numbers: Arc<Numbers>,
@@ -124,7 +132,8 @@ impl HistoryBuffer {
             erasing: Vec::new(),
             failed: false,
             begun: None,
-            awaiting: false,
+            wanted: false,
+            awaited: 0,
             waiting: Vec::new(),
             owner,
             numbers,
@@ -154,14 +163,12 @@ impl HistoryBuffer {
                 self.requests.push(row.clone());
             }
             Recorded::Refused(row) => self.requests.push(row.clone()),
-            Recorded::Segment(number) => {
-                let rows = std::mem::take(&mut self.requests);
-                let ended = Due {
-                    number: *number,
-                    rows,
-                };
-                Due::merge(&mut self.due_requests, ended);
-                self.awaiting = false;
+            Recorded::Segment(ended) => {
+                self.awaited = self.awaited.saturating_sub(1);
+                if let Some(number) = *ended {
+                    let rows = std::mem::take(&mut self.requests);
+                    Due::merge(&mut self.due_requests, Due { number, rows });
+                }
             }
         }
         self.begun.get_or_insert_with(Stopwatch::start);
@@ -184,7 +191,7 @@ impl HistoryBuffer {
                 tracing::error!(%error, "the history cannot be compacted");
             }
             Err(error) => {
-                tracing::error!(%error, "a sealing of the history broke off; its rows are in the journal");
+                tracing::error!(%error, "work on the history broke off");
             }
         }
     }
@@ -214,16 +221,18 @@ impl HistoryBuffer {
         if waited_long || self.samples.len() >= MOST_SAMPLES {
             self.end_segments();
         }
+        self.ask_owner();
         if self.sealing.is_some() {
             return;
         }
+        let settled = !self.wanted && self.awaited == 0;
         if self.due_usage.is_some() || self.due_requests.is_some() {
             self.sealing = Some(self.begin_sealing());
-        } else if !self.awaiting && !self.erasing.is_empty() {
+        } else if settled && !self.erasing.is_empty() {
             self.sealing = Some(self.begin_erasing());
         } else if self.compaction_is_due() {
             self.sealing = Some(self.begin_compacting());
-        } else if !self.awaiting {
+        } else if settled {
             for waiting in self.waiting.drain(..) {
                 let _ = waiting.send(());
             }
@@ -243,7 +252,7 @@ impl HistoryBuffer {
         known: bool,
         reply: oneshot::Sender<Result<(bool, u64), EngineError>>,
     ) {
-        for row in self.open.values_mut() {
+        for row in self.open.values_mut().chain(&mut self.requests) {
             row.user.take_if(|user| user.as_str() == entity.as_str());
         }
         self.end_segments();
@@ -286,8 +295,16 @@ impl HistoryBuffer {
     fn end_segments(&mut self) {
         self.begun = None;
         self.end_usage_segment();
-        let asked = self.owner.try_send(OwnerCommand::EndSegment);
-        self.awaiting = asked.is_ok();
+        self.wanted = true;
+        self.ask_owner();
+    }
+
+    /// An owner with much to do is asked again later.
+    fn ask_owner(&mut self) {
+        if self.wanted && self.owner.try_send(OwnerCommand::EndSegment).is_ok() {
+            self.wanted = false;
+            self.awaited += 1;
+        }
     }
 
     fn end_usage_segment(&mut self) {
@@ -320,14 +337,16 @@ impl HistoryBuffer {
         };
         tokio::task::spawn_blocking(move || {
             std::thread::sleep(pause);
-            batch.error = batch.seal(&folder, now).err();
+            // Whatever happens the rows come back: they are sealed before any that follow.
+            let sealed = catch_unwind(AssertUnwindSafe(|| batch.seal(&folder, now)));
+            batch.error = sealed.unwrap_or(Err(SealError::Panicked)).err();
             Done::Sealed(batch)
         })
     }
 
     /// Seals all that is left; the owner has ended and its last segment too.
     pub(super) async fn finish(&mut self) {
-        self.awaiting = false;
+        (self.wanted, self.awaited) = (false, 0);
         while self.sealing.is_some() {
             self.progressed().await;
         }

@@ -53,6 +53,8 @@ pub(super) enum SealError {
     History(#[from] HistoryError),
     #[error("the journal: {0}")]
     Io(#[from] io::Error),
+    #[error("the sealing broke off")]
+    Panicked,
 }
 
 pub(super) fn seal_usage(
@@ -64,7 +66,8 @@ pub(super) fn seal_usage(
         let path = folder.file(Kind::Usage, now, due.number)?;
         write_usage(&due.rows, &path)?;
     }
-    Ok(forget(folder, Kind::Usage, due.number)?)
+    forget_sealed(folder, Kind::Usage, due.number);
+    Ok(())
 }
 
 pub(super) fn seal_requests(
@@ -76,7 +79,8 @@ pub(super) fn seal_requests(
         let path = folder.file(Kind::Requests, now, due.number)?;
         write_requests(&due.rows, &path)?;
     }
-    Ok(forget(folder, Kind::Requests, due.number)?)
+    forget_sealed(folder, Kind::Requests, due.number);
+    Ok(())
 }
 
 /// Seals what an earlier run has left in the journal; gives the number of the next segment.
@@ -115,6 +119,13 @@ fn seal_segment(
             read_segment(&segment.path, |bytes| decode_requests(bytes, &mut rows))?;
             seal_requests(folder, &Due { number, rows }, now)
         }
+    }
+}
+
+/// The rows are in their file, so a segment that cannot be removed is left to the next start.
+fn forget_sealed(folder: &HistoryFolder, kind: Kind, through: u64) {
+    if let Err(error) = forget(folder, kind, through) {
+        tracing::warn!(%error, "segments of the journal stay");
     }
 }
 

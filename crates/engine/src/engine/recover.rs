@@ -1,10 +1,6 @@
 //! Reading back what earlier runs left.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use foreshadow_allocator::{Allocator, AllocatorConfig};
 use foreshadow_ledger::{Ledger, LedgerError};
@@ -219,12 +215,7 @@ fn past_values(
     interval: Duration,
     config: &EngineConfig,
 ) -> Option<WarmSeries> {
-    let folders = [history.usage(), history.requests()];
-    let filled: Vec<PathBuf> = folders
-        .into_iter()
-        .filter(|folder| has_files(folder))
-        .map(Path::to_owned)
-        .collect();
+    let filled = history.filled();
     if filled.is_empty() {
         return None;
     }

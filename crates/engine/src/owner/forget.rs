@@ -2,25 +2,24 @@
 
 use std::sync::Arc;
 
-use foreshadow_allocator::{
-    AllocationRequest, Allocator, AllocatorConfig, Event, EventKind, RequestError,
-};
-use foreshadow_types::{EntityId, Timestamp, UserId};
+use foreshadow_allocator::{AllocationRequest, Event, EventKind, RequestError};
+use foreshadow_types::{EntityId, UserId};
 
 use super::{Owner, ledger_failed};
 use crate::error::EngineError;
 
 impl Owner {
     /// Leaves a user out of all allocations, live ones included, which stay with their holder; how
-    /// many there were. What was decided before is made durable first.
-    pub(super) fn forget(&mut self, user: &UserId, now: Timestamp) -> Result<u64, EngineError> {
-        self.commit(now).map_err(|error| ledger_failed(&error))?;
+    /// many there were. What was decided before is durable.
+    pub(super) fn forget(&mut self, user: &UserId) -> Result<u64, EngineError> {
         let mut events = self.allocator.snapshot();
         let unusable = |error: &dyn std::fmt::Display| {
             EngineError::Ledger(format!("a user cannot be left out: {error}"))
         };
         let count = leave_out(&mut events, user).map_err(|error| unusable(&error))?;
-        let without = Allocator::recover(AllocatorConfig::default(), events.iter().cloned())
+        let without = self
+            .allocator
+            .with_events(events.iter().cloned())
             .map_err(|error| unusable(&error))?;
         self.ledger
             .snapshot(&events)

@@ -11,34 +11,14 @@ pub(super) struct UserIndex(BTreeMap<UserId, BTreeSet<AllocationId>>);
 
 impl UserIndex {
     pub(super) fn note(&mut self, event: &Event, allocator: &Allocator) {
-        match &event.kind {
-            EventKind::AllocationCreated(record) | EventKind::AllocationRestored(record) => {
-                self.created(record);
-            }
-            EventKind::AllocationEnded { id, .. } => {
-                let ended = allocator.allocation_record(*id);
-                if let Some(user) = ended.and_then(|ended| ended.request.user()) {
-                    self.forget(user, *id);
-                }
-            }
-            EventKind::PoolDefined(_)
-            | EventKind::PoolRetired(_)
-            | EventKind::PoolRemoved(_)
-            | EventKind::TenantLimited { .. }
-            | EventKind::PlanAdopted(_)
-            | EventKind::ReservationTaken { .. }
-            | EventKind::StartsBlocked { .. }
-            | EventKind::InstanceStarted { .. }
-            | EventKind::InstanceReady { .. }
-            | EventKind::InstanceResetting { .. }
-            | EventKind::InstanceDraining { .. }
-            | EventKind::InstanceStopping { .. }
-            | EventKind::InstanceGone { .. }
-            | EventKind::AllocationBound { .. }
-            | EventKind::LeaseRenewed { .. }
-            | EventKind::CountersRestored(_)
-            | EventKind::PoolRestored(_)
-            | EventKind::InstanceRestored(_) => {}
+        if let EventKind::AllocationCreated(record) = &event.kind {
+            self.created(record);
+        }
+        if let EventKind::AllocationEnded { id, .. } = &event.kind
+            && let Some(ended) = allocator.allocation_record(*id)
+            && let Some(user) = ended.request.user()
+        {
+            self.forget(user, *id);
         }
     }
 

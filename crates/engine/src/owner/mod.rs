@@ -93,7 +93,13 @@ impl Owner {
     }
 
     /// Decides on one command; the reply waits for the commit.
-    fn take(&mut self, command: OwnerCommand, replies: &mut Replies, now: Timestamp) {
+    /// An error means that nothing more may be acknowledged.
+    fn take(
+        &mut self,
+        command: OwnerCommand,
+        replies: &mut Replies,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
         match command {
             OwnerCommand::One {
                 input,
@@ -145,14 +151,15 @@ impl Owner {
             OwnerCommand::Inventory { reply } => replies.read(reply, self.inventory()),
             OwnerCommand::EndSegment => self.end_segment(),
             OwnerCommand::Forget { user, reply } => {
-                let forgotten = self.forget(&user, now);
-                replies.read(reply, forgotten);
+                self.commit(now)?;
+                replies.read(reply, self.forget(&user));
             }
             OwnerCommand::PutDocument { name, body, reply } => {
                 let kept = self.ledger.put_document(name, &body);
                 replies.read(reply, kept.map_err(|error| ledger_failed(&error)));
             }
         }
+        Ok(())
     }
 
     fn known(&self, id: AllocationId, now: Timestamp) -> Result<Allocation, EngineError> {
@@ -296,12 +303,12 @@ impl Owner {
     /// Ends the segment of the journal and says so in its order among the happenings.
     fn end_segment(&mut self) {
         self.journal();
-        match self.recorder.end_segment() {
-            Ok(number) => self
-                .unsent
-                .push(Happening::Recorded(Recorded::Segment(number))),
-            Err(error) => tracing::error!(%error, "the journal of requests cannot go on"),
+        let ended = self.recorder.end_segment();
+        if let Err(error) = &ended {
+            tracing::error!(%error, "the journal of requests cannot go on");
         }
+        let segment = Recorded::Segment(ended.ok());
+        self.unsent.push(Happening::Recorded(segment));
     }
 
     /// The collector is told of everything before the owner goes.

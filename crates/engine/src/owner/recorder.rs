@@ -50,38 +50,21 @@ impl Recorder {
 
     /// Follows one event.
     pub(super) fn note(&mut self, event: &Event, allocator: &Allocator) -> Option<Recorded> {
-        match &event.kind {
-            EventKind::AllocationCreated(record) | EventKind::AllocationRestored(record) => {
-                self.opened(record, event.at, allocator)
-            }
-            EventKind::AllocationBound {
-                id,
-                binding: Binding::Granted { .. },
-            } => {
-                let open = self.open.get_mut(id)?;
-                open.granted_at.get_or_insert(event.at);
-                None
-            }
-            EventKind::AllocationEnded { id, .. } => self.closed(*id, event.at),
-            EventKind::AllocationBound { .. }
-            | EventKind::PoolDefined(_)
-            | EventKind::PoolRetired(_)
-            | EventKind::PoolRemoved(_)
-            | EventKind::TenantLimited { .. }
-            | EventKind::PlanAdopted(_)
-            | EventKind::ReservationTaken { .. }
-            | EventKind::StartsBlocked { .. }
-            | EventKind::InstanceStarted { .. }
-            | EventKind::InstanceReady { .. }
-            | EventKind::InstanceResetting { .. }
-            | EventKind::InstanceDraining { .. }
-            | EventKind::InstanceStopping { .. }
-            | EventKind::InstanceGone { .. }
-            | EventKind::LeaseRenewed { .. }
-            | EventKind::CountersRestored(_)
-            | EventKind::PoolRestored(_)
-            | EventKind::InstanceRestored(_) => None,
+        if let EventKind::AllocationCreated(record) = &event.kind {
+            return self.opened(record, event.at, allocator);
         }
+        if let EventKind::AllocationEnded { id, .. } = &event.kind {
+            return self.closed(*id, event.at);
+        }
+        if let EventKind::AllocationBound {
+            id,
+            binding: Binding::Granted { .. },
+        } = &event.kind
+        {
+            let open = self.open.get_mut(id)?;
+            open.granted_at.get_or_insert(event.at);
+        }
+        None
     }
 
     fn opened(

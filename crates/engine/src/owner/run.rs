@@ -127,10 +127,10 @@ impl Owner {
         for report in reports.drain(..) {
             self.take_report(report, now);
         }
-        for command in commands.drain(..) {
-            self.take(command, replies, now);
-        }
-        match self.commit(now) {
+        let taken = commands
+            .drain(..)
+            .try_for_each(|command| self.take(command, replies, now));
+        match taken.and_then(|()| self.commit(now)) {
             Ok(()) => {
                 let numbers = Arc::clone(&self.numbers);
                 replies.send(&numbers.decisions.reply_time);

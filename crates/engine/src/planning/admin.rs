@@ -53,7 +53,7 @@ impl Planning {
         self.keep(SHADOW_CONFIG, body).await?;
         self.rules = rules;
         self.config = next;
-        self.make_anew(self.changed_settings(&self.config.value))
+        self.work_with(self.changed_settings(&self.config.value))
             .await?;
         let bin = self.model_interval.unwrap_or(self.config.value.tick);
         self.rebin(bin, None).await;
@@ -108,13 +108,11 @@ impl Planning {
                     continue;
                 };
                 let settings = planned.wanted_settings(&config, None);
-                let Ok(mut planner) = planned.made_anew(settings, now) else {
-                    continue;
-                };
                 let counts = super::tick::counts(pool);
                 let known = known_demand(pool, &wishes, &overrides);
-                let plan = planner.plan(now, &counts, &known);
-                plans.push(plan_view(planned.name(), &plan, &overrides));
+                if let Ok(plan) = planned.plan_under(settings, now, &counts, &known) {
+                    plans.push(plan_view(planned.name(), &plan, &overrides));
+                }
             }
             (pools, plans)
         });

@@ -97,8 +97,7 @@ impl PlannedPool {
             at: seen.at,
             user: hash(request.user().map(UserId::as_str)),
             application: hash(request.application().map(ApplicationId::as_str)),
-            // Until its end is told.
-            hold: (seen.fate != Fate::Rejected).then_some(Duration::MAX),
+            hold: (seen.fate != Fate::Rejected).then_some(Arrival::UNTIL_RELEASED),
         };
         match seen.fate {
             Fate::Booked => self.outcomes.booked += 1,
@@ -120,19 +119,16 @@ impl PlannedPool {
     /// Takes note that what a request held has been given back.
     pub(crate) fn ended(&mut self, row: &RequestRecord, at: Timestamp) {
         let arrival = arrival_of(row);
-        let user = if arrival.user == 0 {
-            arrival.application
-        } else {
-            arrival.user
-        };
-        self.planner.observe_release(user, at);
+        self.planner.observe_release(arrival.who(), at);
         let first = self
             .remembered
             .partition_point(|(past, _)| past.at < arrival.at);
         let same = self.remembered.range_mut(first..);
         let open = same
             .take_while(|(past, _)| past.at == arrival.at)
-            .find(|(past, _)| past.hold == Some(Duration::MAX) && past.user == arrival.user);
+            .find(|(past, _)| {
+                past.hold == Some(Arrival::UNTIL_RELEASED) && past.user == arrival.user
+            });
         if let Some((past, _)) = open {
             past.hold = arrival.hold;
         }
@@ -194,6 +190,35 @@ impl PlannedPool {
 
     pub(crate) fn replace_planner(&mut self, planner: PoolPlanner) {
         self.planner = planner;
+    }
+
+    /// Plans with these settings from now on. Another start-up time or tick takes up to seconds.
+    pub(crate) fn work_with(
+        &mut self,
+        settings: PoolSettings,
+        now: Timestamp,
+    ) -> Result<(), SettingsError> {
+        if !self.planner.retarget(settings.clone())? {
+            self.planner = self.made_anew(settings, now)?;
+        }
+        Ok(())
+    }
+
+    /// The plan that these settings would give; nothing changes by asking.
+    pub(crate) fn plan_under(
+        &self,
+        settings: PoolSettings,
+        now: Timestamp,
+        inventory: &Inventory,
+        known: &KnownDemand,
+    ) -> Result<PoolPlan, SettingsError> {
+        let plan = self
+            .planner
+            .plan_under(settings.clone(), now, inventory, known)?;
+        match plan {
+            Some(plan) => Ok(plan),
+            None => Ok(self.made_anew(settings, now)?.plan(now, inventory, known)),
+        }
     }
 }
 

@@ -40,8 +40,8 @@ pub(crate) fn recall(
 }
 
 impl Planning {
-    /// Makes the planners of these pools anew with other settings.
-    pub(super) async fn make_anew(
+    /// Lets the planners of these pools work with other settings.
+    pub(super) async fn work_with(
         &mut self,
         changes: BTreeMap<PoolName, PoolSettings>,
     ) -> Result<(), EngineError> {
@@ -55,9 +55,8 @@ impl Planning {
                 let Some(pool) = pools.get_mut(&name) else {
                     continue;
                 };
-                match pool.made_anew(settings, now) {
-                    Ok(planner) => pool.replace_planner(planner),
-                    Err(error) => tracing::error!(pool = %name, %error, "settings were refused"),
+                if let Err(error) = pool.work_with(settings, now) {
+                    tracing::error!(pool = %name, %error, "settings were refused");
                 }
             }
             pools

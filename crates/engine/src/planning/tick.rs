@@ -126,9 +126,10 @@ impl Planning {
         let scheduled = every.is_some_and(|every| now.since(self.trained_at) >= every);
         if scheduled || self.drift_has_settled(now) {
             self.trained_at = now;
-            self.drifted_at = None;
             let train = TrainNow { interval: self.bin };
-            if self.links.training.try_send(train).is_err() {
+            if self.links.training.try_send(train).is_ok() {
+                self.drifted_at = None;
+            } else {
                 tracing::warn!("a training is under way still; the next is left out");
             }
         }
@@ -148,7 +149,7 @@ impl Planning {
                 }
             }
         }
-        self.make_anew(changes).await
+        self.work_with(changes).await
     }
 
     pub(super) async fn inventory(&self) -> Result<Vec<PoolInventory>, EngineError> {

@@ -29,7 +29,11 @@ impl Planning {
             asked,
             reply,
         });
-        told.await?.map(|_| ())
+        // A rank that is out of date is no reason not to plan.
+        if let Err(error) = told.await? {
+            tracing::warn!(%error, "the predicted usage was refused");
+        }
+        Ok(())
     }
 }
 

@@ -139,11 +139,7 @@ impl Retraining {
     /// What there is to train on.
     fn histories(&self) -> Vec<PathBuf> {
         let mut histories = self.imports.clone();
-        for folder in [self.history.usage(), self.history.requests()] {
-            if crate::collector::has_files(folder) {
-                histories.push(folder.to_owned());
-            }
-        }
+        histories.extend(self.history.filled());
         histories
     }
 

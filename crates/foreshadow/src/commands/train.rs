@@ -33,10 +33,11 @@ pub(crate) struct Args {
     /// Use only history before this time (RFC 3339).
     #[arg(long, value_name = "TIME", value_parser = Timestamp::parse)]
     until: Option<Timestamp>,
-    /// How long an instance takes to start, for the pools of a request history.
-    #[arg(long, value_name = "DURATION", default_value = "120s", value_parser = parse_duration)]
-    startup: Duration,
-    /// The time between two plans, for the pools of a request history.
+    /// Fit the demand model of each pool of a request history too, for `backtest --model`: how long
+    /// an instance takes to start.
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    startup: Option<Duration>,
+    /// The time between two plans, for those models.
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = parse_duration)]
     tick: Duration,
     /// Where to compute.
@@ -82,7 +83,7 @@ impl Args {
             metrics: None,
             interval,
             until: None,
-            startup: Duration::from_mins(2),
+            startup: None,
             tick: Duration::from_mins(1),
             device: Device::Cpu,
             seed: 0,
@@ -102,14 +103,14 @@ impl Args {
         }
     }
 
-    fn pools(&self) -> PoolFitOptions {
-        PoolFitOptions {
+    fn pools(&self) -> Option<PoolFitOptions> {
+        Some(PoolFitOptions {
             history: self.history.clone(),
             until: self.until,
-            startup: self.startup,
+            startup: self.startup?,
             tick: self.tick,
             seed: self.seed,
-        }
+        })
     }
 
     fn options(&self) -> TrainOptions {
@@ -151,8 +152,8 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
     let mut manifest =
         train(&panel, &args.options(), &compute, &args.out, &mut bars).map_err(failure)?;
     bars.finish();
-    let pools = fit_pools(&args.pools()).map_err(Failure::bad_input)?;
-    if !pools.is_empty() {
+    if let Some(options) = args.pools() {
+        let pools = fit_pools(&options).map_err(Failure::bad_input)?;
         save_pools(&args.out, &mut manifest, &pools).map_err(Failure::bad_input)?;
     }
     print(&manifest, &args)

@@ -59,7 +59,7 @@ struct RawConfig {
     model: Option<PathBuf>,
     /// Request histories that the planners learn from when they start.
     demand: Vec<String>,
-    retrain: Option<RawRetrain>,
+    retrain: Option<Spanned<RawRetrain>>,
     /// How long the history is kept; for ever unless given.
     keep_history: Option<Span>,
     pool: Vec<Spanned<RawPool>>,
@@ -171,7 +171,10 @@ fn parse(text: &str, data: &Path) -> Result<ServeConfig, Fault> {
             .into_inner()
             .check()
             .map_err(|reason| Fault::at(start, reason))?;
-        config.tenants.insert(name, quota);
+        if config.tenants.insert(name.clone(), quota).is_some() {
+            let reason = format!("tenant `{name}` is defined twice; give each one table");
+            return Err(Fault::at(start, reason));
+        }
     }
     if let Some(priority) = raw.priority {
         let start = priority.span().start;
@@ -188,7 +191,9 @@ fn parse(text: &str, data: &Path) -> Result<ServeConfig, Fault> {
         config.shadow.horizon = horizon.0;
     }
     if let Some(retrain) = raw.retrain {
-        retrain.apply(&mut config);
+        let start = retrain.span().start;
+        let applied = retrain.into_inner().apply(&mut config);
+        applied.map_err(|reason| Fault::at(start, reason))?;
     }
     config.validate().map_err(|error| Fault {
         offset: None,
@@ -288,6 +293,9 @@ target_hit_rate = 0.99
     fn each_fault_names_its_line_and_key() {
         refused("tick = \"5 parsecs\"", "5 parsecs", Some(1));
         refused("tick = \"-5s\"", "negative", Some(1));
+        refused("[retrain]\nniceness = 5", "every", Some(1));
+        let twice = "[[tenant]]\nname = \"a\"\nlive = 1\n".repeat(2);
+        refused(&twice, "twice", Some(4));
         refused(&format!("{POOL}\nspeed = 9"), "speed", Some(13));
         refused(&POOL.replace("max = 8", "max = 0"), "max", None);
         refused(&POOL.replace("256MiB", "lots"), "lots", Some(9));

@@ -75,7 +75,10 @@ pub(super) struct RawRetrain {
 
 impl RawRetrain {
     /// Retrain with this binary's own `train` command.
-    pub(super) fn apply(self, config: &mut EngineConfig) {
+    pub(super) fn apply(self, config: &mut EngineConfig) -> Result<(), String> {
+        if self.every.is_none() && !self.on_drift {
+            return Err("[retrain] says not when; give `every` or `on_drift = true`".to_owned());
+        }
         config.shadow.retrain_every = self.every.map(|every| every.0);
         config.shadow.retrain_on_drift = self.on_drift;
         if let Some(longest) = self.max_duration {
@@ -84,5 +87,6 @@ impl RawRetrain {
         if let Some(niceness) = self.niceness {
             config.retraining.niceness = niceness;
         }
+        Ok(())
     }
 }

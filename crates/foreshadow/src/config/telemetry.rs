@@ -84,14 +84,7 @@ impl RawTelemetry {
         });
         for name in names {
             let start = name.span().start;
-            let name = name.into_inner();
-            let known = preset(&name).ok_or_else(|| {
-                let known = PRESETS.join(", ");
-                Fault::at(
-                    start,
-                    format!("there is no preset `{name}`; there are {known}"),
-                )
-            })?;
+            let known = preset(name.get_ref());
             mappings.extend(known.map_err(|error| Fault::at(start, error.to_string()))?);
         }
         for mapping in self.mapping {

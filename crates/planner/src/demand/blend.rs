@@ -132,7 +132,12 @@ impl<const N: usize, const M: usize> Blend<N, M> {
 
     /// Compares what came with what was expected by now.
     fn learn(&mut self, now_ms: i64, level: f64) {
+        let mut due = None;
         while let Some(past) = self.waiting.pop_front_if(|past| past.due_ms <= now_ms) {
+            // After a gap in the ticks, what came of those that were due within it is not known.
+            due = Some(past);
+        }
+        if let Some(past) = due {
             self.seen += 1.0;
             let memory = (MEMORY_SHARE * self.seen).clamp(MEMORY_LEAST, MEMORY_MOST);
             let weight = 1.0 / (past.expected + 1.0);

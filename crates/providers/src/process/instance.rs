@@ -231,8 +231,9 @@ impl Instance {
                 running.leader.signal(Signal::CONT);
                 let (spec, pool, port) =
                     (self.spec.clone(), self.pool.clone(), running.port.number());
+                let records = self.around.records.clone();
                 let cleaned = tokio::select! {
-                    cleaned = cleaned(&spec, &pool, self.id, port) => cleaned,
+                    cleaned = cleaned(&spec, &pool, self.id, port, &records) => cleaned,
                     () = running.leader.ended() => {
                         return LifeEnd::Gone(GoneReason::Exited(running.leader.collect()));
                     }

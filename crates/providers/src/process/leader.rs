@@ -102,6 +102,13 @@ impl Leader {
         }
     }
 
+    /// After the end, as [`collect`](Self::collect): whether it ended well.
+    pub(crate) fn succeeded(mut self) -> bool {
+        self.kill_rest();
+        let ended = self.child.as_mut().map(Child::wait);
+        ended.is_some_and(|status| status.is_ok_and(|status| status.success()))
+    }
+
     fn kill_rest(&self) {
         if self.child.is_some() {
             // The leader is not collected yet: the group's number is still its own.

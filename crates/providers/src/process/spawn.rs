@@ -27,22 +27,22 @@ pub(crate) fn spawn(
     port: u16,
     records: &Records,
 ) -> io::Result<Leader> {
-    let mut command = prepared(&spec.command, spec, pool, instance, port)?;
+    let mut command = of_instance(&spec.command, spec, pool, instance, port, records)?;
     command
-        .env(INSTANCE_VARIABLE, instance.to_string())
-        .env(HOME_VARIABLE, records.dir())
         .stdout(output(&records.stdout(instance))?)
         .stderr(output(&records.stderr(instance))?);
     Leader::spawn(command)
 }
 
-/// A command line of an instance with everything filled in.
-pub(crate) fn prepared(
+/// A command line of an instance with everything filled in, and marked so that what is left of it is
+/// found.
+pub(crate) fn of_instance(
     words: &[String],
     spec: &ProcessSpec,
     pool: &PoolName,
     instance: InstanceId,
     port: u16,
+    records: &Records,
 ) -> io::Result<Command> {
     let fill = |word: &String| {
         word.replace("{port}", &port.to_string())
@@ -57,6 +57,8 @@ pub(crate) fn prepared(
         .envs(spec.env.iter().map(|(key, value)| (key, fill(value))))
         .env("FORESHADOW_PORT", port.to_string())
         .env("FORESHADOW_POOL", pool.as_str())
+        .env(INSTANCE_VARIABLE, instance.to_string())
+        .env(HOME_VARIABLE, records.dir())
         .stdin(Stdio::null());
     if let Some(folder) = &spec.working_dir {
         command.current_dir(folder);

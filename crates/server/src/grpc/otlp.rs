@@ -1,5 +1,7 @@
 //! `opentelemetry.proto.collector.metrics.v1.MetricsService`.
 
+use std::convert::Infallible;
+
 use opentelemetry_proto::tonic::collector::metrics::v1::{
     ExportMetricsServiceRequest, ExportMetricsServiceResponse,
     metrics_service_server::MetricsService,
@@ -23,9 +25,9 @@ impl MetricsService for OtlpService {
         request: Request<ExportMetricsServiceRequest>,
     ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
         let request = request.into_inner();
-        let mapped = self
+        let Ok(mapped) = self
             .receivers
-            .take(move |intake| intake.export(&request, now()))
+            .take(move |intake| Ok::<_, Infallible>(intake.export(&request, now())))
             .await?;
         Ok(Response::new(export_response(mapped)))
     }

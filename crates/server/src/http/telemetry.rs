@@ -8,15 +8,20 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use foreshadow_engine::EngineHandle;
+use foreshadow_engine::{EngineError, EngineHandle};
+use foreshadow_shadow::Observation;
 use foreshadow_telemetry::{
-    Intake, IntakeLimits, Mapped, OtlpEncoding, read_export, read_write_request,
+    Intake, IntakeLimits, Mapped, OtlpEncoding, OtlpError, WriteError, read_export,
+    read_write_request,
 };
 use opentelemetry_proto::tonic::collector::metrics::v1::{
     ExportMetricsPartialSuccess, ExportMetricsServiceResponse,
 };
 use prost::Message;
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::{
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
 use tonic::Code;
 
 use crate::{clock::now, error::ApiError};
@@ -27,6 +32,9 @@ const AT_ONCE: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(8);
 /// When a sender that was refused should come again, in seconds.
 const AGAIN_S: &str = "5";
+/// How often samples that cannot be kept are tried again, and how long to wait between.
+const ATTEMPTS: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// The receivers of passive senders.
 #[derive(Debug, Clone)]
@@ -47,12 +55,13 @@ impl Receivers {
         }
     }
 
-    /// Maps and takes over what a sender sent. It is answered when the samples are kept, and a
-    /// sender that is faster waits: that is what holds it back.
-    pub(crate) async fn take(
+    /// Reads, maps and takes over what a sender sent; the inner error says why it cannot be read. It
+    /// is answered when the samples are kept, and a sender that is faster waits: that is what holds
+    /// it back.
+    pub(crate) async fn take<E: Send + 'static>(
         &self,
-        map: impl FnOnce(&Intake) -> Mapped + Send + 'static,
-    ) -> Result<Mapped, ApiError> {
+        read: impl FnOnce(&Intake) -> Result<Mapped, E> + Send + 'static,
+    ) -> Result<Result<Mapped, E>, ApiError> {
         let turn = self.permits.clone().acquire_owned();
         let Ok(Ok(permit)) = timeout(PATIENCE, turn).await else {
             return Err(unavailable(format!(
@@ -62,18 +71,37 @@ impl Receivers {
         let (engine, intake) = (self.engine.clone(), self.intake.clone());
         // What is mapped counts as received, so a sender that goes away does not end this.
         let work = tokio::spawn(async move {
-            let mut mapped = map(&intake);
-            let observations = std::mem::take(&mut mapped.observations);
-            if !observations.is_empty() {
-                engine.report(observations).await?;
-            }
-            drop(permit);
-            Ok(mapped)
+            let _permit = permit;
+            let read = tokio::task::spawn_blocking(move || read(&intake)).await;
+            let mut mapped = match read.map_err(|error| unavailable(error.to_string()))? {
+                Ok(mapped) => mapped,
+                Err(error) => return Ok(Err(error)),
+            };
+            let rejected = keep(&engine, std::mem::take(&mut mapped.observations)).await?;
+            mapped.reject(rejected, "are more than the shadows take");
+            Ok(Ok(mapped))
         });
         match work.await {
             Ok(answer) => answer,
             Err(error) => Err(unavailable(error.to_string())),
         }
+    }
+}
+
+/// Hands observations over; how many were rejected. It is tried again here, since what is mapped
+/// would be taken for old if it were sent again.
+async fn keep(engine: &EngineHandle, observations: Vec<Observation>) -> Result<u64, ApiError> {
+    if observations.is_empty() {
+        return Ok(0);
+    }
+    let mut attempts = 1;
+    loop {
+        match engine.report(observations.clone()).await {
+            Ok(outcome) => return Ok(outcome.rejected),
+            Err(EngineError::Ledger(_)) if attempts < ATTEMPTS => attempts += 1,
+            Err(error) => return Err(error.into()),
+        }
+        sleep(PAUSE).await;
     }
 }
 
@@ -88,19 +116,18 @@ pub(crate) async fn write(
             "remote write 2.0 is not spoken here; set protobuf_message to prometheus.WriteRequest";
         return refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, message);
     }
-    let request = match read_write_request(&body, receivers.limits.max_body_bytes) {
-        Ok(request) => request,
-        Err(error) => return refused(StatusCode::BAD_REQUEST, error.to_string()),
+    let most = receivers.limits.max_body_bytes;
+    let read = move |intake: &Intake| {
+        let request = read_write_request(&body, most)?;
+        Ok::<_, WriteError>(intake.write_request(&request, now()))
     };
-    match receivers
-        .take(move |intake| intake.write_request(&request, now()))
-        .await
-    {
-        Ok(Mapped {
+    match receivers.take(read).await {
+        Ok(Ok(Mapped {
             refusal: Some(refusal),
             ..
-        }) => refused(StatusCode::BAD_REQUEST, refusal),
-        Ok(_) => StatusCode::NO_CONTENT.into_response(),
+        })) => refused(StatusCode::BAD_REQUEST, refusal),
+        Ok(Ok(_)) => StatusCode::NO_CONTENT.into_response(),
+        Ok(Err(error)) => refused(StatusCode::BAD_REQUEST, error.to_string()),
         Err(error) => again_later(error),
     }
 }
@@ -130,15 +157,14 @@ pub(crate) async fn export(
             );
         }
     };
-    let request = match read_export(&body, gzip, encoding, receivers.limits.max_body_bytes) {
-        Ok(request) => request,
-        Err(error) => return refused(StatusCode::BAD_REQUEST, error.to_string()),
+    let most = receivers.limits.max_body_bytes;
+    let read = move |intake: &Intake| {
+        let request = read_export(&body, gzip, encoding, most)?;
+        Ok::<_, OtlpError>(intake.export(&request, now()))
     };
-    match receivers
-        .take(move |intake| intake.export(&request, now()))
-        .await
-    {
-        Ok(mapped) => exported(encoding, mapped),
+    match receivers.take(read).await {
+        Ok(Ok(mapped)) => exported(encoding, mapped),
+        Ok(Err(error)) => refused(StatusCode::BAD_REQUEST, error.to_string()),
         Err(error) => again_later(error),
     }
 }

@@ -46,11 +46,7 @@ impl WaitingBy<u64> {
         let first = pool.len() - tally.waited().len();
         for (offset, &waited) in tally.waited().iter().enumerate() {
             let arrival = pool.arrival(first + offset);
-            let who = if arrival.user == 0 {
-                arrival.application
-            } else {
-                arrival.user
-            };
+            let who = arrival.who();
             if who != 0 {
                 self.add(who, 1, u64::from(waited));
             }

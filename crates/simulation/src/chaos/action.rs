@@ -116,19 +116,21 @@ impl Workload {
                 self.plan(in_force, now, faults)?,
             ))),
             93 => fresh(Input::DefinePool(Box::new(self.redefinition(model)?))),
-            94 => {
+            94 if self.rng.random_bool(0.2) => {
                 let live = Some(self.rng.random_range(2..9)).filter(|limit| limit % 2 == 0);
-                // Rarely, or hardly anybody would come to wait.
-                let rated = self.rng.random_bool(0.1);
+                let tenant = self.tenant()?;
+                // One tenant alone has rates, or hardly anybody would come to wait.
+                let rated = tenant.as_str() == TENANTS[0];
                 let rate = live.filter(|_| rated).map(|live| RequestRate {
                     per_second: live,
                     burst: live,
                 });
                 fresh(Input::LimitTenant {
-                    tenant: self.tenant()?,
+                    tenant,
                     quota: TenantQuota { live, rate },
                 })
             }
+            94 => fresh(Input::Allocate(Arc::new(self.request(model, now, faults)?))),
             95 if self.rng.random_bool(0.2) => {
                 let drawn = self.rng.random_range(0..POOLS.len());
                 fresh(Input::DrainPool(PoolName::new(POOLS[drawn]).ok()?))

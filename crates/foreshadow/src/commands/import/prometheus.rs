@@ -15,7 +15,7 @@ const STEPS_AT_ONCE: u32 = 1_000;
 /// Steps asked for in all.
 const MOST_STEPS: u128 = 2_000_000;
 /// The largest answer that is read.
-const MOST_BYTES: u64 = 1 << 30;
+const MOST_BYTES: u64 = 64 << 20;
 const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Arguments of `foreshadow import prometheus`.
@@ -109,32 +109,36 @@ fn wanted(args: &Args) -> Result<Vec<Wanted>, Failure> {
         return Ok(vec![Wanted { query, mapping }]);
     }
     let window = format_duration((args.step * 4).max(Duration::from_mins(1)));
+    // Names with dots are OpenTelemetry's; a Prometheus server has others.
     let queries = |mappings: Vec<Mapping>| {
-        let wanted = mappings.into_iter().map(|mapping| Wanted {
-            query: mapping.query(&window),
-            mapping,
-        });
-        wanted.collect()
+        let asked = mappings
+            .into_iter()
+            .filter(|mapping| !mapping.metric().contains('.'));
+        let wanted: Vec<Wanted> = asked
+            .map(|mapping| Wanted {
+                query: mapping.query(&window),
+                mapping,
+            })
+            .collect();
+        if wanted.is_empty() {
+            let message = "no mapping names a metric of Prometheus; see docs/telemetry.md";
+            return Err(Failure::bad_input(message));
+        }
+        Ok(wanted)
     };
     if let Some(file) = &args.config {
         let data = std::path::Path::new("unused");
         let loaded = config::load(Some(file), data).map_err(Failure::bad_input)?;
-        return Ok(queries(loaded.telemetry.mappings));
+        return queries(loaded.telemetry.mappings);
     }
     let all = || PRESETS.iter().map(|name| (*name).to_owned()).collect();
     let mut mappings = Vec::new();
     for name in args.presets.clone().unwrap_or_else(all) {
-        // Names with dots are OpenTelemetry's; a Prometheus server has others.
-        let known = preset(&name).ok_or_else(|| {
-            let known = PRESETS.join(", ");
-            Failure::bad_input(format!(
-                "--presets: there is no `{name}`; there are {known}"
-            ))
-        })?;
-        let known = known.map_err(Failure::bad_input)?;
-        mappings.extend(known.into_iter().filter(|one| !one.metric().contains('.')));
+        let known = preset(&name);
+        let known = known.map_err(|error| Failure::bad_input(format!("--presets: {error}")))?;
+        mappings.extend(known);
     }
-    Ok(queries(mappings))
+    queries(mappings)
 }
 
 fn import(args: &Args, wanted: &[Wanted], end: Timestamp) -> anyhow::Result<ImportSummary> {

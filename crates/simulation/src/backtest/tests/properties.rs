@@ -1,19 +1,44 @@
 //! Laws that hold on any log.
 
+use std::time::Duration;
+
 use foreshadow_planner::{
-    TargetPolicy,
+    Arrival, Inventory, MissCounts, Outcome, TargetPolicies, TargetPolicy,
     baselines::{
         HoltWinters, IntelligentPooling, KeepAlive, Reactive, SampledDemand, SeasonalDemand,
         StaticPool, TrailingDemand, TrailingMaximum, TrailingMoments,
     },
 };
+use foreshadow_types::Timestamp;
 use proptest::prelude::*;
 
 use super::{Script, setting, trace};
 use crate::backtest::{
-    NoProbe, PolicyKind, Scheduled, Setting, TickRecord, Trace, demand::coming_demand,
-    lineup::Contender, score, simulate,
+    NoProbe, PolicyKind, Scheduled, Setting, StartupTime, TickRecord, Trace, demand::coming_demand,
+    lineup::Contender, score, simulate, simulate_together,
 };
+
+/// A script for each replica.
+struct Scripts(Vec<Script>);
+
+impl TargetPolicies for Scripts {
+    fn observe(&mut self, arrival: &Arrival, outcomes: &[Outcome]) {
+        for (script, &outcome) in self.0.iter_mut().zip(outcomes) {
+            script.observe(arrival, outcome);
+        }
+    }
+
+    fn targets(&mut self, now: Timestamp, inventories: &[Inventory]) -> Vec<u32> {
+        let scripts = self.0.iter_mut().zip(inventories);
+        scripts
+            .map(|(script, held)| script.target(now, held))
+            .collect()
+    }
+
+    fn misses(&self) -> Vec<MissCounts> {
+        vec![MissCounts::default(); self.0.len()]
+    }
+}
 
 fn times() -> impl Strategy<Value = Vec<i64>> {
     prop::collection::vec(0_i64..20_000, 2..200).prop_map(|mut times| {
@@ -49,6 +74,25 @@ proptest! {
         prop_assert_eq!(tally.requests(), times.len() as u64);
         let quarters = tally.by_quarter();
         prop_assert_eq!(quarters.iter().map(|part| part.0).sum::<u64>(), tally.requests());
+    }
+
+    #[test]
+    fn replicas_side_by_side_fare_as_each_would_alone(
+        times in times(),
+        scripts in prop::collection::vec(prop::collection::vec(0_u32..5, 1..50), 1..4),
+        sigma in prop::sample::select(vec![0.0, 0.7]),
+    ) {
+        let trace = trace(&times);
+        let startup = StartupTime::log_normal(Duration::from_mins(2), sigma, 1);
+        let from = Timestamp::from_millis(times[times.len() / 2] * 1_000);
+        let setting = Setting::new(&trace, from, Duration::from_mins(1), startup).unwrap();
+        let pool = &trace.pools()[0];
+        let mut all = Scripts(scripts.iter().map(|script| Script::new(script)).collect());
+        let together = simulate_together(pool, &setting, scripts.len(), &mut all, &mut |_, _| {});
+        for (script, planned) in scripts.iter().zip(together) {
+            let alone = simulate(pool, &setting, &mut Script::new(script), &mut NoProbe);
+            prop_assert_eq!(planned.tally, alone);
+        }
     }
 
     #[test]
