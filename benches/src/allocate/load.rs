@@ -95,7 +95,7 @@ pub(crate) async fn p99_at<C: Claims>(clients: Vec<C>, per_second: f64) -> anyho
                 let claimed = started.elapsed();
                 client.release(leases).await?;
                 times.push(claimed.saturating_sub(begun).as_secs_f64());
-                times.push((started.elapsed() - claimed).as_secs_f64());
+                times.push(started.elapsed().saturating_sub(claimed).as_secs_f64());
                 due += each;
             }
             anyhow::Ok(times)

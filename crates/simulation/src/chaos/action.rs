@@ -96,7 +96,21 @@ impl Workload {
             })
         };
         match self.rng.random_range(0..100) {
-            0..46 => fresh(Input::Allocate(Arc::new(self.request(model, now, faults)?))),
+            94 if self.rng.random_bool(0.2) => {
+                let live = Some(self.rng.random_range(2..9)).filter(|limit| limit % 2 == 0);
+                let tenant = self.tenant()?;
+                // One tenant alone has rates, or hardly anybody would come to wait.
+                let rated = tenant.as_str() == TENANTS[0];
+                let rate = live.filter(|_| rated).map(|live| RequestRate {
+                    per_second: live,
+                    burst: live,
+                });
+                fresh(Input::LimitTenant {
+                    tenant,
+                    quota: TenantQuota { live, rate },
+                })
+            }
+            0..46 | 94 => fresh(Input::Allocate(Arc::new(self.request(model, now, faults)?))),
             46..62 => self.with_token(model, |id, token| Input::Release { id, token }),
             62..70 => {
                 let lasts = self.rng.random_range(1..90);
@@ -116,21 +130,6 @@ impl Workload {
                 self.plan(in_force, now, faults)?,
             ))),
             93 => fresh(Input::DefinePool(Box::new(self.redefinition(model)?))),
-            94 if self.rng.random_bool(0.2) => {
-                let live = Some(self.rng.random_range(2..9)).filter(|limit| limit % 2 == 0);
-                let tenant = self.tenant()?;
-                // One tenant alone has rates, or hardly anybody would come to wait.
-                let rated = tenant.as_str() == TENANTS[0];
-                let rate = live.filter(|_| rated).map(|live| RequestRate {
-                    per_second: live,
-                    burst: live,
-                });
-                fresh(Input::LimitTenant {
-                    tenant,
-                    quota: TenantQuota { live, rate },
-                })
-            }
-            94 => fresh(Input::Allocate(Arc::new(self.request(model, now, faults)?))),
             95 if self.rng.random_bool(0.2) => {
                 let drawn = self.rng.random_range(0..POOLS.len());
                 fresh(Input::DrainPool(PoolName::new(POOLS[drawn]).ok()?))
