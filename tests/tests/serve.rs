@@ -18,7 +18,7 @@ use foreshadow_api::{
     },
     well_known,
 };
-use foreshadow_tests::{Server, http, notebook_pool, processes_with};
+use foreshadow_tests::{Server, foreshadow, http, notebook_pool, processes_with};
 use tempfile::TempDir;
 use tokio::time::sleep;
 use tonic::{Code, transport::Channel};
@@ -262,4 +262,36 @@ async fn bad_requests_get_the_right_status() {
     for path in ["/healthz", "/readyz", "/metrics", "/openapi.json", "/"] {
         assert_eq!(server.http("GET", path, "").0, 200, "{path}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_size_of_a_pool_is_explained_on_the_command_line_and_over_http() {
+    let data = TempDir::new().expect("a folder can be made");
+    let server = Server::start(&notebook_pool(0, 2, 4), &data.path().join("data"));
+    let mut client = AllocationsClient::new(channel(&server).await);
+    let held = warm(&mut client, "notebook").await;
+    release(&mut client, &held).await;
+
+    let url = format!("http://{}", server.address());
+    let said = foreshadow(&["explain", "--pool", "notebook", "--server", &url]);
+    let text = String::from_utf8_lossy(&said.stdout);
+    assert!(said.status.success(), "{said:?}");
+    assert!(text.starts_with("notebook at "), "{text}");
+    assert!(text.contains("min: "), "the least target is named: {text}");
+
+    let (status, answer) = server.http("GET", "/admin/explain?pool=notebook", "");
+    assert_eq!(status, 200, "{answer}");
+    assert!(answer.contains("\"target\":2"), "{answer}");
+
+    let early = ["--pool", "notebook", "--at", "2020-01-01T00:00:00Z"];
+    let args = [&["explain", "--server", &url], &early[..]].concat();
+    let unknown = foreshadow(&args);
+    assert_eq!(unknown.status.code(), Some(2), "{unknown:?}");
+    let reason = String::from_utf8_lossy(&unknown.stderr);
+    assert!(reason.contains("had no plan"), "{reason}");
+    let path = "/admin/explain?pool=notebook&at=yesterday";
+    assert_eq!(server.http("GET", path, "").0, 400);
+    let path = "/admin/explain?pool=nowhere";
+    assert_eq!(server.http("GET", path, "").0, 404);
+    assert_eq!(server.http("POST", "/admin/pools/nowhere/live", "").0, 404);
 }

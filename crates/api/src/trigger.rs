@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use foreshadow_planner::{RuleSubject, TriggerRule};
-use foreshadow_types::{EntityId, PoolName};
+use foreshadow_planner::{RuleSubject, TriggerRule, Wanted};
+use foreshadow_types::{Bytes, EntityId, PoolName, Shape, Vcpus};
 
 use crate::{
     FieldError, duration_from_proto, duration_to_proto, required_name,
@@ -26,6 +26,7 @@ pub fn trigger_from_proto(wire: v1::TriggerRule) -> Result<TriggerRule, FieldErr
     };
     Ok(TriggerRule {
         name: wire.name,
+        wanted: wanted(wire.count, wire.amount)?,
         subject: subject(wire.subject)?,
         metric: wire.metric,
         quantile: wire.quantile,
@@ -33,7 +34,6 @@ pub fn trigger_from_proto(wire: v1::TriggerRule) -> Result<TriggerRule, FieldErr
         release_below: wire.release_below.unwrap_or(wire.threshold),
         within,
         pool: required_name("pool", &wire.pool, PoolName::new)?,
-        count: wire.count,
         keep: duration_from_proto("keep", wire.keep)?.unwrap_or(Duration::ZERO),
     })
 }
@@ -48,8 +48,41 @@ fn subject(wire: Option<trigger_rule::Subject>) -> Result<RuleSubject, FieldErro
     })
 }
 
+fn wanted(count: u32, amount: Option<trigger_rule::Amount>) -> Result<Wanted, FieldError> {
+    let Some(amount) = amount else {
+        return Ok(Wanted::Instances(count));
+    };
+    if count > 0 {
+        let problem = "is given beside `count`; give one of them";
+        return Err(FieldError::new("amount", problem));
+    }
+    let vcpus = Vcpus::new(amount.vcpus)
+        .map_err(|error| FieldError::new("amount.vcpus", error.to_string()))?;
+    Ok(Wanted::Amount(Shape {
+        gpus: amount.gpus,
+        vcpus,
+        memory: Bytes(amount.memory_bytes),
+        storage_iops: amount.storage_iops,
+        network_mbps: amount.network_mbps,
+    }))
+}
+
+fn amount(shape: &Shape) -> trigger_rule::Amount {
+    trigger_rule::Amount {
+        gpus: shape.gpus,
+        vcpus: shape.vcpus.as_f64(),
+        memory_bytes: shape.memory.0,
+        storage_iops: shape.storage_iops,
+        network_mbps: shape.network_mbps,
+    }
+}
+
 /// A rule for the wire.
 pub fn trigger_to_proto(rule: &TriggerRule) -> v1::TriggerRule {
+    let (count, amount) = match &rule.wanted {
+        Wanted::Instances(count) => (*count, None),
+        Wanted::Amount(shape) => (0, Some(amount(shape))),
+    };
     v1::TriggerRule {
         name: rule.name.clone(),
         subject: match &rule.subject {
@@ -67,7 +100,8 @@ pub fn trigger_to_proto(rule: &TriggerRule) -> v1::TriggerRule {
         release_below: Some(rule.release_below),
         within: Some(duration_to_proto(rule.within)),
         pool: rule.pool.to_string(),
-        count: rule.count,
+        count,
+        amount,
         keep: Some(duration_to_proto(rule.keep)),
     }
 }
@@ -93,6 +127,20 @@ mod tests {
     fn a_rule_reads_back() {
         let rule = trigger_from_proto(wire()).unwrap();
         assert_eq!(rule.release_below, 80.0);
+        assert_eq!(trigger_from_proto(trigger_to_proto(&rule)), Ok(rule));
+    }
+
+    #[test]
+    fn an_amount_reads_back_and_stands_in_the_place_of_a_count() {
+        let mut two_cpus = wire();
+        two_cpus.amount = Some(trigger_rule::Amount {
+            vcpus: 2.0,
+            ..trigger_rule::Amount::default()
+        });
+        let error = trigger_from_proto(two_cpus.clone()).unwrap_err();
+        assert_eq!(error.field, "amount");
+        two_cpus.count = 0;
+        let rule = trigger_from_proto(two_cpus).unwrap();
         assert_eq!(trigger_from_proto(trigger_to_proto(&rule)), Ok(rule));
     }
 

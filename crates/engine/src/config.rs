@@ -9,10 +9,11 @@ use std::{collections::BTreeMap, num::NonZeroU32, path::PathBuf, time::Duration}
 use foreshadow_allocator::{PriorityWeights, TenantQuota};
 use foreshadow_types::TenantId;
 
-pub use foreshadow_planner::{RuleSubject, TriggerRule};
-pub use pool::{PoolConfig, ProviderConfig};
+pub use foreshadow_planner::{CronTime, Follow, RuleSubject, Schedule, TriggerRule, Wanted};
+pub use pool::{Aim, Execution, PoolConfig, ProviderConfig};
 pub use shadow::{CapacityOverride, OverrideSubject, PoolObjective, ShadowConfig};
 pub use validate::ConfigError;
+pub(crate) use validate::shapes;
 
 /// Everything the engine needs to start.
 #[derive(Debug, Clone, PartialEq)]
@@ -147,6 +148,8 @@ pub struct Limits {
     pub page: NonZeroU32,
     /// How long the history is kept; `None` for ever.
     pub history: Option<Duration>,
+    /// How long it is remembered why pools had the size they had.
+    pub plans: Duration,
 }
 
 impl Default for Limits {
@@ -159,6 +162,7 @@ impl Default for Limits {
             horizon_steps: 10_080,
             page: NonZeroU32::MIN.saturating_add(999),
             history: None,
+            plans: Duration::from_hours(30 * 24),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use foreshadow_allocator::AllocatorError;
-use foreshadow_types::{EntityId, PoolName};
+use foreshadow_types::{EntityId, PoolName, Timestamp};
 use thiserror::Error;
 
 use crate::config::ConfigError;
@@ -31,6 +31,17 @@ pub enum EngineError {
     /// There is no such override.
     #[error("there is no override `{0}`")]
     UnknownOverride(String),
+    /// No plan was in force for a pool at a time.
+    #[error("pool `{pool}` had no plan at {at}; it may be before the first, or forgotten since")]
+    NoPlan {
+        /// The pool.
+        pool: PoolName,
+        /// The time.
+        at: Timestamp,
+    },
+    /// The log of plans cannot be used.
+    #[error("the log of plans cannot be used: {0}")]
+    PlanLog(String),
     /// A model cannot be taken up.
     #[error("the model `{name}` cannot be taken up: {reason}")]
     Model {

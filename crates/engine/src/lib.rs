@@ -20,6 +20,7 @@ mod numbers;
 mod owner;
 mod planning;
 mod retraining;
+mod scribe;
 mod views;
 
 pub use config::{ConfigError, EngineConfig};
@@ -35,7 +36,8 @@ pub use metrics::{
 };
 pub use models::ModelView;
 pub use views::{
-    Accuracy, Basis, Forgotten, GroupAccuracy, GroupKind, OutcomeCounts, OverrideChange,
-    OverridesView, PoolPlanView, PoolView, PredictRequest, Prediction, Readiness, ReportOutcome,
-    ResourceShadowView, ShadowConfigOutcome, Subject, VersionedShadowConfig,
+    Accuracy, Basis, Explanation, Forgotten, GroupAccuracy, GroupKind, OutcomeCounts,
+    OverrideChange, OverridesView, PoolPlanView, PoolView, PredictRequest, Prediction, PreviewView,
+    Readiness, ReportOutcome, ResourceShadowView, ShadowConfigOutcome, Subject,
+    VersionedShadowConfig,
 };

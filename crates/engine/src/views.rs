@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use foreshadow_allocator::{Allocation, PoolStatus};
 use foreshadow_forecast::QuantileForecast;
+use foreshadow_ledger::{PlanAndNext, PlanBasis};
 use foreshadow_shadow::ShadowSnapshot;
 use foreshadow_types::{EntityId, PoolName, Shape, Timestamp};
 
@@ -97,16 +98,98 @@ pub struct PoolView {
     pub shape: Shape,
     /// How many unpromised instances are kept at least.
     pub min: u32,
-    /// The share of requests that should find a ready instance.
-    pub target_hit_rate: f64,
+    /// The share of requests that should find a ready instance, if that is the aim.
+    pub target_hit_rate: Option<f64>,
     /// How many instances there are, by state, and how many requests wait.
     pub status: PoolStatus,
     /// Why the target is what it is.
     pub reasons: Vec<String>,
     /// Requests since the start, by what became of them.
     pub outcomes: OutcomeCounts,
+    /// Requests that waited since the start, by cause.
+    pub waits: BTreeMap<String, u64>,
+    /// How the preview goes, if plans are not carried out.
+    pub preview: Option<PreviewView>,
     /// How well the pool's demand was predicted lately.
     pub accuracy: Accuracy,
+}
+
+/// How plans that are not carried out would have fared, beside the pool as it is kept.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PreviewView {
+    /// How many instances are kept.
+    pub kept: u32,
+    /// How many would be planned now.
+    pub proposed: u32,
+    /// Requests since the preview began.
+    pub requests: u64,
+    /// Those that would have found a ready instance.
+    pub hits: u64,
+    /// Idle instance-seconds that there would have been.
+    pub idle_s: f64,
+    /// Requests that found a ready instance of the pool as it is kept.
+    pub kept_hits: u64,
+    /// Idle instance-seconds of the pool as it is kept.
+    pub kept_idle_s: f64,
+}
+
+/// Why a pool had the size it had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    /// Which pool.
+    pub pool: PoolName,
+    /// The time asked for.
+    pub at: Timestamp,
+    /// When the plan of that time came into force.
+    pub since: Timestamp,
+    /// When another took its place; `None` if none has.
+    pub until: Option<Timestamp>,
+    /// Its target.
+    pub target: u32,
+    /// In a preview, the target that it proposed.
+    pub proposed: Option<u32>,
+    /// How it came about.
+    pub basis: PlanBasis,
+    /// Requests that waited while it was in force, by cause.
+    pub waits: BTreeMap<String, u64>,
+}
+
+impl Explanation {
+    /// What the log holds of a plan. `waits` are those since the start, by cause, for a plan still in
+    /// force.
+    pub(crate) fn new(
+        at: Timestamp,
+        (plan, next): PlanAndNext,
+        waits: BTreeMap<String, u64>,
+    ) -> Self {
+        let until = next.as_ref().map(|next| next.at);
+        let after = next.map_or(waits, |next| next.basis.waits);
+        Self {
+            pool: plan.pool,
+            at,
+            since: plan.at,
+            until,
+            target: plan.target,
+            proposed: plan.proposed,
+            waits: since(&plan.basis.waits, after),
+            basis: plan.basis,
+        }
+    }
+}
+
+/// How many came between two counts; counts that have begun anew are taken as they are.
+fn since(
+    before: &BTreeMap<String, u64>,
+    mut after: BTreeMap<String, u64>,
+) -> BTreeMap<String, u64> {
+    let grown = |(cause, count): (&String, &u64)| after.get(cause).is_some_and(|now| now >= count);
+    if before.iter().all(grown) {
+        for (cause, count) in &mut after {
+            *count -= before.get(cause).copied().unwrap_or(0);
+        }
+    }
+    after.retain(|_, count| *count > 0);
+    after
 }
 
 /// A resource shadow and what follows from it.
@@ -204,6 +287,8 @@ pub struct PoolPlanView {
     pub target: u32,
     /// Instances kept for entities, beside the target.
     pub reserved: BTreeMap<EntityId, u32>,
+    /// In a preview, the target that would be planned.
+    pub proposed: Option<u32>,
     /// Why, the weightiest first.
     pub reasons: Vec<String>,
 }

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use mimalloc::MiMalloc;
 
-use commands::{backtest, demo, evaluate, import, serve, train};
+use commands::{backtest, demo, evaluate, explain, import, serve, train};
 use failure::Failure;
 
 /// A steady allocator: decisions make and drop many small things in different threads.
@@ -40,6 +40,8 @@ enum Command {
     Backtest(backtest::Args),
     /// Keep pools warm and hand them out over gRPC and HTTP.
     Serve(serve::Args),
+    /// Say why a pool of a running server had the size it had.
+    Explain(explain::Args),
     /// Show the product working, with no set-up.
     Demo(demo::Args),
     /// Turn other formats into history files.
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
         Command::Evaluate(args) => evaluate::run(args),
         Command::Backtest(args) => backtest::run(args),
         Command::Serve(args) => serve::run(args),
+        Command::Explain(args) => explain::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Import(args) => import::run(args),
         Command::DemoWorker(args) => demo::run_worker(&args),

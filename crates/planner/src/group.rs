@@ -174,6 +174,7 @@ mod tests {
         group.stewards[0].follow(crate::PoolPlan {
             at: Timestamp::from_millis(0),
             target: 2,
+            proposed: None,
             learnt: 2,
             mode: crate::Mode::Forecast,
             reasons: Vec::new(),

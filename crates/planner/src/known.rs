@@ -1,5 +1,7 @@
 //! Demand that is known rather than forecast: bookings, pre-allocations and overrides.
 
+use std::fmt;
+
 use foreshadow_types::{PoolName, Timestamp};
 
 /// Requests booked for a future moment.
@@ -27,6 +29,48 @@ pub struct PreAllocation {
     pub until: Timestamp,
     /// The forecast that fired the rule, in words.
     pub cause: String,
+}
+
+/// Instances that are wanted warm whatever is forecast.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Floor {
+    /// How many at least.
+    pub count: u32,
+    /// Why.
+    pub cause: FloorCause,
+}
+
+/// Why a pool has a floor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FloorCause {
+    /// A schedule's window.
+    Schedule {
+        /// The schedule's name.
+        name: String,
+        /// When the window ends.
+        until: Timestamp,
+    },
+    /// Requests of another pool, which are declared to be followed by some of this one.
+    Follows {
+        /// The other pool.
+        pool: PoolName,
+        /// How many of its requests will be followed within the lead time.
+        requests: u32,
+    },
+}
+
+impl fmt::Display for FloorCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Schedule { name, until } => write!(f, "schedule `{name}` until {until}"),
+            Self::Follows { pool, requests } => {
+                write!(
+                    f,
+                    "{requests} requests of `{pool}` are about to be followed"
+                )
+            }
+        }
+    }
 }
 
 /// An administrator's fixed allocation for one pool.
@@ -58,6 +102,8 @@ pub struct KnownDemand {
     pub bookings: Vec<Booking>,
     /// What trigger rules want warm.
     pub preallocations: Vec<PreAllocation>,
+    /// What schedules and other pools want warm at least; the highest counts.
+    pub floors: Vec<Floor>,
     /// The override in force, if any; it replaces everything but the bounds.
     pub fixed: Option<Override>,
 }

@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 use foreshadow_types::{PoolName, Timestamp};
 
+use crate::known::FloorCause;
+
 /// Which policy a pool's forecast part follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Mode {
@@ -85,6 +87,13 @@ pub enum Reason {
         /// How far ahead was looked.
         within: Duration,
     },
+    /// A floor lifted what was learnt.
+    Floor {
+        /// How many instances are wanted at least.
+        count: u32,
+        /// Why.
+        cause: FloorCause,
+    },
     /// A trigger rule's pre-allocation.
     Rule {
         /// The rule's name.
@@ -115,6 +124,13 @@ pub enum Reason {
         from: u32,
         /// The target after.
         to: u32,
+    },
+    /// The plan is only proposed: the pool is kept as its owner sizes it.
+    Preview {
+        /// The target that the plan would give.
+        proposed: u32,
+        /// What is kept in its place.
+        kept: u32,
     },
     /// Starts keep failing: the pool is not grown until then.
     StartsFail {
@@ -172,6 +188,7 @@ impl fmt::Display for Reason {
                 "{count} booked within {}",
                 foreshadow_types::format_duration(*within)
             ),
+            Self::Floor { count, cause } => write!(f, "at least {count}: {cause}"),
             Self::Rule {
                 rule,
                 count,
@@ -195,6 +212,9 @@ impl fmt::Display for Reason {
                     Bound::RampDown => "ramp-down limit",
                 };
                 write!(f, "{name}: {from} became {to}")
+            }
+            Self::Preview { proposed, kept } => {
+                write!(f, "preview: {proposed} would be planned, {kept} are kept")
             }
             Self::StartsFail { failures, until } => write!(
                 f,
@@ -223,12 +243,25 @@ pub struct PoolPlan {
     pub at: Timestamp,
     /// Unpromised instances, ready and starting together, to hold until the next tick.
     pub target: u32,
+    /// In a preview, the target that would hold if the plan were carried out.
+    pub proposed: Option<u32>,
     /// The part of the target that was learnt from past demand.
     pub learnt: u32,
     /// The policy behind that part.
     pub mode: Mode,
     /// How the target came about, in order.
     pub reasons: Vec<Reason>,
+}
+
+impl PoolPlan {
+    /// The plan as a proposal: `kept` instances are held in its place.
+    pub fn previewed(mut self, kept: u32) -> Self {
+        let proposed = self.target;
+        self.reasons.push(Reason::Preview { proposed, kept });
+        self.proposed = Some(proposed);
+        self.target = kept;
+        self
+    }
 }
 
 impl fmt::Display for PoolPlan {

@@ -8,8 +8,9 @@ use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
 use crate::{
-    Arrival, Booking, BreakerSettings, Inventory, KnownDemand, Mode, Objective, Outcome, Override,
-    PoolPlanner, PoolSettings, PreAllocation, RampLimit, Reason, replay::ShadowPool,
+    Arrival, Booking, BreakerSettings, Floor, FloorCause, Inventory, KnownDemand, Mode, Objective,
+    Outcome, Override, PoolPlanner, PoolSettings, PreAllocation, RampLimit, Reason,
+    replay::ShadowPool,
 };
 
 const TICK_MS: i64 = 60_000;
@@ -213,10 +214,24 @@ fn known_demand_is_added_and_an_override_replaces_it() {
             until: at(600_000),
             cause: "cpu is high".to_owned(),
         }],
+        floors: Vec::new(),
         fixed: None,
     };
     let plan = planner.plan(at(0), &Inventory::default(), &known);
     assert_eq!(plan.target, 5, "{plan}");
+    for count in [2, 4] {
+        let cause = FloorCause::Follows {
+            pool: pool.clone(),
+            requests: count,
+        };
+        known.floors.push(Floor { count, cause });
+    }
+    let plan = planner.plan(at(0), &Inventory::default(), &known);
+    assert_eq!(
+        plan.target, 9,
+        "the highest floor in the place of what was learnt: {plan}"
+    );
+    known.floors.clear();
     known.fixed = Some(Override {
         pool,
         count: 1,

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use foreshadow_forecast::QuantileForecast;
-use foreshadow_types::{EntityId, PoolName, Timestamp};
+use foreshadow_types::{EntityId, PoolName, Shape, Timestamp};
 use thiserror::Error;
 
 use crate::known::PreAllocation;
@@ -19,7 +19,16 @@ pub enum RuleSubject {
     Any,
 }
 
-/// *metric, quantile, threshold, within* → *pre-allocate `count` of a pool*.
+/// What a rule keeps warm for each entity that fires it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// So many instances.
+    Instances(u32),
+    /// As many instances as offer this together; what all entities ask for is added up first.
+    Amount(Shape),
+}
+
+/// *metric, quantile, threshold, within* → *pre-allocate instances of a pool*.
 ///
 /// It fires for each matching entity whose forecast exceeds the threshold at some step within the
 /// given time. Having fired it stays active while the forecast exceeds `release_below`, and for
@@ -42,8 +51,8 @@ pub struct TriggerRule {
     pub within: Duration,
     /// The pool to keep warm.
     pub pool: PoolName,
-    /// How many instances for each entity that fires it.
-    pub count: u32,
+    /// How much of it for each entity that fires it.
+    pub wanted: Wanted,
     /// How long the instances are kept once the forecast no longer fires.
     pub keep: Duration,
 }
@@ -61,6 +70,20 @@ pub enum RuleError {
         rule: String,
         /// The quantile.
         quantile: f64,
+    },
+    /// The rule would keep nothing warm.
+    #[error("rule `{0}` keeps nothing warm; give a count or an amount above 0")]
+    Nothing(String),
+    /// The pool offers nothing of what the rule wants.
+    #[error(
+        "rule `{rule}`: instances of pool `{pool}` offer nothing of a resource that the rule wants; \
+         give the pool's shape or another amount"
+    )]
+    NotOffered {
+        /// The rule.
+        rule: String,
+        /// Its pool.
+        pool: PoolName,
     },
     /// The thresholds are not numbers or in the wrong order.
     #[error(
@@ -107,22 +130,31 @@ const MAX_ACTIVE_PER_RULE: usize = 10_000;
 pub struct RuleBook {
     rules: Vec<TriggerRule>,
     active: Vec<BTreeMap<EntityId, Active>>,
+    shapes: BTreeMap<PoolName, Shape>,
 }
 
 impl RuleBook {
-    /// Checks and keeps rules; none is active.
+    /// Checks and keeps rules; none is active. `shapes` says what an instance of each pool offers.
     ///
     /// # Errors
     /// [`RuleError`] names the rule at fault and what is wrong with it.
-    pub fn new(rules: Vec<TriggerRule>) -> Result<Self, RuleError> {
+    pub fn new(
+        rules: Vec<TriggerRule>,
+        shapes: BTreeMap<PoolName, Shape>,
+    ) -> Result<Self, RuleError> {
         for (index, rule) in rules.iter().enumerate() {
             check_rule(rule)?;
+            check_wanted(rule, shapes.get(&rule.pool))?;
             if rules[..index].iter().any(|other| other.name == rule.name) {
                 return Err(RuleError::Duplicate(rule.name.clone()));
             }
         }
         let active = vec![BTreeMap::new(); rules.len()];
-        Ok(Self { rules, active })
+        Ok(Self {
+            rules,
+            active,
+            shapes,
+        })
     }
 
     /// The rules, in order.
@@ -145,7 +177,7 @@ impl RuleBook {
                 fire_or_hold(rule, active, now, view);
             }
             active.retain(|_, firing| now < firing.until);
-            wanted.extend(preallocation(rule, active));
+            wanted.extend(preallocation(rule, active, self.shapes.get(&rule.pool)));
         }
         wanted
     }
@@ -167,6 +199,26 @@ fn check_rule(rule: &TriggerRule) -> Result<(), RuleError> {
         });
     }
     Ok(())
+}
+
+/// A pool without a shape is one that there is not; whoever knows the pools says so.
+fn check_wanted(rule: &TriggerRule, shape: Option<&Shape>) -> Result<(), RuleError> {
+    match (instances(rule.wanted, 1, shape), shape) {
+        (Some(0), _) => Err(RuleError::Nothing(rule.name.clone())),
+        (None, Some(_)) => Err(RuleError::NotOffered {
+            rule: rule.name.clone(),
+            pool: rule.pool.clone(),
+        }),
+        (Some(_), _) | (None, None) => Ok(()),
+    }
+}
+
+/// How many instances are wanted for so many entities; `None` if no number is enough.
+fn instances(wanted: Wanted, entities: u32, shape: Option<&Shape>) -> Option<u32> {
+    match wanted {
+        Wanted::Instances(count) => Some(count.saturating_mul(entities)),
+        Wanted::Amount(amount) => shape?.needed_for(&amount.times(entities)),
+    }
 }
 
 fn concerns(rule: &TriggerRule, view: &ForecastView<'_>) -> bool {
@@ -197,7 +249,7 @@ fn fire_or_hold(
     if value > needed && room {
         let ahead = view.interval.saturating_mul(step as u32 + 1);
         let cause = format!(
-            "{} of {} q{} is {value:.4} within {}",
+            "{} of `{}` q{} is {value:.4} within {}",
             view.metric,
             view.entity,
             rule.quantile,
@@ -221,13 +273,17 @@ fn highest_within(rule: &TriggerRule, view: &ForecastView<'_>) -> Option<(usize,
         .max_by(|a, b| a.1.total_cmp(&b.1))
 }
 
-fn preallocation(rule: &TriggerRule, active: &BTreeMap<EntityId, Active>) -> Option<PreAllocation> {
+fn preallocation(
+    rule: &TriggerRule,
+    active: &BTreeMap<EntityId, Active>,
+    shape: Option<&Shape>,
+) -> Option<PreAllocation> {
     let latest = active.values().max_by_key(|firing| firing.until)?;
     let entities = u32::try_from(active.len()).unwrap_or(u32::MAX);
     Some(PreAllocation {
         rule: rule.name.clone(),
         pool: rule.pool.clone(),
-        count: rule.count.saturating_mul(entities),
+        count: instances(rule.wanted, entities, shape)?,
         until: latest.until,
         cause: latest.cause.clone(),
     })
@@ -235,6 +291,8 @@ fn preallocation(rule: &TriggerRule, active: &BTreeMap<EntityId, Active>) -> Opt
 
 #[cfg(test)]
 mod tests {
+    use foreshadow_types::{Bytes, Vcpus};
+
     use super::*;
 
     const MINUTE: Duration = Duration::from_mins(1);
@@ -249,9 +307,25 @@ mod tests {
             release_below: 50.0,
             within: 2 * MINUTE,
             pool: PoolName::new("small").unwrap(),
-            count: 2,
+            wanted: Wanted::Instances(2),
             keep: 5 * MINUTE,
         }
+    }
+
+    /// Instances of two virtual CPUs and nothing else.
+    fn shapes() -> BTreeMap<PoolName, Shape> {
+        [(PoolName::new("small").unwrap(), cpus(2_000))].into()
+    }
+
+    fn cpus(thousandths: u64) -> Shape {
+        Shape {
+            vcpus: Vcpus::from_thousandths(thousandths),
+            ..Shape::default()
+        }
+    }
+
+    fn book(rule: TriggerRule) -> RuleBook {
+        RuleBook::new(vec![rule], shapes()).unwrap()
     }
 
     fn at(minute: i64) -> Timestamp {
@@ -275,7 +349,7 @@ mod tests {
 
     #[test]
     fn a_rule_fires_holds_between_its_thresholds_and_lapses() {
-        let mut book = RuleBook::new(vec![rule()]).unwrap();
+        let mut book = book(rule());
         assert_eq!(wanted(&mut book, 0, &[60.0, 65.0]), 0);
         assert_eq!(wanted(&mut book, 1, &[60.0, 75.0]), 2);
         assert_eq!(wanted(&mut book, 4, &[60.0, 60.0]), 2, "held above 50");
@@ -284,14 +358,51 @@ mod tests {
     }
 
     #[test]
+    fn amounts_of_all_entities_are_added_up_before_they_are_rounded_to_instances() {
+        let mut rule = rule();
+        rule.wanted = Wanted::Amount(cpus(500));
+        let mut book = book(rule);
+        let names: Vec<EntityId> = (0..5)
+            .map(|one| EntityId::new(&format!("user-{one}")).unwrap())
+            .collect();
+        let forecast = QuantileForecast::from_points(&[0.5, 0.9], &[99.0]);
+        let views: Vec<ForecastView<'_>> = names
+            .iter()
+            .map(|entity| ForecastView {
+                entity,
+                category: Some("batch"),
+                metric: "cpu",
+                interval: MINUTE,
+                forecast: &forecast,
+            })
+            .collect();
+        // Five times half a CPU are two and a half: two instances of two.
+        assert_eq!(book.evaluate(at(0), &views)[0].count, 2);
+    }
+
+    #[test]
+    fn an_amount_that_the_pool_does_not_offer_is_refused() {
+        let mut bad = rule();
+        bad.wanted = Wanted::Amount(Shape {
+            memory: Bytes(1),
+            ..Shape::default()
+        });
+        let error = RuleBook::new(vec![bad.clone()], shapes()).unwrap_err();
+        assert!(matches!(error, RuleError::NotOffered { .. }), "{error}");
+        bad.wanted = Wanted::Amount(Shape::default());
+        let error = RuleBook::new(vec![bad], shapes()).unwrap_err();
+        assert!(matches!(error, RuleError::Nothing(_)), "{error}");
+    }
+
+    #[test]
     fn a_rule_looks_no_further_ahead_than_it_says() {
-        let mut book = RuleBook::new(vec![rule()]).unwrap();
+        let mut book = book(rule());
         assert_eq!(wanted(&mut book, 0, &[0.0, 0.0, 99.0]), 0);
     }
 
     #[test]
     fn a_forecast_that_is_not_finite_fires_nothing() {
-        let mut book = RuleBook::new(vec![rule()]).unwrap();
+        let mut book = book(rule());
         assert_eq!(wanted(&mut book, 0, &[f32::NAN, f32::INFINITY]), 0);
     }
 
@@ -299,9 +410,9 @@ mod tests {
     fn senseless_rules_are_refused_by_name() {
         let mut bad = rule();
         bad.release_below = 71.0;
-        let error = RuleBook::new(vec![bad]).unwrap_err();
+        let error = RuleBook::new(vec![bad], shapes()).unwrap_err();
         assert!(error.to_string().contains("rule `busy`"), "{error}");
-        let error = RuleBook::new(vec![rule(), rule()]).unwrap_err();
+        let error = RuleBook::new(vec![rule(), rule()], shapes()).unwrap_err();
         assert_eq!(error, RuleError::Duplicate("busy".to_owned()));
     }
 }

@@ -106,6 +106,7 @@ impl Steward {
         let plan = PoolPlan {
             at: now,
             target,
+            proposed: None,
             learnt: learnt.target,
             mode: learnt.mode,
             reasons,
@@ -135,6 +136,15 @@ impl Steward {
             });
             return fixed.count;
         }
+        let mut wanted = learnt.target;
+        let highest = known.floors.iter().max_by_key(|floor| floor.count);
+        if let Some(floor) = highest.filter(|floor| floor.count > wanted) {
+            reasons.push(Reason::Floor {
+                count: floor.count,
+                cause: floor.cause.clone(),
+            });
+            wanted = floor.count;
+        }
         let within = self.lead_time();
         let booked = known.booked_before(now + within);
         if booked > 0 {
@@ -143,7 +153,7 @@ impl Steward {
                 within,
             });
         }
-        let mut wanted = learnt.target.saturating_add(booked);
+        wanted = wanted.saturating_add(booked);
         for wish in known.preallocations.iter().filter(|wish| now < wish.until) {
             reasons.push(Reason::Rule {
                 rule: wish.rule.clone(),

@@ -77,13 +77,14 @@ fn codes(error: &EngineError) -> (Code, StatusCode) {
         EngineError::UnknownPool(_)
         | EngineError::UnknownEntity(_)
         | EngineError::UnknownMetric { .. }
-        | EngineError::UnknownOverride(_) => (Code::NotFound, StatusCode::NOT_FOUND),
+        | EngineError::UnknownOverride(_)
+        | EngineError::NoPlan { .. } => (Code::NotFound, StatusCode::NOT_FOUND),
         EngineError::EtagMismatch { .. } => (Code::Aborted, StatusCode::PRECONDITION_FAILED),
         EngineError::Model { .. } => (Code::FailedPrecondition, StatusCode::CONFLICT),
         EngineError::Config(_) | EngineError::Argument { .. } => {
             (Code::InvalidArgument, StatusCode::BAD_REQUEST)
         }
-        EngineError::Ledger(_) | EngineError::Stopped => {
+        EngineError::Ledger(_) | EngineError::PlanLog(_) | EngineError::Stopped => {
             (Code::Unavailable, StatusCode::SERVICE_UNAVAILABLE)
         }
     }

@@ -54,6 +54,26 @@ impl Shape {
         }
     }
 
+    /// How many of this shape offer `amount` together; `None` if it offers nothing of something that is
+    /// asked for.
+    pub fn needed_for(&self, amount: &Self) -> Option<u32> {
+        let each = [
+            (u64::from(self.gpus), u64::from(amount.gpus)),
+            (self.vcpus.thousandths(), amount.vcpus.thousandths()),
+            (self.memory.0, amount.memory.0),
+            (self.storage_iops, amount.storage_iops),
+            (self.network_mbps, amount.network_mbps),
+        ];
+        each.into_iter().try_fold(0, |most, (offered, asked)| {
+            let count = match (offered, asked) {
+                (_, 0) => 0,
+                (0, _) => return None,
+                (offered, asked) => asked.div_ceil(offered),
+            };
+            Some(most.max(u32::try_from(count).unwrap_or(u32::MAX)))
+        })
+    }
+
     /// An even share of it; zero shares count as one.
     #[must_use]
     pub fn share(&self, shares: u32) -> Self {

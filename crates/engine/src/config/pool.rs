@@ -1,6 +1,9 @@
 //! One pool.
 
+use std::time::Duration;
+
 use foreshadow_allocator::{HoldMode, PoolSpec};
+use foreshadow_planner::Objective;
 use foreshadow_providers::{Hold, ProcessSpec};
 use foreshadow_types::{InstanceCount, PoolName};
 
@@ -12,8 +15,10 @@ pub struct PoolConfig {
     pub spec: PoolSpec,
     /// What starts its instances.
     pub provider: ProviderConfig,
-    /// The share of requests that should find a ready instance, above 0 and below 1.
-    pub target_hit_rate: f64,
+    /// What its planner aims at.
+    pub aim: Aim,
+    /// Whether its plans are carried out.
+    pub execution: Execution,
 }
 
 impl PoolConfig {
@@ -24,7 +29,8 @@ impl PoolConfig {
         Self {
             spec,
             provider: ProviderConfig::Process(process),
-            target_hit_rate: 0.95,
+            aim: Aim::default(),
+            execution: Execution::default(),
         }
     }
 
@@ -36,7 +42,7 @@ impl PoolConfig {
     /// The definition with what follows from the provider.
     pub(crate) fn resolved(&self) -> PoolSpec {
         let ProviderConfig::Process(process) = &self.provider;
-        let margin = std::time::Duration::from_secs(5);
+        let margin = Duration::from_secs(5);
         PoolSpec {
             revision: revision(process),
             hold: match process.hold {
@@ -49,6 +55,67 @@ impl PoolConfig {
             ..self.spec.clone()
         }
     }
+}
+
+/// What a pool's planner aims at.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Aim {
+    /// The least idle time with at least this share of requests served by a ready instance, above 0
+    /// and below 1.
+    HitRate(f64),
+    /// The highest hit rate that so many idle instances, on average, can buy; above 0.
+    IdleBudget(f64),
+    /// The least cost.
+    Costs {
+        /// What an idle instance costs in an hour, in any currency; above 0.
+        idle_hour: f64,
+        /// What a second costs that a request waits, in the same currency; above 0.
+        waiting_second: f64,
+    },
+}
+
+impl Default for Aim {
+    fn default() -> Self {
+        Self::HitRate(0.95)
+    }
+}
+
+impl Aim {
+    /// The planner's objective, where a start takes so long: a request that finds nothing ready
+    /// waits for about one start.
+    pub(crate) fn objective(self, startup: Duration) -> Objective {
+        match self {
+            Self::HitRate(rate) => Objective::HitRate(rate),
+            Self::IdleBudget(idle_instances) => Objective::IdleBudget { idle_instances },
+            Self::Costs {
+                idle_hour,
+                waiting_second,
+            } => Objective::Costs {
+                idle_seconds_per_hit: waiting_second * startup.as_secs_f64() * 3600.0 / idle_hour,
+            },
+        }
+    }
+
+    /// The hit rate that is aimed at, if one is.
+    pub fn hit_rate(self) -> Option<f64> {
+        match self {
+            Self::HitRate(rate) => Some(rate),
+            Self::IdleBudget(_) | Self::Costs { .. } => None,
+        }
+    }
+}
+
+/// Whether a pool's plans are carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Execution {
+    /// They are.
+    #[default]
+    Live,
+    /// They are made, logged and scored; the pool itself keeps this many instances.
+    Preview {
+        /// How many instances are kept.
+        keep: u32,
+    },
 }
 
 /// What starts the instances of a pool.

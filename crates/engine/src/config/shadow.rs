@@ -2,8 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use foreshadow_planner::TriggerRule;
+use foreshadow_planner::{CronTime, Follow, Schedule, TriggerRule};
 use foreshadow_types::{EntityId, PoolName, Timestamp};
+
+use super::{Aim, Execution};
 
 /// How demand is watched and what follows from it; set as a whole, versioned.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,8 +18,14 @@ pub struct ShadowConfig {
     pub triggers: Vec<TriggerRule>,
     /// Objectives that differ from the pools' own.
     pub objectives: BTreeMap<PoolName, PoolObjective>,
+    /// Windows in which pools are kept at least so large.
+    pub schedules: Vec<Schedule>,
+    /// Pools whose requests follow those of another.
+    pub follows: Vec<Follow>,
     /// How often models are trained again; `None` for never.
     pub retrain_every: Option<Duration>,
+    /// At which moments models are trained again.
+    pub retrain_at: Option<CronTime>,
     /// Whether models are trained again when forecasts have become worse.
     pub retrain_on_drift: bool,
 }
@@ -29,7 +37,10 @@ impl Default for ShadowConfig {
             horizon: Duration::from_hours(1),
             triggers: Vec::new(),
             objectives: BTreeMap::new(),
+            schedules: Vec::new(),
+            follows: Vec::new(),
             retrain_every: None,
+            retrain_at: None,
             retrain_on_drift: false,
         }
     }
@@ -38,8 +49,10 @@ impl Default for ShadowConfig {
 /// What a pool should reach; what is absent stays as the pool says.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct PoolObjective {
-    /// The share of requests that should find a ready instance.
-    pub target_hit_rate: Option<f64>,
+    /// What the planner aims at.
+    pub aim: Option<Aim>,
+    /// Whether plans are carried out.
+    pub execution: Option<Execution>,
     /// How many unpromised instances are kept at least.
     pub min: Option<u32>,
     /// How many unpromised instances are kept at most.

@@ -1,14 +1,17 @@
 //! The checks of a configuration as a whole.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use foreshadow_allocator::{PoolSpecError, QuotaError};
-use foreshadow_planner::{RuleBook, RuleError, TriggerRule};
+use foreshadow_planner::{FollowBook, FollowError, RuleBook, RuleError, TriggerRule};
 use foreshadow_providers::SpecError;
-use foreshadow_types::PoolName;
+use foreshadow_types::{PoolName, Shape};
 use thiserror::Error;
 
-use super::{EngineConfig, PoolConfig, ProviderConfig, ShadowConfig};
+use super::{Aim, EngineConfig, Execution, PoolConfig, ProviderConfig, ShadowConfig};
 
 /// The shortest tick.
 const SHORTEST_TICK: Duration = Duration::from_millis(50);
@@ -18,6 +21,13 @@ const MOST_TICK_STEPS: u128 = 10_080;
 
 /// The most trigger rules.
 const MOST_TRIGGERS: usize = 10_000;
+
+/// The most windows of schedules, and how long one may be.
+const MOST_SCHEDULES: usize = 10_000;
+const LONGEST_WINDOW: Duration = Duration::from_hours(366 * 24);
+
+/// The most declarations of what follows what.
+const MOST_FOLLOWS: usize = 10_000;
 
 /// Why a configuration was refused.
 #[derive(Debug, Clone, PartialEq, Error)]
@@ -34,6 +44,9 @@ pub enum ConfigError {
     /// A trigger rule does not make sense.
     #[error(transparent)]
     Trigger(#[from] RuleError),
+    /// What follows what does not make sense.
+    #[error(transparent)]
+    Follow(#[from] FollowError),
     /// The process of a pool cannot be started as given.
     #[error("pool `{pool}`: {source}")]
     Process {
@@ -144,7 +157,12 @@ impl PoolConfig {
             return Err(refuse(place(), "max", 0, "give at least 1"));
         }
         self.resolved().check()?;
-        check_hit_rate(place, self.target_hit_rate)
+        if let Execution::Preview { keep } = self.execution
+            && keep > self.spec.max.0
+        {
+            return Err(refuse(place(), "preview", keep, "give at most `max`"));
+        }
+        check_aim(place, self.aim)
     }
 }
 
@@ -173,15 +191,58 @@ impl ShadowConfig {
             return Err(refuse("shadow", "retrain_every", "zero", mend));
         }
         self.validate_triggers(pools)?;
+        self.validate_schedules(pools)?;
+        self.validate_follows(pools)?;
         for (pool, objective) in &self.objectives {
             let place = || format!("objective of pool `{pool}`");
             known_pool(place, pool, pools)?;
-            if let Some(rate) = objective.target_hit_rate {
-                check_hit_rate(place, rate)?;
+            if let Some(aim) = objective.aim {
+                check_aim(place, aim)?;
+            }
+            if let Some(Execution::Preview { keep }) = objective.execution {
+                let most = pools.iter().find(|one| one.name() == pool);
+                if most.is_some_and(|one| keep > one.spec.max.0) {
+                    let mend = "give at most the pool's `max`";
+                    return Err(refuse(place(), "preview.keep", keep, mend));
+                }
             }
             if objective.max == Some(0) {
                 return Err(refuse(place(), "max", 0, "give at least 1"));
             }
+        }
+        Ok(())
+    }
+
+    fn validate_schedules(&self, pools: &[PoolConfig]) -> Result<(), ConfigError> {
+        if self.schedules.len() > MOST_SCHEDULES {
+            let count = format!("{} windows", self.schedules.len());
+            return Err(refuse("shadow", "schedules", count, "give at most 10000"));
+        }
+        for schedule in &self.schedules {
+            let place = || format!("schedule `{}`", schedule.name);
+            known_pool(place, &schedule.pool, pools)?;
+            if schedule.count == 0 {
+                return Err(refuse(place(), "count", 0, "give at least 1"));
+            }
+            if schedule.lasts.is_zero() || schedule.lasts > LONGEST_WINDOW {
+                let lasts = format!("{:?}", schedule.lasts);
+                let mend = "give more than zero and at most 366 days";
+                return Err(refuse(place(), "lasts", lasts, mend));
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_follows(&self, pools: &[PoolConfig]) -> Result<(), ConfigError> {
+        if self.follows.len() > MOST_FOLLOWS {
+            let count = format!("{} of them", self.follows.len());
+            return Err(refuse("shadow", "follows", count, "give at most 10000"));
+        }
+        FollowBook::new(self.follows.clone())?;
+        for follow in &self.follows {
+            let place = || format!("what follows `{}`", follow.after);
+            known_pool(place, &follow.pool, pools)?;
+            known_pool(place, &follow.after, pools)?;
         }
         Ok(())
     }
@@ -191,12 +252,20 @@ impl ShadowConfig {
             let count = format!("{} rules", self.triggers.len());
             return Err(refuse("shadow", "triggers", count, "give at most 10000"));
         }
-        RuleBook::new(self.triggers.clone())?;
+        RuleBook::new(self.triggers.clone(), shapes(pools))?;
         for trigger in &self.triggers {
             check_trigger(trigger, self.horizon, pools)?;
         }
         Ok(())
     }
+}
+
+/// What an instance of each pool offers.
+pub(crate) fn shapes(pools: &[PoolConfig]) -> BTreeMap<PoolName, Shape> {
+    pools
+        .iter()
+        .map(|pool| (pool.name().clone(), pool.spec.shape))
+        .collect()
 }
 
 /// What the rule book cannot know: the pools and the horizon.
@@ -220,22 +289,31 @@ fn check_trigger(
             "give the metric to watch",
         ));
     }
-    if trigger.count == 0 {
-        return Err(refuse(place(), "count", 0, "give at least 1"));
-    }
     Ok(())
 }
 
-fn check_hit_rate(place: impl Fn() -> String, rate: f64) -> Result<(), ConfigError> {
-    if rate > 0.0 && rate < 1.0 {
-        return Ok(());
+fn check_aim(place: impl Fn() -> String, aim: Aim) -> Result<(), ConfigError> {
+    let positive = |key, value: f64| {
+        if value > 0.0 && value.is_finite() {
+            return Ok(());
+        }
+        Err(refuse(place(), key, value, "give a number above 0"))
+    };
+    match aim {
+        Aim::HitRate(rate) if rate > 0.0 && rate < 1.0 => Ok(()),
+        Aim::HitRate(rate) => {
+            let mend = "give a number above 0 and below 1";
+            Err(refuse(place(), "target_hit_rate", rate, mend))
+        }
+        Aim::IdleBudget(instances) => positive("idle_instances", instances),
+        Aim::Costs {
+            idle_hour,
+            waiting_second,
+        } => {
+            positive("costs.idle_hour", idle_hour)?;
+            positive("costs.waiting_second", waiting_second)
+        }
     }
-    Err(refuse(
-        place(),
-        "target_hit_rate",
-        rate,
-        "give a number above 0 and below 1",
-    ))
 }
 
 /// That the pool is defined.

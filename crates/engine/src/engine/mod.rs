@@ -30,6 +30,7 @@ use crate::{
     owner::{self, Owner, Recorder},
     planning::{LatestForecasts, Links, Planning},
     retraining::{Retraining, from_training},
+    scribe::Scribe,
 };
 
 /// Messages of each kind that wait between the parts.
@@ -182,6 +183,7 @@ fn assemble(
         collector: collector.clone(),
         inference,
         training,
+        scribe: Scribe::start(config.data_dir.clone(), config.limits.plans)?,
         usage_metric: config.usage_metric.clone(),
         latest,
         numbers,

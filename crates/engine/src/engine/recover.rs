@@ -1,9 +1,11 @@
 //! Reading back what earlier runs left.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use foreshadow_allocator::{Allocator, AllocatorConfig};
 use foreshadow_ledger::{Ledger, LedgerError};
+use foreshadow_planner::{DemandModel, SettingsError};
+use foreshadow_types::PoolName;
 
 use crate::{
     collector::{HistoryFolder, Journals, WarmSeries, begin_journals, has_files},
@@ -74,8 +76,10 @@ pub(super) fn recovered(config: EngineConfig) -> Result<Recovered, StartError> {
             path: folder,
             source: std::io::Error::other(reason),
         })?;
-    let pools = planned_pools(&config, &shadow.value, &history, &numbers)?;
-    let model = model_in_use(&config, &from_training());
+    let mut model = model_in_use(&config, &from_training());
+    let demand_models = model.as_mut().map(|model| std::mem::take(&mut model.pools));
+    let demand_models = demand_models.unwrap_or_default();
+    let pools = planned_pools(&config, &shadow.value, demand_models, &history, &numbers)?;
     let bin = model
         .as_ref()
         .map_or(shadow.value.tick, |model| model.interval);
@@ -166,16 +170,21 @@ fn usable(kept: Option<Versioned<ShadowConfig>>, config: &EngineConfig) -> Versi
 fn planned_pools(
     config: &EngineConfig,
     shadow: &ShadowConfig,
+    mut demand_models: BTreeMap<PoolName, DemandModel>,
     history: &HistoryFolder,
     numbers: &Numbers,
 ) -> Result<Vec<PlannedPool>, StartError> {
     let mut pools = Vec::new();
     for pool in &config.pools {
-        let planned = PlannedPool::new(pool.clone(), shadow, config.seed);
-        pools.push(planned.map_err(|error| ConfigError::Planner {
+        let refused = |error: SettingsError| ConfigError::Planner {
             pool: pool.name().clone(),
             reason: error.to_string(),
-        })?);
+        };
+        let mut planned = PlannedPool::new(pool.clone(), shadow, config.seed).map_err(refused)?;
+        if let Some(model) = demand_models.remove(pool.name()) {
+            planned.begin_with(model).map_err(refused)?;
+        }
+        pools.push(planned);
     }
     let mut histories: Vec<_> = config.demand_import.iter().map(Into::into).collect();
     if has_files(history.requests()) {

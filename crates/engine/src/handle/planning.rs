@@ -1,6 +1,6 @@
 //! Forecasts, plans and what governs them.
 
-use foreshadow_types::EntityId;
+use foreshadow_types::{EntityId, PoolName, Timestamp};
 
 use super::EngineHandle;
 use crate::{
@@ -10,8 +10,8 @@ use crate::{
     owner::OwnerCommand,
     planning::PlanningCommand,
     views::{
-        GroupAccuracy, OverrideChange, OverridesView, PoolPlanView, PoolView, PredictRequest,
-        Prediction, ShadowConfigOutcome, VersionedShadowConfig,
+        Explanation, GroupAccuracy, OverrideChange, OverridesView, PoolPlanView, PoolView,
+        PredictRequest, Prediction, ShadowConfigOutcome, VersionedShadowConfig,
     },
 };
 
@@ -57,6 +57,25 @@ impl EngineHandle {
             reply,
         })
         .await?
+    }
+
+    /// Lets the plans of a pool that is in preview be carried out from now on.
+    ///
+    /// # Errors
+    /// [`EngineError::UnknownPool`], or [`EngineError::Ledger`] if it cannot be kept.
+    pub async fn make_live(&self, pool: PoolName) -> Result<ShadowConfigOutcome, EngineError> {
+        self.ask_planning(|reply| PlanningCommand::MakeLive { pool, reply })
+            .await?
+    }
+
+    /// Why a pool had the size it had at a time.
+    ///
+    /// # Errors
+    /// [`EngineError::UnknownPool`], [`EngineError::NoPlan`] if none was made before that time or it
+    /// is forgotten, [`EngineError::PlanLog`] if the log cannot be read.
+    pub async fn explain(&self, pool: PoolName, at: Timestamp) -> Result<Explanation, EngineError> {
+        self.ask_planning(|reply| PlanningCommand::Explain { pool, at, reply })
+            .await?
     }
 
     /// The overrides in force.

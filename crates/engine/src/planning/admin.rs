@@ -2,20 +2,21 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use foreshadow_planner::{PoolSettings, RuleBook};
-use foreshadow_types::{EntityId, PoolName};
+use foreshadow_planner::{FollowBook, PoolSettings, RuleBook};
+use foreshadow_types::{EntityId, PoolName, Timestamp};
 
 use super::{
     OVERRIDES, Planning, SHADOW_CONFIG, Versioned,
     document::{write_config, write_overrides},
-    tick::{known_demand, plan_view},
+    tick::{floors, known_demand, plan_view},
 };
 use crate::{
-    config::{CapacityOverride, ConfigError, OverrideSubject, ShadowConfig},
+    config::{CapacityOverride, ConfigError, Execution, OverrideSubject, ShadowConfig, shapes},
     error::EngineError,
     owner::OwnerCommand,
     views::{
-        OverrideChange, OverridesView, PoolPlanView, ShadowConfigOutcome, VersionedShadowConfig,
+        Explanation, OverrideChange, OverridesView, PoolPlanView, ShadowConfigOutcome,
+        VersionedShadowConfig,
     },
 };
 
@@ -48,10 +49,11 @@ impl Planning {
                 plan,
             });
         }
-        let rules = RuleBook::new(next.value.triggers.clone()).map_err(ConfigError::from)?;
+        let (rules, follows) = self.books(&next.value)?;
         let body = write_config(&next).map_err(EngineError::Ledger)?;
         self.keep(SHADOW_CONFIG, body).await?;
         self.rules = rules;
+        self.follows = follows;
         self.config = next;
         self.work_with(self.changed_settings(&self.config.value))
             .await?;
@@ -63,6 +65,28 @@ impl Planning {
             config: self.config_view(),
             plan: self.links.latest.borrow().plan(),
         })
+    }
+
+    /// The rules of a configuration, and what is expected under it.
+    fn books(&self, config: &ShadowConfig) -> Result<(RuleBook, FollowBook), ConfigError> {
+        let shapes = shapes(&self.pool_configs());
+        let rules = RuleBook::new(config.triggers.clone(), shapes)?;
+        let follows = FollowBook::new(config.follows.clone())?.going_on_from(&self.follows);
+        Ok((rules, follows))
+    }
+
+    /// Lets a pool's plans be carried out from now on.
+    pub(super) async fn make_live(
+        &mut self,
+        pool: PoolName,
+    ) -> Result<ShadowConfigOutcome, EngineError> {
+        if !self.pools.contains_key(&pool) {
+            return Err(EngineError::UnknownPool(pool));
+        }
+        let mut config = self.config.value.clone();
+        let objective = config.objectives.entry(pool).or_default();
+        objective.execution = Some(Execution::Live);
+        self.set_config(config, None, false).await
     }
 
     fn changed_settings(&self, config: &ShadowConfig) -> BTreeMap<PoolName, PoolSettings> {
@@ -81,7 +105,7 @@ impl Planning {
         config: &ShadowConfig,
     ) -> Result<Vec<PoolPlanView>, EngineError> {
         let now = self.now();
-        let mut rules = RuleBook::new(config.triggers.clone()).map_err(ConfigError::from)?;
+        let (mut rules, mut follows) = self.books(config)?;
         let wishes = {
             let views = self.forecasts.views();
             let views: Vec<_> = views
@@ -107,10 +131,10 @@ impl Planning {
                 let Some(planned) = pools.get(&pool.status.name) else {
                     continue;
                 };
-                let settings = planned.wanted_settings(&config, None);
                 let counts = super::tick::counts(pool);
-                let known = known_demand(pool, &wishes, &overrides);
-                if let Ok(plan) = planned.plan_under(settings, now, &counts, &known) {
+                let floors = floors(planned, &config, &mut follows, now);
+                let known = known_demand(pool, &wishes, &overrides, floors);
+                if let Ok(plan) = planned.plan_under(&config, now, &counts, &known) {
                     plans.push(plan_view(planned.name(), &plan, &overrides));
                 }
             }
@@ -205,7 +229,7 @@ impl Planning {
         Ok(())
     }
 
-    fn check_until(&self, until: Option<foreshadow_types::Timestamp>) -> Result<(), EngineError> {
+    fn check_until(&self, until: Option<Timestamp>) -> Result<(), EngineError> {
         match until {
             Some(until) if until <= self.now() => Err(EngineError::Argument {
                 field: "until",
@@ -229,6 +253,7 @@ impl Planning {
             self.keep(OVERRIDES, body).await?;
             self.overrides = next;
         }
+        self.links.scribe.strike(entity.as_str()).await?;
         self.forecasts.forget_entity(entity);
         self.replan_as_of_the_latest_tick().await?;
         self.links.latest.send_modify(|latest| {
@@ -236,6 +261,20 @@ impl Planning {
             Arc::make_mut(&mut latest.entities).remove(entity);
         });
         Ok(dropped)
+    }
+
+    /// Why a pool had the size it had.
+    pub(super) async fn explain(
+        &self,
+        pool: PoolName,
+        at: Timestamp,
+    ) -> Result<Explanation, EngineError> {
+        let Some(planned) = self.pools.get(&pool) else {
+            return Err(EngineError::UnknownPool(pool));
+        };
+        let found = self.links.scribe.find(pool.clone(), at).await?;
+        let plan = found.ok_or(EngineError::NoPlan { pool, at })?;
+        Ok(Explanation::new(at, plan, planned.waits()))
     }
 
     async fn keep(&self, name: &'static str, body: Vec<u8>) -> Result<(), EngineError> {

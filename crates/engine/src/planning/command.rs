@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use foreshadow_forecast::Panel;
-use foreshadow_types::EntityId;
+use foreshadow_types::{EntityId, PoolName, Timestamp};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -11,8 +11,8 @@ use crate::{
     error::EngineError,
     inference::BoxedForecaster,
     views::{
-        OverrideChange, OverridesView, PredictRequest, Prediction, ShadowConfigOutcome,
-        VersionedShadowConfig,
+        Explanation, OverrideChange, OverridesView, PredictRequest, Prediction,
+        ShadowConfigOutcome, VersionedShadowConfig,
     },
 };
 
@@ -30,6 +30,17 @@ pub(crate) enum PlanningCommand {
         if_match: Option<String>,
         dry_run: bool,
         reply: oneshot::Sender<Result<ShadowConfigOutcome, EngineError>>,
+    },
+    /// Lets a pool's plans be carried out from now on.
+    MakeLive {
+        pool: PoolName,
+        reply: oneshot::Sender<Result<ShadowConfigOutcome, EngineError>>,
+    },
+    /// Why a pool had the size it had.
+    Explain {
+        pool: PoolName,
+        at: Timestamp,
+        reply: oneshot::Sender<Result<Explanation, EngineError>>,
     },
     Overrides {
         reply: oneshot::Sender<OverridesView>,

@@ -3,11 +3,15 @@
 
 use std::time::Duration;
 
-use foreshadow_planner::{RuleSubject, TriggerRule};
-use foreshadow_types::{EntityId, PoolName, Timestamp};
+use foreshadow_planner::{
+    CronTime, Follow, RuleSubject, Schedule, ScheduleError, TriggerRule, Wanted,
+};
+use foreshadow_types::{Bytes, EntityId, PoolName, Shape, Timestamp, Vcpus};
 use serde::{Deserialize, Serialize};
 
-use crate::config::{CapacityOverride, OverrideSubject, PoolObjective, ShadowConfig};
+use crate::config::{
+    Aim, CapacityOverride, Execution, OverrideSubject, PoolObjective, ShadowConfig,
+};
 
 /// Names of the documents in the ledger.
 pub(crate) const SHADOW_CONFIG: &str = "shadow-config";
@@ -28,8 +32,14 @@ struct ConfigRecord {
     retrain_every_ms: Option<u64>,
     #[serde(default)]
     retrain_on_drift: bool,
+    #[serde(default)]
+    retrain_at: Option<String>,
     triggers: Vec<TriggerRecord>,
     objectives: Vec<ObjectiveRecord>,
+    #[serde(default)]
+    schedules: Vec<ScheduleRecord>,
+    #[serde(default)]
+    follows: Vec<FollowRecord>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -43,16 +53,60 @@ struct TriggerRecord {
     release_below: f64,
     within_ms: u64,
     pool: String,
+    #[serde(default)]
     count: u32,
+    #[serde(default)]
+    amount: Option<AmountRecord>,
     keep_ms: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct AmountRecord {
+    gpus: u32,
+    cpu_thousandths: u64,
+    memory_bytes: u64,
+    storage_iops: u64,
+    network_mbps: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ScheduleRecord {
+    name: String,
+    pool: String,
+    starts: String,
+    lasts_ms: u64,
+    count: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct FollowRecord {
+    pool: String,
+    after: String,
+    delay_ms: u64,
+    share: f64,
 }
 
 #[derive(Serialize, Deserialize)]
 struct ObjectiveRecord {
     pool: String,
+    #[serde(default)]
     target_hit_rate: Option<f64>,
+    #[serde(default)]
+    idle_instances: Option<f64>,
+    /// Of an idle hour and of a second's wait.
+    #[serde(default)]
+    costs: Option<(f64, f64)>,
     min: Option<u32>,
     max: Option<u32>,
+    #[serde(default)]
+    execution: Option<ExecutionRecord>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ExecutionRecord {
+    Live,
+    Preview { keep: u32 },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -83,6 +137,11 @@ fn pool(name: &str) -> Result<PoolName, Unreadable> {
     PoolName::new(name).map_err(|error| error.to_string())
 }
 
+fn cron(text: &str) -> Result<CronTime, Unreadable> {
+    text.parse()
+        .map_err(|error: ScheduleError| error.to_string())
+}
+
 fn entity(name: &str) -> Result<EntityId, Unreadable> {
     EntityId::new(name).map_err(|error| error.to_string())
 }
@@ -95,19 +154,95 @@ pub(crate) fn write_config(config: &Versioned<ShadowConfig>) -> Result<Vec<u8>, 
         horizon_ms: millis(value.horizon),
         retrain_every_ms: value.retrain_every.map(millis),
         retrain_on_drift: value.retrain_on_drift,
+        retrain_at: value.retrain_at.as_ref().map(ToString::to_string),
         triggers: value.triggers.iter().map(trigger_record).collect(),
-        objectives: value
-            .objectives
-            .iter()
-            .map(|(pool, objective)| ObjectiveRecord {
-                pool: pool.as_str().to_owned(),
-                target_hit_rate: objective.target_hit_rate,
-                min: objective.min,
-                max: objective.max,
-            })
-            .collect(),
+        objectives: value.objectives.iter().map(objective_record).collect(),
+        schedules: value.schedules.iter().map(schedule_record).collect(),
+        follows: value.follows.iter().map(follow_record).collect(),
     };
     serde_json::to_vec(&record).map_err(|error| error.to_string())
+}
+
+fn objective_record((pool, objective): (&PoolName, &PoolObjective)) -> ObjectiveRecord {
+    let mut record = ObjectiveRecord {
+        pool: pool.as_str().to_owned(),
+        target_hit_rate: None,
+        idle_instances: None,
+        costs: None,
+        min: objective.min,
+        max: objective.max,
+        execution: objective.execution.map(|execution| match execution {
+            Execution::Live => ExecutionRecord::Live,
+            Execution::Preview { keep } => ExecutionRecord::Preview { keep },
+        }),
+    };
+    match objective.aim {
+        None => {}
+        Some(Aim::HitRate(rate)) => record.target_hit_rate = Some(rate),
+        Some(Aim::IdleBudget(instances)) => record.idle_instances = Some(instances),
+        Some(Aim::Costs {
+            idle_hour,
+            waiting_second,
+        }) => record.costs = Some((idle_hour, waiting_second)),
+    }
+    record
+}
+
+fn read_objective(record: &ObjectiveRecord) -> Result<(PoolName, PoolObjective), Unreadable> {
+    let hit_rate = record.target_hit_rate.map(Aim::HitRate);
+    let budget = record.idle_instances.map(Aim::IdleBudget);
+    let costs = record.costs.map(|(idle_hour, waiting_second)| Aim::Costs {
+        idle_hour,
+        waiting_second,
+    });
+    let objective = PoolObjective {
+        aim: hit_rate.or(budget).or(costs),
+        min: record.min,
+        max: record.max,
+        execution: record.execution.as_ref().map(|execution| match execution {
+            ExecutionRecord::Live => Execution::Live,
+            ExecutionRecord::Preview { keep } => Execution::Preview { keep: *keep },
+        }),
+    };
+    Ok((pool(&record.pool)?, objective))
+}
+
+fn schedule_record(schedule: &Schedule) -> ScheduleRecord {
+    ScheduleRecord {
+        name: schedule.name.clone(),
+        pool: schedule.pool.as_str().to_owned(),
+        starts: schedule.starts.to_string(),
+        lasts_ms: millis(schedule.lasts),
+        count: schedule.count,
+    }
+}
+
+fn read_schedule(record: ScheduleRecord) -> Result<Schedule, Unreadable> {
+    Ok(Schedule {
+        pool: pool(&record.pool)?,
+        starts: cron(&record.starts)?,
+        lasts: Duration::from_millis(record.lasts_ms),
+        count: record.count,
+        name: record.name,
+    })
+}
+
+fn follow_record(follow: &Follow) -> FollowRecord {
+    FollowRecord {
+        pool: follow.pool.as_str().to_owned(),
+        after: follow.after.as_str().to_owned(),
+        delay_ms: millis(follow.delay),
+        share: follow.share,
+    }
+}
+
+fn read_follow(record: &FollowRecord) -> Result<Follow, Unreadable> {
+    Ok(Follow {
+        pool: pool(&record.pool)?,
+        after: pool(&record.after)?,
+        delay: Duration::from_millis(record.delay_ms),
+        share: record.share,
+    })
 }
 
 fn trigger_record(rule: &TriggerRule) -> TriggerRecord {
@@ -115,6 +250,10 @@ fn trigger_record(rule: &TriggerRule) -> TriggerRecord {
         RuleSubject::Entity(entity) => (Some(entity.as_str().to_owned()), None),
         RuleSubject::Category(category) => (None, Some(category.clone())),
         RuleSubject::Any => (None, None),
+    };
+    let (count, amount) = match rule.wanted {
+        Wanted::Instances(count) => (count, None),
+        Wanted::Amount(shape) => (0, Some(amount_record(&shape))),
     };
     TriggerRecord {
         name: rule.name.clone(),
@@ -126,27 +265,46 @@ fn trigger_record(rule: &TriggerRule) -> TriggerRecord {
         release_below: rule.release_below,
         within_ms: millis(rule.within),
         pool: rule.pool.as_str().to_owned(),
-        count: rule.count,
+        count,
+        amount,
         keep_ms: millis(rule.keep),
+    }
+}
+
+fn amount_record(shape: &Shape) -> AmountRecord {
+    AmountRecord {
+        gpus: shape.gpus,
+        cpu_thousandths: shape.vcpus.thousandths(),
+        memory_bytes: shape.memory.0,
+        storage_iops: shape.storage_iops,
+        network_mbps: shape.network_mbps,
+    }
+}
+
+fn read_amount(record: &AmountRecord) -> Shape {
+    Shape {
+        gpus: record.gpus,
+        vcpus: Vcpus::from_thousandths(record.cpu_thousandths),
+        memory: Bytes(record.memory_bytes),
+        storage_iops: record.storage_iops,
+        network_mbps: record.network_mbps,
     }
 }
 
 pub(crate) fn read_config(body: &[u8]) -> Result<Versioned<ShadowConfig>, Unreadable> {
     let record: ConfigRecord = serde_json::from_slice(body).map_err(|error| error.to_string())?;
     let triggers = record.triggers.into_iter().map(read_trigger);
-    let objectives = record.objectives.into_iter().map(|objective| {
-        let value = PoolObjective {
-            target_hit_rate: objective.target_hit_rate,
-            min: objective.min,
-            max: objective.max,
-        };
-        Ok::<_, Unreadable>((pool(&objective.pool)?, value))
-    });
+    let objectives = record.objectives.iter().map(read_objective);
+    let schedules = record.schedules.into_iter().map(read_schedule);
+    let follows = record.follows.iter().map(read_follow);
     let value = ShadowConfig {
         tick: Duration::from_millis(record.tick_ms),
         horizon: Duration::from_millis(record.horizon_ms),
         triggers: triggers.collect::<Result<_, _>>()?,
         objectives: objectives.collect::<Result<_, _>>()?,
+        schedules: schedules.collect::<Result<_, _>>()?,
+        follows: follows.collect::<Result<_, _>>()?,
+        retrain_at: record.retrain_at.as_deref().map(cron).transpose()?,
         retrain_every: record.retrain_every_ms.map(Duration::from_millis),
         retrain_on_drift: record.retrain_on_drift,
     };
@@ -171,7 +329,10 @@ fn read_trigger(record: TriggerRecord) -> Result<TriggerRule, Unreadable> {
         release_below: record.release_below,
         within: Duration::from_millis(record.within_ms),
         pool: pool(&record.pool)?,
-        count: record.count,
+        wanted: match &record.amount {
+            Some(amount) => Wanted::Amount(read_amount(amount)),
+            None => Wanted::Instances(record.count),
+        },
         keep: Duration::from_millis(record.keep_ms),
     })
 }
@@ -226,6 +387,32 @@ pub(crate) fn read_overrides(body: &[u8]) -> Result<Versioned<Vec<CapacityOverri
 mod tests {
     use super::*;
 
+    fn every_objective(aim: Aim) -> PoolObjective {
+        PoolObjective {
+            aim: Some(aim),
+            min: Some(1),
+            max: Some(9),
+            execution: Some(Execution::Preview { keep: 4 }),
+        }
+    }
+
+    #[test]
+    fn amounts_and_costs_read_back() {
+        let amount = Shape {
+            gpus: 1,
+            memory: Bytes(5),
+            ..Shape::default()
+        };
+        assert_eq!(read_amount(&amount_record(&amount)), amount);
+        let name = PoolName::new("notebook").unwrap();
+        let objective = every_objective(Aim::Costs {
+            idle_hour: 0.2,
+            waiting_second: 0.01,
+        });
+        let record = objective_record((&name, &objective));
+        assert_eq!(read_objective(&record), Ok((name, objective)));
+    }
+
     #[test]
     fn a_configuration_reads_back() {
         let name = PoolName::new("notebook").unwrap();
@@ -239,11 +426,29 @@ mod tests {
                 release_below: 40.0,
                 within: Duration::from_mins(10),
                 pool: name.clone(),
-                count: 2,
+                wanted: Wanted::Instances(2),
                 keep: Duration::from_mins(1),
             }],
-            objectives: [(name, PoolObjective::default())].into(),
+            objectives: [
+                (name.clone(), every_objective(Aim::IdleBudget(2.5))),
+                (PoolName::new("test").unwrap(), PoolObjective::default()),
+            ]
+            .into(),
+            schedules: vec![Schedule {
+                name: "office".to_owned(),
+                pool: name.clone(),
+                starts: "0 8 * * MON-FRI Europe/Berlin".parse().unwrap(),
+                lasts: Duration::from_hours(10),
+                count: 5,
+            }],
+            follows: vec![Follow {
+                pool: PoolName::new("test").unwrap(),
+                after: name,
+                delay: Duration::from_mins(4),
+                share: 0.5,
+            }],
             retrain_every: Some(Duration::from_hours(24)),
+            retrain_at: Some("0 3 * * *".parse().unwrap()),
             ..ShadowConfig::default()
         };
         let config = Versioned { version: 3, value };

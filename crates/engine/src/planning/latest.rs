@@ -8,7 +8,7 @@ use foreshadow_types::{EntityId, PoolName, Shape, Timestamp};
 
 use crate::views::{
     Accuracy, Basis, GroupAccuracy, OutcomeCounts, PoolPlanView, PoolView, PredictRequest,
-    Prediction, Subject,
+    Prediction, PreviewView, Subject,
 };
 
 /// The metric of request counts.
@@ -42,10 +42,12 @@ pub(crate) struct SeriesForecast {
 pub(crate) struct PoolOutlook {
     pub(crate) shape: Shape,
     pub(crate) min: u32,
-    pub(crate) target_hit_rate: f64,
+    pub(crate) target_hit_rate: Option<f64>,
     pub(crate) plan: PoolPlanView,
     pub(crate) requests: Option<SeriesForecast>,
     pub(crate) outcomes: OutcomeCounts,
+    pub(crate) waits: BTreeMap<String, u64>,
+    pub(crate) preview: Option<PreviewView>,
 }
 
 impl LatestForecasts {
@@ -97,9 +99,11 @@ impl LatestForecasts {
         PoolView {
             shape: outlook.map_or_else(Shape::default, |outlook| outlook.shape),
             min: outlook.map_or(0, |outlook| outlook.min),
-            target_hit_rate: outlook.map_or(0.0, |outlook| outlook.target_hit_rate),
+            target_hit_rate: outlook.and_then(|outlook| outlook.target_hit_rate),
             reasons: outlook.map_or_else(Vec::new, |outlook| outlook.plan.reasons.clone()),
             outcomes: outlook.map_or_else(OutcomeCounts::default, |outlook| outlook.outcomes),
+            waits: outlook.map_or_else(BTreeMap::new, |outlook| outlook.waits.clone()),
+            preview: outlook.and_then(|outlook| outlook.preview),
             accuracy: outlook
                 .and_then(|outlook| outlook.requests.as_ref())
                 .map_or_else(Accuracy::default, |series| series.accuracy),

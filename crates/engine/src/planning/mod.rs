@@ -9,6 +9,7 @@ mod forecasts;
 mod latest;
 mod pool;
 mod predict;
+mod preview;
 mod rebuild;
 mod score;
 #[cfg(test)]
@@ -18,7 +19,7 @@ mod usage;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use foreshadow_planner::RuleBook;
+use foreshadow_planner::{FollowBook, RuleBook};
 use foreshadow_types::{PoolName, Timestamp};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -32,13 +33,13 @@ pub(crate) use self::{
 };
 use crate::{
     collector::CollectorCommand,
-    config::ConfigError,
-    config::{CapacityOverride, PoolConfig, ShadowConfig},
+    config::{CapacityOverride, ConfigError, PoolConfig, ShadowConfig, shapes},
     error::{EngineError, StartError},
     inference::Inference,
     numbers::Numbers,
     owner::OwnerCommand,
     retraining::TrainNow,
+    scribe::Scribe,
 };
 
 /// The planners of all pools and what they go by.
@@ -47,6 +48,7 @@ pub(crate) struct Planning {
     config: Versioned<ShadowConfig>,
     overrides: Versioned<Vec<CapacityOverride>>,
     rules: RuleBook,
+    follows: FollowBook,
     forecasts: Forecasts,
     /// The width of the bins: the model's, or the tick while there is none.
     bin: Duration,
@@ -65,6 +67,7 @@ pub(crate) struct Links {
     pub(crate) collector: mpsc::Sender<CollectorCommand>,
     pub(crate) inference: Inference,
     pub(crate) training: mpsc::Sender<TrainNow>,
+    pub(crate) scribe: Scribe,
     /// Whose forecasts say how much an entity will use, if ranks depend on it.
     pub(crate) usage_metric: Option<String>,
     pub(crate) latest: watch::Sender<Arc<LatestForecasts>>,
@@ -80,7 +83,9 @@ impl Planning {
         horizon_limit: usize,
         links: Links,
     ) -> Result<Self, StartError> {
-        let rules = RuleBook::new(config.value.triggers.clone()).map_err(ConfigError::from)?;
+        let configs: Vec<_> = pools.iter().map(|pool| pool.config.clone()).collect();
+        let rules = RuleBook::new(config.value.triggers.clone(), shapes(&configs));
+        let follows = FollowBook::new(config.value.follows.clone());
         Ok(Self {
             pools: pools
                 .into_iter()
@@ -89,7 +94,8 @@ impl Planning {
             bin: model_interval.unwrap_or(config.value.tick),
             config,
             overrides,
-            rules,
+            rules: rules.map_err(ConfigError::from)?,
+            follows: follows.map_err(ConfigError::from)?,
             forecasts: Forecasts::default(),
             drifted_at: None,
             trained_at: links.numbers.clock.now(),
@@ -151,6 +157,12 @@ impl Planning {
             } => {
                 let outcome = self.set_config(*config, if_match.as_deref(), dry_run).await;
                 let _ = reply.send(outcome);
+            }
+            PlanningCommand::MakeLive { pool, reply } => {
+                let _ = reply.send(self.make_live(pool).await);
+            }
+            PlanningCommand::Explain { pool, at, reply } => {
+                let _ = reply.send(self.explain(pool, at).await);
             }
             PlanningCommand::Overrides { reply } => {
                 let _ = reply.send(self.overrides_view());

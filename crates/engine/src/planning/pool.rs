@@ -1,18 +1,22 @@
 //! One pool's planner, what it has seen, and its making anew when its settings change.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use foreshadow_history::RequestRecord;
 use foreshadow_planner::{
-    Arrival, Inventory, KnownDemand, Objective, Outcome, PoolPlan, PoolPlanner, PoolSettings,
-    SettingsError, stable_hash,
+    Arrival, BreakerSettings, DemandModel, Inventory, KnownDemand, MissCause, Mode, Objective,
+    Outcome, PoolPlan, PoolPlanner, PoolSettings, RampLimit, SettingsError, stable_hash,
 };
 use foreshadow_types::{ApplicationId, PoolName, Timestamp, UserId};
 
+use super::preview::{Previewed, proposal};
 use crate::{
-    config::{PoolConfig, ShadowConfig},
+    config::{Execution, PoolConfig, ShadowConfig},
     demand::{Fate, RequestSeen},
-    views::OutcomeCounts,
+    views::{OutcomeCounts, PreviewView},
 };
 
 /// How many requests are remembered, to make a planner anew from.
@@ -32,6 +36,11 @@ pub(crate) struct PlannedPool {
     remembered: VecDeque<(Arrival, Option<Outcome>)>,
     pub(crate) outcomes: OutcomeCounts,
     seed: u64,
+    /// A demand model that was fitted before, for planners that begin anew.
+    demand_model: Option<DemandModel>,
+    previewed: Option<Previewed>,
+    /// What was written down last: target, proposal and policy.
+    pub(super) logged: Option<(u32, Option<u32>, Mode)>,
 }
 
 /// The settings of a pool's planner.
@@ -42,19 +51,29 @@ pub(crate) fn settings(
     seed: u64,
 ) -> PoolSettings {
     let objective = shadow.objectives.get(pool.name());
-    let hit_rate = objective.and_then(|objective| objective.target_hit_rate);
-    let hit_rate = hit_rate.unwrap_or(pool.target_hit_rate);
+    let aim = objective.and_then(|objective| objective.aim);
+    let aim = aim.unwrap_or(pool.aim);
     let max = objective.and_then(|objective| objective.max);
     let max = max.unwrap_or(pool.spec.max.0).min(pool.spec.max.0);
     let min = objective.and_then(|objective| objective.min);
     let min = min.unwrap_or(pool.spec.min.0).min(max);
     PoolSettings {
-        objective: Objective::HitRate(hit_rate),
+        objective: aim.objective(startup),
         min,
         max,
+        startup,
+        tick: shadow.tick,
+        ramp: RampLimit::default(),
+        breaker: BreakerSettings::default(),
         seed,
-        ..PoolSettings::for_hit_rate(hit_rate, startup, shadow.tick)
     }
+}
+
+/// Whether a pool's plans are carried out.
+fn execution(pool: &PoolConfig, shadow: &ShadowConfig) -> Execution {
+    let objective = shadow.objectives.get(pool.name());
+    let execution = objective.and_then(|objective| objective.execution);
+    execution.unwrap_or(pool.execution)
 }
 
 impl PlannedPool {
@@ -65,13 +84,52 @@ impl PlannedPool {
     ) -> Result<Self, SettingsError> {
         let seed = seed ^ stable_hash(config.name().as_str());
         let settings = settings(&config, shadow, config.spec.startup, seed);
-        Ok(Self {
+        let mut pool = Self {
             planner: PoolPlanner::new(settings)?,
             config,
             remembered: VecDeque::new(),
             outcomes: OutcomeCounts::default(),
             seed,
-        })
+            demand_model: None,
+            previewed: None,
+            logged: None,
+        };
+        pool.execute_as(shadow);
+        Ok(pool)
+    }
+
+    /// Begins or ends the preview as configured.
+    pub(super) fn execute_as(&mut self, shadow: &ShadowConfig) {
+        let Execution::Preview { keep } = execution(&self.config, shadow) else {
+            self.previewed = None;
+            return;
+        };
+        let startup = self.planner.settings().startup;
+        let outcomes = self.outcomes;
+        self.previewed
+            .get_or_insert_with(|| Previewed::new(startup, outcomes))
+            .keep = keep;
+    }
+
+    /// How the preview goes, if there is one.
+    pub(super) fn preview(&self) -> Option<PreviewView> {
+        let previewed = self.previewed.as_ref()?;
+        Some(previewed.view(&self.outcomes))
+    }
+
+    /// Requests that waited, by cause.
+    pub(super) fn waits(&self) -> BTreeMap<String, u64> {
+        let misses = self.planner.misses();
+        MissCause::ALL
+            .iter()
+            .map(|cause| (cause.key().to_owned(), misses.of(*cause)))
+            .filter(|(_, count)| *count > 0)
+            .collect()
+    }
+
+    /// How far ahead of a need an instance must be asked for.
+    pub(super) fn lead_time(&self) -> Duration {
+        self.planner.lead_time()
     }
 
     pub(crate) fn name(&self) -> &PoolName {
@@ -82,10 +140,11 @@ impl PlannedPool {
         self.planner.settings()
     }
 
-    pub(crate) fn hit_rate(&self) -> f64 {
+    /// The hit rate that is aimed at, if one is.
+    pub(crate) fn hit_rate(&self) -> Option<f64> {
         match self.settings().objective {
-            Objective::HitRate(rate) => rate,
-            Objective::IdleBudget { .. } | Objective::Costs { .. } => self.config.target_hit_rate,
+            Objective::HitRate(rate) => Some(rate),
+            Objective::IdleBudget { .. } | Objective::Costs { .. } => None,
         }
     }
 
@@ -134,7 +193,12 @@ impl PlannedPool {
         }
     }
 
+    /// In a preview, the planner learns what would have become of the request.
     fn observe(&mut self, arrival: Arrival, outcome: Outcome) {
+        let outcome = match &mut self.previewed {
+            Some(previewed) => previewed.paper.claim(arrival.at),
+            None => outcome,
+        };
         self.planner.observe(&arrival, outcome);
         self.remember(arrival, Some(outcome));
     }
@@ -162,7 +226,13 @@ impl PlannedPool {
         inventory: &Inventory,
         known: &KnownDemand,
     ) -> PoolPlan {
-        self.planner.plan(now, inventory, known)
+        let Some(previewed) = &mut self.previewed else {
+            return self.planner.plan(now, inventory, known);
+        };
+        let plan = self.planner.plan(now, &previewed.paper.inventory(), known);
+        previewed.follow(now, plan.target, inventory.ready);
+        let booked = known.booked_before(now + self.planner.lead_time());
+        proposal(plan, previewed.keep.saturating_add(booked), known)
     }
 
     /// The settings it should have now: as configured, with the start-up time that was measured.
@@ -183,9 +253,28 @@ impl PlannedPool {
         settings: PoolSettings,
         now: Timestamp,
     ) -> Result<PoolPlanner, SettingsError> {
-        let mut planner = PoolPlanner::new(settings)?;
+        let mut planner = self.planner_with(settings)?;
         live_through(&mut planner, &self.remembered, now);
         Ok(planner)
+    }
+
+    /// Begins anew with a demand model that was fitted before.
+    pub(crate) fn begin_with(&mut self, model: DemandModel) -> Result<(), SettingsError> {
+        self.demand_model = Some(model);
+        self.planner = self.planner_with(self.settings().clone())?;
+        Ok(())
+    }
+
+    /// A planner that has seen nothing but its demand model, if that was fitted to these settings.
+    fn planner_with(&self, settings: PoolSettings) -> Result<PoolPlanner, SettingsError> {
+        let planner = PoolPlanner::new(settings.clone())?;
+        let Some(model) = &self.demand_model else {
+            return Ok(planner);
+        };
+        planner.with_model(model.clone()).or_else(|error| {
+            tracing::warn!(pool = %self.name(), %error, "the pool's demand model is not used");
+            PoolPlanner::new(settings)
+        })
     }
 
     pub(crate) fn replace_planner(&mut self, planner: PoolPlanner) {
@@ -204,21 +293,31 @@ impl PlannedPool {
         Ok(())
     }
 
-    /// The plan that these settings would give; nothing changes by asking.
+    /// The plan that another configuration would give; nothing changes by asking.
     pub(crate) fn plan_under(
         &self,
-        settings: PoolSettings,
+        shadow: &ShadowConfig,
         now: Timestamp,
         inventory: &Inventory,
         known: &KnownDemand,
     ) -> Result<PoolPlan, SettingsError> {
+        let settings = self.wanted_settings(shadow, None);
+        let paper = self.previewed.as_ref();
+        let held = paper.map_or(*inventory, |previewed| previewed.paper.inventory());
         let plan = self
             .planner
-            .plan_under(settings.clone(), now, inventory, known)?;
-        match plan {
-            Some(plan) => Ok(plan),
-            None => Ok(self.made_anew(settings, now)?.plan(now, inventory, known)),
-        }
+            .plan_under(settings.clone(), now, &held, known)?;
+        let plan = match plan {
+            Some(plan) => plan,
+            None => self.made_anew(settings, now)?.plan(now, &held, known),
+        };
+        Ok(match execution(&self.config, shadow) {
+            Execution::Live => plan,
+            Execution::Preview { keep } => {
+                let booked = known.booked_before(now + self.planner.lead_time());
+                proposal(plan, keep.saturating_add(booked), known)
+            }
+        })
     }
 }
 

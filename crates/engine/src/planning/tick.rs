@@ -3,8 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use foreshadow_allocator::{AdoptedPlan, Input, Reservation};
+use foreshadow_ledger::{PlanBasis, PlanRecord};
 use foreshadow_planner::{
-    Booking, ForecastView, Inventory, KnownDemand, Override, PoolPlan, PreAllocation,
+    Booking, Floor, FollowBook, ForecastView, Inventory, KnownDemand, Override, PoolPlan,
+    PreAllocation,
 };
 use foreshadow_types::{EntityId, InstanceCount, PoolName, Timestamp};
 
@@ -17,8 +19,8 @@ use super::{
 use crate::{
     clock::Stopwatch,
     collector::{CollectorCommand, GatheredSeries},
-    config::{CapacityOverride, OverrideSubject},
-    demand::{Happening, Recorded},
+    config::{CapacityOverride, OverrideSubject, ShadowConfig},
+    demand::{Fate, Happening, Recorded},
     error::EngineError,
     owner::{OwnerCommand, PoolInventory},
     retraining::{TrainNow, holdout},
@@ -56,6 +58,9 @@ impl Planning {
         for happening in happenings {
             match happening {
                 Happening::Request(seen) => {
+                    if seen.fate != Fate::Rejected {
+                        self.follows.observe(&seen.pool, seen.at);
+                    }
                     if let Some(pool) = self.pools.get_mut(&seen.pool) {
                         pool.request(seen);
                     }
@@ -123,8 +128,10 @@ impl Planning {
     /// Asks for a training when the schedule says so; one that is under way is enough.
     fn train_when_due(&mut self, now: Timestamp) {
         let every = self.config.value.retrain_every;
-        let scheduled = every.is_some_and(|every| now.since(self.trained_at) >= every);
-        if scheduled || self.drift_has_settled(now) {
+        let due = every.is_some_and(|every| now.since(self.trained_at) >= every);
+        let moments = self.config.value.retrain_at.as_ref();
+        let next = moments.and_then(|moments| moments.next_after(self.trained_at));
+        if due || next.is_some_and(|next| next <= now) || self.drift_has_settled(now) {
             self.trained_at = now;
             let train = TrainNow { interval: self.bin };
             if self.links.training.try_send(train).is_ok() {
@@ -167,6 +174,7 @@ impl Planning {
         if !plans.is_empty() {
             self.adopt(&inventory, &plans, now).await?;
         }
+        self.write_down(&inventory, &plans);
         self.links.numbers.planned_now();
         self.publish(plans);
         Ok(())
@@ -217,6 +225,24 @@ impl Planning {
         wishes
     }
 
+    /// Keeps the plans that are others than before, with what they were made from.
+    fn write_down(&mut self, inventory: &[PoolInventory], plans: &Plans) {
+        let mut records = Vec::new();
+        for pool in inventory {
+            let name = &pool.status.name;
+            let (Some((plan, view)), Some(planned)) = (plans.get(name), self.pools.get_mut(name))
+            else {
+                continue;
+            };
+            let gist = Some((view.target, view.proposed, plan.mode));
+            if planned.logged != gist {
+                planned.logged = gist;
+                records.push(record(pool, plan, view, planned.waits()));
+            }
+        }
+        self.links.scribe.write(records, self.now());
+    }
+
     /// Planners may fit models, which takes a while: they work beside the async tasks.
     async fn plans(
         &mut self,
@@ -226,8 +252,14 @@ impl Planning {
     ) -> Result<Plans, EngineError> {
         let mut asked = Vec::new();
         for pool in inventory {
-            let known = known_demand(pool, wishes, &self.overrides.value);
-            asked.push((pool.status.name.clone(), counts(pool), known));
+            let name = &pool.status.name;
+            let Some(planned) = self.pools.get_mut(name) else {
+                continue;
+            };
+            planned.execute_as(&self.config.value);
+            let floors = floors(planned, &self.config.value, &mut self.follows, at);
+            let known = known_demand(pool, wishes, &self.overrides.value, floors);
+            asked.push((name.clone(), counts(pool), known));
         }
         let mut pools = std::mem::take(&mut self.pools);
         let planned = tokio::task::spawn_blocking(move || {
@@ -319,6 +351,8 @@ impl Planning {
             plan,
             requests: self.forecasts.of_pool(pool.name()),
             outcomes: pool.outcomes,
+            waits: pool.waits(),
+            preview: pool.preview(),
         }
     }
 }
@@ -332,12 +366,55 @@ pub(super) fn counts(pool: &PoolInventory) -> Inventory {
     }
 }
 
-/// Bookings, rules and the override of one pool. Where several overrides fix a pool, the largest
+/// A plan for the log.
+fn record(
+    pool: &PoolInventory,
+    plan: &PoolPlan,
+    view: &PoolPlanView,
+    waits: BTreeMap<String, u64>,
+) -> PlanRecord {
+    let held = counts(pool);
+    PlanRecord {
+        pool: view.pool.clone(),
+        at: plan.at,
+        target: view.target,
+        proposed: view.proposed,
+        basis: PlanBasis {
+            mode: plan.mode.to_string(),
+            ready: held.ready,
+            starting: held.starting,
+            leased: held.leased,
+            queued: held.queued,
+            reasons: view.reasons.clone(),
+            waits,
+        },
+    }
+}
+
+/// What schedules and other pools' requests want of a pool.
+pub(super) fn floors(
+    pool: &PlannedPool,
+    config: &ShadowConfig,
+    follows: &mut FollowBook,
+    now: Timestamp,
+) -> Vec<Floor> {
+    let lead = pool.lead_time();
+    let schedules = config.schedules.iter();
+    let mut floors: Vec<Floor> = schedules
+        .filter(|schedule| schedule.pool == *pool.name())
+        .filter_map(|schedule| schedule.floor_at(now, lead))
+        .collect();
+    floors.extend(follows.floors(pool.name(), now, lead));
+    floors
+}
+
+/// Bookings, rules, floors and the override of one pool. Where several overrides fix a pool, the largest
 /// counts.
 pub(super) fn known_demand(
     pool: &PoolInventory,
     wishes: &[PreAllocation],
     overrides: &[CapacityOverride],
+    floors: Vec<Floor>,
 ) -> KnownDemand {
     let name = &pool.status.name;
     let mut bookings: BTreeMap<Timestamp, u32> = BTreeMap::new();
@@ -358,6 +435,7 @@ pub(super) fn known_demand(
             .filter(|wish| wish.pool == *name)
             .cloned()
             .collect(),
+        floors,
         fixed: fixed.map(|one| Override {
             pool: name.clone(),
             count: one.instances,
@@ -381,7 +459,7 @@ pub(super) fn plan_view(
             *reserved.entry(entity.clone()).or_default() += one.instances;
             let (count, by, reason) = (one.instances, &one.by, &one.reason);
             reasons.push(format!(
-                "override by {by}: {count} kept for {entity} ({reason})"
+                "override by {by}: {count} kept for `{entity}` ({reason})"
             ));
         }
     }
@@ -390,6 +468,7 @@ pub(super) fn plan_view(
         pool: name.clone(),
         target: plan.target.saturating_add(kept),
         reserved,
+        proposed: plan.proposed,
         reasons,
     }
 }

@@ -201,6 +201,7 @@ mod tests {
                 forecaster: Box::new(Constant(value.map_err(|_| "not a number".to_owned())?)),
                 interval: Duration::from_secs(1),
                 trained_through: Timestamp::MIN,
+                pools: std::collections::BTreeMap::new(),
             })
         })
     }

@@ -1,8 +1,9 @@
 //! A model as the engine uses it, and how it is read.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
-use foreshadow_types::Timestamp;
+use foreshadow_planner::DemandModel;
+use foreshadow_types::{PoolName, Timestamp};
 
 use super::carried::CarriedLstm;
 use crate::inference::BoxedForecaster;
@@ -14,6 +15,8 @@ pub(crate) struct LoadedForecaster {
     pub(crate) interval: Duration,
     /// The start of the last bin that it was trained on.
     pub(crate) trained_through: Timestamp,
+    /// Demand models of pools that were fitted beside it.
+    pub(crate) pools: BTreeMap<PoolName, DemandModel>,
 }
 
 /// How a model is read from its folder.
@@ -25,10 +28,12 @@ pub(crate) fn from_training() -> LoadModel {
     Arc::new(|folder| {
         let loaded = foreshadow_training::load_model(folder).map_err(|error| error.to_string())?;
         let interval = loaded.manifest.interval();
+        let pools = foreshadow_training::load_pools(folder, &loaded.manifest);
         Ok(LoadedForecaster {
             forecaster: Box::new(CarriedLstm::new(loaded.network, interval)),
             interval,
             trained_through: loaded.trained_through,
+            pools: pools.map_err(|error| error.to_string())?,
         })
     })
 }

@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use crate::common::{config, pool, states, until, until_ready, web_request};
 use foreshadow_engine::{
     Engine, EngineError, EngineHandle, OverrideChange, PredictRequest, Subject,
-    config::{CapacityOverride, OnShutdown, OverrideSubject, RuleSubject, TriggerRule},
+    config::{
+        CapacityOverride, Execution, OnShutdown, OverrideSubject, PoolObjective, RuleSubject,
+        Schedule, TriggerRule, Wanted,
+    },
     shadow::Observation,
 };
 use foreshadow_forecast::{ForecastError, Forecaster, Panel, QuantileForecast};
@@ -147,7 +150,7 @@ async fn a_trigger_rule_pre_allocates_when_a_forecast_passes_its_threshold() {
         release_below: 40.0,
         within: Duration::from_secs(1),
         pool: pool(),
-        count: 4,
+        wanted: Wanted::Instances(4),
         keep: Duration::from_mins(1),
     });
     let etag = Some(shadow.etag.clone());
@@ -185,4 +188,74 @@ async fn requests_are_demand_and_go_into_the_history() {
     stop(&engine, folder.path()).await;
     let files = std::fs::read_dir(folder.path().join("history/requests")).unwrap();
     assert_eq!(files.count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_previewed_plan_is_logged_and_scored_but_carried_out_only_when_made_live() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(folder.path());
+    config.shadow.objectives = [(
+        pool(),
+        PoolObjective {
+            execution: Some(Execution::Preview { keep: 1 }),
+            ..PoolObjective::default()
+        },
+    )]
+    .into();
+    let engine = Engine::start(config).await.unwrap();
+    until_ready(&engine, 1).await;
+    let held = engine.allocate(web_request("ada")).await.unwrap();
+    let scored = async {
+        loop {
+            let pools = engine.pools().await.unwrap();
+            let preview = pools[0].preview.unwrap();
+            if preview.requests == 1 {
+                return preview;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let preview = timeout(Duration::from_secs(20), scored).await.unwrap();
+    assert_eq!((preview.kept, preview.kept_hits), (1, 1));
+    assert!(preview.proposed >= 2, "the pool's least target is 2");
+    let explained = engine.explain(pool(), clock()).await.unwrap();
+    assert_eq!(explained.target, 1);
+    assert_eq!(explained.proposed, Some(preview.proposed));
+    let reasons = explained.basis.reasons.join("; ");
+    assert!(reasons.contains("preview"), "{reasons}");
+
+    let outcome = engine.make_live(pool()).await.unwrap();
+    assert!(outcome.applied);
+    let live = async {
+        while engine.pools().await.unwrap()[0].status.ready < 2 {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), live).await.unwrap();
+    assert!(engine.pools().await.unwrap()[0].preview.is_none());
+    let before = clock() - Duration::from_hours(1);
+    let unknown = engine.explain(pool(), before).await;
+    assert!(matches!(unknown, Err(EngineError::NoPlan { .. })));
+    let token = held.fencing_token.unwrap();
+    engine.release(held.id, token).await.unwrap();
+    stop(&engine, folder.path()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_window_of_a_schedule_is_kept_and_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(folder.path());
+    config.shadow.schedules = vec![Schedule {
+        name: "always".to_owned(),
+        pool: pool(),
+        starts: "* * * * *".parse().unwrap(),
+        lasts: Duration::from_mins(2),
+        count: 3,
+    }];
+    let engine = Engine::start(config).await.unwrap();
+    until_ready(&engine, 3).await;
+    let explained = engine.explain(pool(), clock()).await.unwrap();
+    let reasons = explained.basis.reasons.join("; ");
+    assert!(reasons.contains("schedule `always`"), "{reasons}");
+    stop(&engine, folder.path()).await;
 }

@@ -17,7 +17,7 @@ use thiserror::Error;
 use toml::Spanned;
 
 use pool::RawPool;
-use shadow::{RawRetrain, RawTrigger};
+use shadow::{RawFollow, RawRetrain, RawSchedule, RawTrigger};
 use telemetry::RawTelemetry;
 pub(crate) use telemetry::TelemetryConfig;
 use tenant::{RawPriority, RawTenant};
@@ -62,8 +62,12 @@ struct RawConfig {
     retrain: Option<Spanned<RawRetrain>>,
     /// How long the history is kept; for ever unless given.
     keep_history: Option<Span>,
+    /// How long it is remembered why pools had the size they had; 30 days unless given.
+    keep_plans: Option<Span>,
     pool: Vec<Spanned<RawPool>>,
     trigger: Vec<Spanned<RawTrigger>>,
+    schedule: Vec<Spanned<RawSchedule>>,
+    follow: Vec<Spanned<RawFollow>>,
     tenant: Vec<Spanned<RawTenant>>,
     priority: Option<Spanned<RawPriority>>,
     telemetry: RawTelemetry,
@@ -149,22 +153,10 @@ fn parse(text: &str, data: &Path) -> Result<ServeConfig, Fault> {
         RawOnShutdown::Keep => OnShutdown::Keep,
         RawOnShutdown::StopAll => OnShutdown::StopAll,
     };
-    for pool in raw.pool {
-        let start = pool.span().start;
-        config.pools.push(
-            pool.into_inner()
-                .check()
-                .map_err(|reason| Fault::at(start, reason))?,
-        );
-    }
-    for trigger in raw.trigger {
-        let start = trigger.span().start;
-        let rule = trigger
-            .into_inner()
-            .check()
-            .map_err(|reason| Fault::at(start, reason))?;
-        config.shadow.triggers.push(rule);
-    }
+    config.pools = each(raw.pool, RawPool::check)?;
+    config.shadow.triggers = each(raw.trigger, RawTrigger::check)?;
+    config.shadow.schedules = each(raw.schedule, RawSchedule::check)?;
+    config.shadow.follows = each(raw.follow, RawFollow::check)?;
     for tenant in raw.tenant {
         let start = tenant.span().start;
         let (name, quota) = tenant
@@ -183,6 +175,9 @@ fn parse(text: &str, data: &Path) -> Result<ServeConfig, Fault> {
     }
     if let Some(keep) = raw.keep_history {
         config.limits.history = Some(keep.0);
+    }
+    if let Some(keep) = raw.keep_plans {
+        config.limits.plans = keep.0;
     }
     if let Some(tick) = raw.tick {
         config.shadow.tick = tick.0;
@@ -205,6 +200,18 @@ fn parse(text: &str, data: &Path) -> Result<ServeConfig, Fault> {
     })
 }
 
+/// Tables of one kind, each checked with its place at hand.
+fn each<R, T>(
+    tables: Vec<Spanned<R>>,
+    check: impl Fn(R) -> Result<T, String>,
+) -> Result<Vec<T>, Fault> {
+    let checked = tables.into_iter().map(|table| {
+        let start = table.span().start;
+        check(table.into_inner()).map_err(|reason| Fault::at(start, reason))
+    });
+    checked.collect()
+}
+
 fn line_of(text: &str, offset: usize) -> usize {
     text.bytes()
         .take(offset)
@@ -215,6 +222,8 @@ fn line_of(text: &str, offset: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use foreshadow_engine::config::{Aim, Execution, Wanted};
+
     use super::*;
 
     const POOL: &str = r#"
@@ -264,7 +273,7 @@ target_hit_rate = 0.99
         let config = config.engine;
         assert_eq!(config.pools.len(), 1);
         assert_eq!(config.pools[0].name().as_str(), "notebook");
-        assert_eq!(config.pools[0].target_hit_rate, 0.99);
+        assert_eq!(config.pools[0].aim, Aim::HitRate(0.99));
         assert_eq!(config.shadow.tick.as_secs(), 5);
     }
 
@@ -287,6 +296,48 @@ target_hit_rate = 0.99
         refused(&unknown, "nope", None);
         refused(&text.replace("= 10 }", "= 0 }"), "per_second", Some(14));
         refused(&text.replace("recycle = \"reset\"", ""), "recycle", Some(3));
+    }
+
+    #[test]
+    fn aims_previews_schedules_and_what_follows_are_read() {
+        let aims = POOL.replace("target_hit_rate = 0.99", "idle_budget = 2.5");
+        let text = format!(
+            "{aims}preview = {{ keep = 4 }}\n\
+             [[schedule]]\nname = \"office\"\npool = \"notebook\"\n\
+             starts = \"0 8 * * MON-FRI Europe/Berlin\"\nlasts = \"10h\"\ncount = 3\n\
+             [[trigger]]\nname = \"busy\"\nmetric = \"cpu\"\nthreshold = 70\nwithin = \"30m\"\n\
+             pool = \"notebook\"\namount = {{ vcpus = 2 }}\n\
+             [retrain]\nat = \"0 3 * * *\"\n"
+        );
+        let config = parse(&text, Path::new("data")).expect("the configuration is valid");
+        let config = config.engine;
+        assert_eq!(config.pools[0].aim, Aim::IdleBudget(2.5));
+        assert_eq!(config.pools[0].execution, Execution::Preview { keep: 4 });
+        assert_eq!(config.shadow.schedules.len(), 1);
+        assert!(matches!(
+            config.shadow.triggers[0].wanted,
+            Wanted::Amount(_)
+        ));
+        assert!(config.shadow.retrain_at.is_some());
+        let two = text.replace("idle_budget", "target_hit_rate = 0.9\nidle_budget");
+        refused(&two, "two aims", Some(3));
+        refused(&text.replace("0 8 * *", "at eight"), "starts", Some(13));
+        refused(&text.replace("{ vcpus = 2 }", "{ gpus = 2 }"), "busy", None);
+        let alone = "[[follow]]\npool = \"notebook\"\nafter = \"notebook\"\ndelay = \"4m\"\n";
+        refused(&format!("{POOL}{alone}"), "follows itself", None);
+    }
+
+    #[test]
+    fn the_example_of_the_documentation_is_a_configuration() {
+        let page = include_str!("../../../../docs/configuration.md");
+        let example = page
+            .split("```toml")
+            .nth(1)
+            .and_then(|rest| rest.split("```").next());
+        let example = example.expect("the page has an example");
+        let config = parse(example, Path::new("data")).expect("the example is valid");
+        assert_eq!(config.engine.pools.len(), 2);
+        assert_eq!(config.engine.shadow.follows.len(), 1);
     }
 
     #[test]

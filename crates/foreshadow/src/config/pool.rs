@@ -5,7 +5,10 @@ use std::{
     path::PathBuf,
 };
 
-use foreshadow_engine::{allocator::Recycle, config::PoolConfig};
+use foreshadow_engine::{
+    allocator::Recycle,
+    config::{Aim, Execution, PoolConfig},
+};
 use foreshadow_providers::{Hold, ProbeSpec, ProcessSpec, Readiness, Reset};
 use foreshadow_types::{InstanceCount, PoolName, Shape, Vcpus};
 use serde::Deserialize;
@@ -39,6 +42,9 @@ pub(super) struct RawPool {
     min: u32,
     max: u32,
     target_hit_rate: Option<f64>,
+    idle_budget: Option<f64>,
+    costs: Option<RawCosts>,
+    preview: Option<RawPreview>,
     shareable: Option<u32>,
     #[serde(default)]
     recycle: RawRecycle,
@@ -92,9 +98,24 @@ enum RawReset {
     Http(String),
 }
 
+/// What idle instances and waiting requests cost, in one currency.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawCosts {
+    idle_hour: f64,
+    waiting_second: f64,
+}
+
+/// Plans are made but not carried out.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawPreview {
+    keep: u32,
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct RawShape {
+pub(super) struct RawShape {
     vcpus: f64,
     memory: Size,
     storage_iops: u64,
@@ -114,18 +135,16 @@ impl RawPool {
     /// The pool, or what is wrong with it.
     pub(super) fn check(self) -> Result<PoolConfig, String> {
         let name = PoolName::new(&self.name).map_err(|error| error.to_string())?;
-        let vcpus = Vcpus::new(self.shape.vcpus).map_err(|e| format!("pool `{name}`: {e}"))?;
-        let shape = Shape {
-            vcpus,
-            memory: self.shape.memory.0,
-            storage_iops: self.shape.storage_iops,
-            network_mbps: self.shape.network_mbps,
-            gpus: self.shape.gpus,
-        };
+        let shape = self.shape.check();
+        let shape = shape.map_err(|error| format!("pool `{name}`: {error}"))?;
+        let aim = self.aim()?;
         let RawProvider::Process = self.provider;
         let process = process(&self)?;
         let mut pool = PoolConfig::new(name, process, self.max);
-        set(&mut pool.target_hit_rate, self.target_hit_rate);
+        set(&mut pool.aim, aim);
+        if let Some(RawPreview { keep }) = self.preview {
+            pool.execution = Execution::Preview { keep };
+        }
         let spec = &mut pool.spec;
         spec.shape = shape;
         spec.dependencies = self.dependencies;
@@ -147,6 +166,41 @@ impl RawPool {
         set(&mut spec.grace, self.booking_grace.map(|span| span.0));
         set(&mut spec.startup, self.expected_startup.map(|span| span.0));
         Ok(pool)
+    }
+}
+
+impl RawPool {
+    /// One of three ways to say what the planner aims at, or none.
+    fn aim(&self) -> Result<Option<Aim>, String> {
+        let ways = [
+            self.target_hit_rate.map(Aim::HitRate),
+            self.idle_budget.map(Aim::IdleBudget),
+            self.costs.map(|costs| Aim::Costs {
+                idle_hour: costs.idle_hour,
+                waiting_second: costs.waiting_second,
+            }),
+        ];
+        let mut given = ways.into_iter().flatten();
+        match (given.next(), given.next()) {
+            (aim, None) => Ok(aim),
+            (_, Some(_)) => Err(format!(
+                "pool `{}` has two aims; give one of `target_hit_rate`, `idle_budget` and `costs`",
+                self.name
+            )),
+        }
+    }
+}
+
+impl RawShape {
+    /// The shape, or what is wrong with it.
+    pub(super) fn check(&self) -> Result<Shape, String> {
+        Ok(Shape {
+            vcpus: Vcpus::new(self.vcpus).map_err(|error| error.to_string())?,
+            memory: self.memory.0,
+            storage_iops: self.storage_iops,
+            network_mbps: self.network_mbps,
+            gpus: self.gpus,
+        })
     }
 }
 

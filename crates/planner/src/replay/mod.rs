@@ -1,9 +1,9 @@
 //! Alternatives tried out on the side, on the same requests.
 
 mod family;
+mod preview;
 mod shadow_pool;
 
-#[cfg(test)]
-pub(crate) use shadow_pool::ShadowPool;
-
 pub(crate) use family::{Choice, Family};
+pub use preview::{Preview, PreviewScore};
+pub(crate) use shadow_pool::ShadowPool;

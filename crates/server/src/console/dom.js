@@ -20,6 +20,7 @@ function drawn(name, attributes, text) {
 
 const count = (value) => Number(value || 0);
 const percent = (value) => (value === undefined || value === null ? "–" : (100 * value).toFixed(1) + " %");
+const hitRate = (pool) => percent(pool.hitRate) + (pool.targetHitRate === undefined ? "" : " of " + percent(pool.targetHitRate));
 const seconds = (text) => (text ? parseFloat(text) : 0);
 
 function span(text) {

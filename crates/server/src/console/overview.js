@@ -31,7 +31,7 @@ function tiles(o) {
 function poolCard(pool) {
   const number = (label, value, kind) => node("div", {}, node("b", { class: kind || "" }, String(count(value))), node("span", {}, label));
   const enough = pool.hitRate === undefined || pool.hitRate >= count(pool.targetHitRate);
-  const hit = "hit rate " + percent(pool.hitRate) + " of " + percent(count(pool.targetHitRate));
+  const hit = "hit rate " + hitRate(pool) + (pool.preview ? ", in preview" : "");
   return node("article", { class: "card" },
     node("div", { class: "top" }, node("h3", {}, link(pool.pool, "pool", pool.pool)), pill(hit, enough ? "good" : "wait")),
     slots(pool),

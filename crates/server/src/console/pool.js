@@ -14,11 +14,31 @@ function watch(o) {
   });
 }
 
+const causes = (waits) =>
+  Object.entries(waits || {}).map(([cause, times]) => `${count(times)} ${cause.replace("_", " ")}`).join(", ") || "none";
+
+// How plans that are not carried out would fare beside the pool as it is kept, and the way to end that.
+function previewed(pool) {
+  const p = pool.preview;
+  const share = (hits) => (count(p.requests) ? percent(count(hits) / count(p.requests)) : "–");
+  return node("div", { class: "pair" }, block("Preview", node("div", { class: "card" },
+    facts([
+      ["Instances", `${count(p.kept)} kept, ${count(p.proposed)} would be planned`],
+      ["Requests", String(count(p.requests))],
+      ["Hit rate", `${share(p.keptHits)} as kept, ${share(p.hits)} as planned`],
+      ["Idle instance time", `${span(p.keptIdle)} as kept, ${span(p.idle)} as planned`]]),
+    form("Make it live", [], async () => {
+      await ask(`/admin/pools/${encodeURIComponent(pool.pool)}/live`, {});
+      return "Plans are carried out from now on.";
+    }))));
+}
+
 function poolFacts(pool) {
   const accuracy = pool.accuracy || {};
   return facts([
-    ["Hit rate", percent(pool.hitRate) + " of " + percent(count(pool.targetHitRate))],
+    ["Hit rate", hitRate(pool)],
     ["Requests", `${count(pool.hits)} hits, ${count(pool.joins)} joins, ${count(pool.misses)} misses, ${count(pool.rejected)} refused`],
+    ["Waits by cause", causes(pool.waits)],
     ["Start-up", `${span(pool.startupTypical)} typical, ${span(pool.startupSlow)} slow, ${count(pool.failedStarts)} failed`],
     ["Shape", `${count(pool.vcpus)} vCPUs, ${short(count(pool.memoryBytes))}B`],
     ["Limits", `${count(pool.min)} to ${count(pool.max)} instances`],
@@ -29,13 +49,13 @@ function poolFacts(pool) {
 // What the plan would be under another objective, and the way to put it in force.
 function whatIf(pool) {
   const fields = [
-    field("Target hit rate", "target", { type: "number", min: "0.01", max: "0.9999", step: "any", value: String(count(pool.targetHitRate)) }),
+    field("Target hit rate", "target", { type: "number", min: "0.01", max: "0.9999", step: "any", value: String(pool.targetHitRate || 0.95) }),
     node("label", { class: "check" }, node("input", { type: "checkbox", name: "apply" }), "apply it")];
   return form("Ask the planner", fields, async (given) => {
     const config = await ask("/admin/shadow_config");
     const others = (config.objectives || []).filter((objective) => objective.pool !== pool.pool);
     const before = (config.objectives || []).find((objective) => objective.pool === pool.pool) || { pool: pool.pool };
-    const next = { ...config, objectives: [...others, { ...before, targetHitRate: Number(given.target) }] };
+    const next = { ...config, objectives: [...others, { ...before, idleInstances: undefined, costs: undefined, targetHitRate: Number(given.target) }] };
     const answer = await ask("/admin/shadow_config?dry_run=" + !given.apply, next);
     const plan = (answer.plan || []).find((plan) => plan.pool === pool.pool);
     const words = plan ? `${count(plan.target)} free instances: ${(plan.reasons || [])[0] || ""}` : "no plan for this pool yet";
@@ -81,8 +101,9 @@ function poolLive(o, name) {
     node("div", { class: "pair" },
       block("Why " + count(pool.target) + " free instances", node("div", { class: "card" }, reasons(pool.reasons, 20))),
       block("Facts", poolFacts(pool))),
+    pool.preview ? previewed(pool) : undefined,
     block("Leases and queue", allocations(held, o.asOf)),
-    block("Overrides", table("overrides", heads, rows, "No override is in force for this pool."))];
+    block("Overrides", table("overrides", heads, rows, "No override is in force for this pool."))].filter(Boolean);
 }
 
 function poolForms(o, name) {

@@ -9,7 +9,9 @@ mod pool;
 mod shadow;
 
 pub(crate) use adaptation::{adaptation_to_proto, kind_of, models_to_proto};
-pub(crate) use config::{config_from_proto, config_to_proto, outcome_to_proto};
+pub(crate) use config::{
+    config_from_proto, config_to_proto, explanation_to_proto, outcome_to_proto,
+};
 pub(crate) use forecast::{forecast_to_proto, predict_from_proto};
 pub(crate) use overrides::{override_change_from_proto, overrides_to_proto};
 pub(crate) use overview::overview;

@@ -1,7 +1,9 @@
 //! The state of pools.
 
+use std::time::Duration;
+
 use foreshadow_api::{duration_to_proto, v1};
-use foreshadow_engine::{EngineHandle, PoolView, PredictRequest, Prediction, Subject};
+use foreshadow_engine::{EngineHandle, PoolView, PredictRequest, Prediction, PreviewView, Subject};
 
 use super::{forecast_to_proto, shadow::accuracy_to_proto};
 use crate::error::ApiError;
@@ -59,5 +61,20 @@ fn pool_to_proto(view: PoolView, forecast: Option<&Prediction>) -> v1::PoolStatu
         accuracy: Some(accuracy_to_proto("requests".to_owned(), &view.accuracy)),
         forecast: forecast.map(forecast_to_proto),
         reasons: view.reasons,
+        waits: view.waits.into_iter().collect(),
+        preview: view.preview.as_ref().map(preview_to_proto),
+    }
+}
+
+fn preview_to_proto(preview: &PreviewView) -> v1::pool_status::Preview {
+    let seconds = |idle_s: f64| Some(duration_to_proto(Duration::from_secs_f64(idle_s.max(0.0))));
+    v1::pool_status::Preview {
+        kept: preview.kept,
+        proposed: preview.proposed,
+        requests: preview.requests,
+        hits: preview.hits,
+        idle: seconds(preview.idle_s),
+        kept_hits: preview.kept_hits,
+        kept_idle: seconds(preview.kept_idle_s),
     }
 }

@@ -1,7 +1,7 @@
 //! `foreshadow.v1.Admin`.
 
 use foreshadow_api::{
-    FieldError, quota_from_proto, quota_to_proto, required_name,
+    FieldError, quota_from_proto, quota_to_proto, required_name, timestamp_from_proto,
     v1::{self, admin_server::Admin},
 };
 use foreshadow_engine::EngineHandle;
@@ -11,8 +11,9 @@ use tonic::{Request, Response, Status};
 use crate::{
     clock::now,
     convert::{
-        adaptation_to_proto, config_from_proto, config_to_proto, models_to_proto, outcome_to_proto,
-        override_change_from_proto, overrides_to_proto, overview, pool_statuses,
+        adaptation_to_proto, config_from_proto, config_to_proto, explanation_to_proto,
+        models_to_proto, outcome_to_proto, override_change_from_proto, overrides_to_proto,
+        overview, pool_statuses,
     },
     error::ApiError,
 };
@@ -39,6 +40,25 @@ pub(crate) async fn set_shadow_config(
         .set_shadow_config(config, etag, request.dry_run)
         .await?;
     Ok(outcome_to_proto(outcome))
+}
+
+/// Lets a pool's plans be carried out: for gRPC and HTTP alike.
+pub(crate) async fn make_live(
+    engine: &EngineHandle,
+    pool: &str,
+) -> Result<v1::SetShadowConfigResponse, ApiError> {
+    let pool = required_name("pool", pool, PoolName::new)?;
+    Ok(outcome_to_proto(engine.make_live(pool).await?))
+}
+
+/// Why a pool had the size it had: for gRPC and HTTP alike.
+pub(crate) async fn explain(
+    engine: &EngineHandle,
+    request: v1::ExplainRequest,
+) -> Result<v1::Explanation, ApiError> {
+    let pool = required_name("pool", &request.pool, PoolName::new)?;
+    let at = timestamp_from_proto("at", request.at)?.unwrap_or_else(now);
+    Ok(explanation_to_proto(engine.explain(pool, at).await?))
 }
 
 /// Changes the overrides: for gRPC and HTTP alike.
@@ -120,6 +140,24 @@ impl Admin for AdminService {
     ) -> Result<Response<v1::SetShadowConfigResponse>, Status> {
         Ok(Response::new(
             set_shadow_config(&self.engine, request.into_inner()).await?,
+        ))
+    }
+
+    async fn make_live(
+        &self,
+        request: Request<v1::MakeLiveRequest>,
+    ) -> Result<Response<v1::SetShadowConfigResponse>, Status> {
+        Ok(Response::new(
+            make_live(&self.engine, &request.into_inner().pool).await?,
+        ))
+    }
+
+    async fn explain(
+        &self,
+        request: Request<v1::ExplainRequest>,
+    ) -> Result<Response<v1::Explanation>, Status> {
+        Ok(Response::new(
+            explain(&self.engine, request.into_inner()).await?,
         ))
     }
 

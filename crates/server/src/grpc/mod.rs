@@ -9,8 +9,8 @@ mod stream;
 mod telemetry;
 
 pub(crate) use admin::{
-    AdminService, delete_user, set_override, set_shadow_config, set_tenant_quota, tenant_quotas,
-    use_model,
+    AdminService, delete_user, explain, make_live, set_override, set_shadow_config,
+    set_tenant_quota, tenant_quotas, use_model,
 };
 pub(crate) use allocations::{AllocationsService, check_token};
 pub(crate) use forecasts::ForecastsService;

@@ -1,12 +1,13 @@
-//! `/admin/shadow_config`, `/admin/shadow_override` and `/admin/tenant_quota`.
+//! What is under `/admin`.
 
 use axum::{
     Json,
-    extract::{Query, State, rejection::QueryRejection},
+    extract::{Path, Query, State, rejection::QueryRejection},
     http::HeaderMap,
     response::{AppendHeaders, IntoResponse},
 };
-use foreshadow_api::v1;
+use foreshadow_api::{timestamp_to_proto, v1};
+use foreshadow_types::Timestamp;
 use serde::Deserialize;
 
 use super::{
@@ -48,6 +49,37 @@ pub(crate) async fn set_shadow_config(
     let answer = grpc::set_shadow_config(&state.engine, request).await?;
     let tag = answer.config.as_ref().and_then(|config| etag(&config.etag));
     Ok((AppendHeaders(tag), Json(answer)))
+}
+
+pub(crate) async fn make_live(
+    State(state): State<HttpState>,
+    Path(pool): Path<String>,
+) -> Result<impl IntoResponse, ApiError> {
+    let answer = grpc::make_live(&state.engine, &pool).await?;
+    let tag = answer.config.as_ref().and_then(|config| etag(&config.etag));
+    Ok((AppendHeaders(tag), Json(answer)))
+}
+
+/// Of which pool and of when.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Asked {
+    pool: String,
+    at: Option<String>,
+}
+
+pub(crate) async fn explain(
+    State(state): State<HttpState>,
+    asked: Result<Query<Asked>, QueryRejection>,
+) -> Result<Json<v1::Explanation>, ApiError> {
+    let Query(asked) = asked.map_err(|rejection| ApiError::invalid(rejection.body_text()))?;
+    let at = asked.at.as_deref().map(Timestamp::parse).transpose();
+    let at = at.map_err(|error| ApiError::invalid(format!("at: {error}")))?;
+    let request = v1::ExplainRequest {
+        pool: asked.pool,
+        at: at.map(timestamp_to_proto),
+    };
+    grpc::explain(&state.engine, request).await.map(Json)
 }
 
 pub(crate) async fn models(

@@ -77,7 +77,7 @@ fn pools(text: &mut Exposition, pools: &[PoolView]) {
     gauge(
         "foreshadow_pool_target_hit_ratio",
         "The share of hits that is aimed at.",
-        &|p| p.target_hit_rate,
+        &|p| p.target_hit_rate.unwrap_or(f64::NAN),
     );
     let states = pools.iter().flat_map(|pool| {
         let status = &pool.status;

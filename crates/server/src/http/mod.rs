@@ -66,6 +66,8 @@ pub(crate) fn router(state: HttpState, options: &ServerOptions) -> Router {
         )
         .route("/fencing/{instance_id}", get(fencing::check))
         .route("/user/{user_id}", delete(shadow::delete_user))
+        .route("/admin/explain", get(admin::explain))
+        .route("/admin/pools/{pool}/live", post(admin::make_live))
         .route("/admin/models", get(admin::models).post(admin::use_model))
         .route("/api/v1/adaptation", get(admin::adaptation))
         .route("/api/v1/overview", get(overview::overview))

@@ -34,6 +34,14 @@ pub(crate) async fn document() -> Response {
 }
 
 fn paths() -> Value {
+    let mut paths = data_paths();
+    if let (Some(paths), Value::Object(admin)) = (paths.as_object_mut(), admin_paths()) {
+        paths.extend(admin);
+    }
+    paths
+}
+
+fn data_paths() -> Value {
     json!({
         "/user/{userId}/resource_shadow": {"get": {
             "summary": "The live profile of a user",
@@ -42,6 +50,42 @@ fn paths() -> Value {
             }],
             "responses": answers("ResourceShadow"),
         }},
+        "/fencing/{instanceId}": {"get": {
+            "summary": "Whether a fencing token is that of the present lease of an instance",
+            "parameters": [
+                {"name": "instanceId", "in": "path", "required": true, "schema": {"type": "string"}},
+                {"name": "token", "in": "query", "required": true,
+                 "schema": {"type": "integer", "minimum": 0}},
+            ],
+            "responses": {
+                "204": {"description": "It is"},
+                "409": {"description": "It is stale", "content": content("Error")},
+                "404": {"description": "Nobody holds the instance", "content": content("Error")},
+            },
+        }},
+        "/user/{userId}": {"delete": {
+            "summary": "Delete a user everywhere",
+            "parameters": [{
+                "name": "userId", "in": "path", "required": true, "schema": {"type": "string"},
+            }],
+            "responses": answers("DeleteUserResponse"),
+        }},
+        "/api/v1/adaptation": {"get": {
+            "summary": "Actual against predicted by pool, category and model, and drift",
+            "responses": answers("Adaptation"),
+        }},
+        "/api/v1/overview": {"get": {
+            "summary": "Everything that the console shows",
+            "responses": answers("Overview"),
+        }},
+        "/healthz": {"get": probe("The process answers")},
+        "/readyz": {"get": probe("Whether requests should be sent here")},
+        "/metrics": {"get": probe("Metrics in the text format of Prometheus")},
+    })
+}
+
+fn admin_paths() -> Value {
+    json!({
         "/admin/shadow_config": {
             "get": {
                 "summary": "The shadow configuration; its ETag is for If-Match",
@@ -69,6 +113,22 @@ fn paths() -> Value {
                 "responses": answers("SetOverrideResponse"),
             },
         },
+        "/admin/pools/{pool}/live": {"post": {
+            "summary": "Let the plans of a pool that is in preview be carried out from now on",
+            "parameters": [{
+                "name": "pool", "in": "path", "required": true, "schema": {"type": "string"},
+            }],
+            "responses": answers("SetShadowConfigResponse"),
+        }},
+        "/admin/explain": {"get": {
+            "summary": "Why a pool had the size it had at a time",
+            "parameters": [
+                {"name": "pool", "in": "query", "required": true, "schema": {"type": "string"}},
+                {"name": "at", "in": "query",
+                 "schema": {"type": "string", "format": "date-time"}},
+            ],
+            "responses": answers("Explanation"),
+        }},
         "/admin/tenant_quota": {
             "get": {
                 "summary": "The tenants with a quota of their own",
@@ -80,26 +140,6 @@ fn paths() -> Value {
                 "responses": answers("TenantQuota"),
             },
         },
-        "/fencing/{instanceId}": {"get": {
-            "summary": "Whether a fencing token is that of the present lease of an instance",
-            "parameters": [
-                {"name": "instanceId", "in": "path", "required": true, "schema": {"type": "string"}},
-                {"name": "token", "in": "query", "required": true,
-                 "schema": {"type": "integer", "minimum": 0}},
-            ],
-            "responses": {
-                "204": {"description": "It is"},
-                "409": {"description": "It is stale", "content": content("Error")},
-                "404": {"description": "Nobody holds the instance", "content": content("Error")},
-            },
-        }},
-        "/user/{userId}": {"delete": {
-            "summary": "Delete a user everywhere",
-            "parameters": [{
-                "name": "userId", "in": "path", "required": true, "schema": {"type": "string"},
-            }],
-            "responses": answers("DeleteUserResponse"),
-        }},
         "/admin/models": {
             "get": {
                 "summary": "The models that retraining has made",
@@ -111,17 +151,6 @@ fn paths() -> Value {
                 "responses": answers("ListModelsResponse"),
             },
         },
-        "/api/v1/adaptation": {"get": {
-            "summary": "Actual against predicted by pool, category and model, and drift",
-            "responses": answers("Adaptation"),
-        }},
-        "/api/v1/overview": {"get": {
-            "summary": "Everything that the console shows",
-            "responses": answers("Overview"),
-        }},
-        "/healthz": {"get": probe("The process answers")},
-        "/readyz": {"get": probe("Whether requests should be sent here")},
-        "/metrics": {"get": probe("Metrics in the text format of Prometheus")},
     })
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use foreshadow_engine::{
     Engine, EngineConfig,
-    config::{OnShutdown, PoolConfig},
+    config::{Aim, OnShutdown, PoolConfig},
 };
 use foreshadow_providers::{Hold, ProcessSpec, Readiness};
 use foreshadow_server::ServerOptions;
@@ -167,7 +167,7 @@ impl Scene {
         config.model_dir = Some(self.model_path());
         config.demand_import = vec![self.sample_path().to_string_lossy().into_owned()];
         let mut pool = PoolConfig::new(self.pool.clone(), process(args)?, MOST_INSTANCES);
-        pool.target_hit_rate = TARGET_HIT_RATE;
+        pool.aim = Aim::HitRate(TARGET_HIT_RATE);
         pool.spec.startup = args.startup;
         config.pools.push(pool);
         config.validate().map_err(Failure::bad_input)?;

@@ -1,0 +1,145 @@
+//! `foreshadow explain`: why a pool had the size it had.
+
+use std::{fmt::Write as _, time::Duration};
+
+use anyhow::{Context, bail};
+use clap::ValueEnum;
+use foreshadow_types::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::failure::Failure;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Arguments of `foreshadow explain`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The pool.
+    #[arg(long, value_name = "NAME")]
+    pool: String,
+    /// The time; now unless given.
+    #[arg(long, value_name = "TIME", value_parser = Timestamp::parse)]
+    at: Option<Timestamp>,
+    /// The server to ask.
+    #[arg(
+        long,
+        env = "FORESHADOW_SERVER",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:7070"
+    )]
+    server: String,
+    /// Shown to the server as a bearer token.
+    #[arg(
+        long,
+        env = "FORESHADOW_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN"
+    )]
+    token: Option<String>,
+    /// How the answer is written.
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+/// The server's answer.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+#[derive(Default)]
+struct Explanation {
+    pool: String,
+    at: String,
+    since: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<String>,
+    target: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proposed: Option<u32>,
+    mode: String,
+    reasons: Vec<String>,
+    ready: u32,
+    starting: u32,
+    leased: u32,
+    queued: u32,
+    /// The proto3 form of JSON writes 64-bit numbers as texts.
+    waits: std::collections::BTreeMap<String, String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Refusal {
+    error: String,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let asked = ask(args);
+    let found = asked.map_err(|error| Failure::bad_input(format!("{}: {error:#}", args.server)))?;
+    match args.format {
+        Format::Json => println!("{}", serde_json::to_string_pretty(&found)?),
+        Format::Text => print!("{}", found.text()),
+    }
+    Ok(())
+}
+
+fn ask(args: &Args) -> anyhow::Result<Explanation> {
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_global(Some(PATIENCE))
+        .build()
+        .into();
+    let url = format!("{}/admin/explain", args.server.trim_end_matches('/'));
+    let mut request = agent.get(&url).query("pool", &args.pool);
+    if let Some(at) = args.at {
+        request = request.query("at", at.to_string());
+    }
+    if let Some(token) = &args.token {
+        request = request.header("Authorization", format!("Bearer {token}"));
+    }
+    let mut answer = request
+        .call()
+        .context("no server answers there; start one or give --server")?;
+    let status = answer.status();
+    let body = answer.body_mut().read_to_string()?;
+    if !status.is_success() {
+        let refusal = serde_json::from_str(&body).map(|refusal: Refusal| refusal.error);
+        bail!("{}", refusal.unwrap_or_else(|_| format!("status {status}")));
+    }
+    serde_json::from_str(&body).context("the answer is not understood; are the versions the same?")
+}
+
+impl Explanation {
+    fn text(&self) -> String {
+        let mut text = format!(
+            "{} at {}: {} instances, {}, since {}",
+            self.pool, self.at, self.target, self.mode, self.since
+        );
+        if let Some(until) = &self.until {
+            let _ = write!(text, " until {until}");
+        }
+        text.push('\n');
+        let _ = writeln!(
+            text,
+            "  then: {} ready, {} starting, {} leased, {} waiting",
+            self.ready, self.starting, self.leased, self.queued
+        );
+        for (number, reason) in self.reasons.iter().enumerate() {
+            let _ = writeln!(text, "  {}. {reason}", number + 1);
+        }
+        let waits = self.waits.iter();
+        let waits: Vec<String> = waits
+            .map(|(cause, count)| format!("{count} {}", cause.replace('_', " ")))
+            .collect();
+        let waits = if waits.is_empty() {
+            "none".to_owned()
+        } else {
+            waits.join(", ")
+        };
+        let _ = writeln!(text, "  waits meanwhile: {waits}");
+        text
+    }
+}
