@@ -157,11 +157,7 @@ impl PoolConfig {
             return Err(refuse(place(), "max", 0, "give at least 1"));
         }
         self.resolved().check()?;
-        if let Execution::Preview { keep } = self.execution
-            && keep > self.spec.max.0
-        {
-            return Err(refuse(place(), "preview", keep, "give at most `max`"));
-        }
+        check_execution(place, self.execution, self)?;
         check_aim(place, self.aim)
     }
 }
@@ -199,12 +195,9 @@ impl ShadowConfig {
             if let Some(aim) = objective.aim {
                 check_aim(place, aim)?;
             }
-            if let Some(Execution::Preview { keep }) = objective.execution {
-                let most = pools.iter().find(|one| one.name() == pool);
-                if most.is_some_and(|one| keep > one.spec.max.0) {
-                    let mend = "give at most the pool's `max`";
-                    return Err(refuse(place(), "preview.keep", keep, mend));
-                }
+            let planned = pools.iter().find(|one| one.name() == pool);
+            if let (Some(execution), Some(planned)) = (objective.execution, planned) {
+                check_execution(place, execution, planned)?;
             }
             if objective.max == Some(0) {
                 return Err(refuse(place(), "max", 0, "give at least 1"));
@@ -290,6 +283,21 @@ fn check_trigger(
         ));
     }
     Ok(())
+}
+
+/// Whoever keeps a pool by hand keeps it within its bounds.
+fn check_execution(
+    place: impl Fn() -> String,
+    execution: Execution,
+    pool: &PoolConfig,
+) -> Result<(), ConfigError> {
+    match execution {
+        Execution::Preview { keep } if !(pool.spec.min.0..=pool.spec.max.0).contains(&keep) => {
+            let mend = "give at least the pool's `min` and at most its `max`";
+            Err(refuse(place(), "preview.keep", keep, mend))
+        }
+        Execution::Preview { .. } | Execution::Live => Ok(()),
+    }
 }
 
 fn check_aim(place: impl Fn() -> String, aim: Aim) -> Result<(), ConfigError> {

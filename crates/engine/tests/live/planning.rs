@@ -197,13 +197,13 @@ async fn a_previewed_plan_is_logged_and_scored_but_carried_out_only_when_made_li
     config.shadow.objectives = [(
         pool(),
         PoolObjective {
-            execution: Some(Execution::Preview { keep: 1 }),
+            execution: Some(Execution::Preview { keep: 3 }),
             ..PoolObjective::default()
         },
     )]
     .into();
     let engine = Engine::start(config).await.unwrap();
-    until_ready(&engine, 1).await;
+    until_ready(&engine, 3).await;
     let held = engine.allocate(web_request("ada")).await.unwrap();
     let scored = async {
         loop {
@@ -216,10 +216,10 @@ async fn a_previewed_plan_is_logged_and_scored_but_carried_out_only_when_made_li
         }
     };
     let preview = timeout(Duration::from_secs(20), scored).await.unwrap();
-    assert_eq!((preview.kept, preview.kept_hits), (1, 1));
+    assert_eq!((preview.kept, preview.kept_hits), (3, 1));
     assert!(preview.proposed >= 2, "the pool's least target is 2");
     let explained = engine.explain(pool(), clock()).await.unwrap();
-    assert_eq!(explained.target, 1);
+    assert_eq!(explained.target, 3);
     assert_eq!(explained.proposed, Some(preview.proposed));
     let reasons = explained.basis.reasons.join("; ");
     assert!(reasons.contains("preview"), "{reasons}");
@@ -227,7 +227,13 @@ async fn a_previewed_plan_is_logged_and_scored_but_carried_out_only_when_made_li
     let outcome = engine.make_live(pool()).await.unwrap();
     assert!(outcome.applied);
     let live = async {
-        while engine.pools().await.unwrap()[0].status.ready < 2 {
+        while engine
+            .explain(pool(), clock())
+            .await
+            .unwrap()
+            .proposed
+            .is_some()
+        {
             sleep(Duration::from_millis(20)).await;
         }
     };
