@@ -1,6 +1,8 @@
 //! Requests replayed under a constant pool, beside a plain event queue; ticks of the planner, beside
 //! the reactive policy.
 
+mod recorded;
+
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, VecDeque},
@@ -35,7 +37,9 @@ const WINDOW_TICKS: usize = 1_080;
 
 /// Requests a second, and ticks a second of the planner between two fits.
 pub(crate) fn rows() -> anyhow::Result<Vec<Row>> {
-    Ok(vec![replay()?, planning()?])
+    let mut rows = vec![replay()?, planning()?];
+    rows.extend(recorded::rows()?);
+    Ok(rows)
 }
 
 fn planning() -> anyhow::Result<Row> {

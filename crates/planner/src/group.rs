@@ -78,6 +78,18 @@ impl TargetPolicies for PlannerGroup {
             .collect()
     }
 
+    fn start_succeeded(&mut self, replica: usize) {
+        if let Some(steward) = self.stewards.get_mut(replica) {
+            steward.start_succeeded();
+        }
+    }
+
+    fn start_failed(&mut self, replica: usize, now: Timestamp) {
+        if let Some(steward) = self.stewards.get_mut(replica) {
+            steward.start_failed(within_reach(now));
+        }
+    }
+
     fn misses(&self) -> Vec<MissCounts> {
         self.stewards.iter().map(|one| *one.misses()).collect()
     }

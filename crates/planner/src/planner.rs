@@ -194,4 +194,12 @@ impl TargetPolicy for PoolPlanner {
     fn target(&mut self, now: Timestamp, inventory: &Inventory) -> u32 {
         self.plan(now, inventory, &KnownDemand::default()).target
     }
+
+    fn start_succeeded(&mut self) {
+        Self::start_succeeded(self);
+    }
+
+    fn start_failed(&mut self, now: Timestamp) {
+        Self::start_failed(self, now);
+    }
 }

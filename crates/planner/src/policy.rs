@@ -70,6 +70,12 @@ pub trait TargetPolicy {
     /// How many unpromised instances, ready and starting together, the pool should hold from `now`
     /// until the next tick.
     fn target(&mut self, now: Timestamp, inventory: &Inventory) -> u32;
+
+    /// Takes note that an instance became ready. Told where starts may fail.
+    fn start_succeeded(&mut self) {}
+
+    /// Takes note that a start failed.
+    fn start_failed(&mut self, _now: Timestamp) {}
 }
 
 /// Rules that size several replicas of one pool on the same requests, each by an aim of its own.
@@ -81,6 +87,12 @@ pub trait TargetPolicies {
 
     /// The target of each replica, given what each holds.
     fn targets(&mut self, now: Timestamp, inventories: &[Inventory]) -> Vec<u32>;
+
+    /// Takes note that an instance of a replica became ready. Told where starts may fail.
+    fn start_succeeded(&mut self, _replica: usize) {}
+
+    /// Takes note that a start in a replica failed.
+    fn start_failed(&mut self, _replica: usize, _now: Timestamp) {}
 
     /// How many requests waited so far in each replica, by cause.
     fn misses(&self) -> Vec<MissCounts>;

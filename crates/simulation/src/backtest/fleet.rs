@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use foreshadow_planner::Outcome;
+use foreshadow_planner::{MissCause, Outcome};
 
 use super::{StartupTime, Tally, startup::StartupDraws};
 
@@ -15,11 +15,13 @@ use super::{StartupTime, Tally, startup::StartupDraws};
 pub(crate) struct Claim {
     pub(crate) outcome: Outcome,
     pub(crate) served_ms: i64,
+    /// What kept the pool from serving it, beyond the policy's target.
+    pub(crate) trouble: Option<MissCause>,
 }
 
 impl Claim {
     /// Of an instance that is or will be ready at `ready_ms`.
-    fn of_instance(ready_ms: i64, now_ms: i64) -> Self {
+    pub(crate) fn of_instance(ready_ms: i64, now_ms: i64) -> Self {
         let outcome = if ready_ms <= now_ms {
             Outcome::Hit
         } else {
@@ -28,14 +30,48 @@ impl Claim {
         Self {
             outcome,
             served_ms: ready_ms.max(now_ms),
+            trouble: None,
         }
     }
+
+    /// Of an instance of its own, ready at `ready_ms`.
+    pub(crate) fn of_its_own(ready_ms: i64) -> Self {
+        Self {
+            outcome: Outcome::Miss,
+            served_ms: ready_ms,
+            trouble: None,
+        }
+    }
+}
+
+/// A start came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StartReport {
+    /// The instance is ready.
+    Succeeded,
+    /// It failed then, and is tried again.
+    Failed { at_ms: i64 },
 }
 
 /// The instances of a pool that nobody has been promised.
 ///
 /// Times never go back from one call to the next.
 pub(crate) trait Fleet {
+    /// Lets everything up to and at `now` happen that no call brings about.
+    #[inline]
+    fn advance(&mut self, _now_ms: i64, _tally: &mut Tally) {}
+
+    /// The next start that came to its end, where starts may fail.
+    #[inline]
+    fn next_report(&mut self) -> Option<StartReport> {
+        None
+    }
+
+    /// Instances that are promised to requests or held by them, where they count.
+    fn leased(&self) -> u32 {
+        0
+    }
+
     /// Counts (ready, starting) at `now`.
     fn count(&mut self, now_ms: i64) -> (u32, u32);
 
@@ -43,8 +79,9 @@ pub(crate) trait Fleet {
     /// ones and oldest first.
     fn resize(&mut self, now_ms: i64, target: u32, tally: &mut Tally);
 
-    /// Serves a request and starts the replacement of the instance it took.
-    fn claim(&mut self, now_ms: i64, tally: &mut Tally) -> Claim;
+    /// Serves a request that holds its instance for `hold_ms` and starts the replacement of the one it
+    /// took.
+    fn claim(&mut self, now_ms: i64, hold_ms: i64, tally: &mut Tally) -> Claim;
 
     /// Stops everything at the end of the replay.
     fn close(&mut self, now_ms: i64, tally: &mut Tally);
@@ -102,13 +139,10 @@ impl Fleet for FixedFleet {
     }
 
     #[inline]
-    fn claim(&mut self, now_ms: i64, tally: &mut Tally) -> Claim {
+    fn claim(&mut self, now_ms: i64, _: i64, tally: &mut Tally) -> Claim {
         let Some(started) = self.started_ms.pop_front() else {
             tally.start(now_ms);
-            return Claim {
-                outcome: Outcome::Miss,
-                served_ms: now_ms + self.startup_ms,
-            };
+            return Claim::of_its_own(now_ms + self.startup_ms);
         };
         self.start(now_ms, tally);
         let ready_ms = started + self.startup_ms;
@@ -207,14 +241,11 @@ impl Fleet for RandomFleet {
         }
     }
 
-    fn claim(&mut self, now_ms: i64, tally: &mut Tally) -> Claim {
+    fn claim(&mut self, now_ms: i64, _: i64, tally: &mut Tally) -> Claim {
         self.settle(now_ms);
         let Some((_, ready_ms)) = self.claimed(now_ms) else {
             tally.start(now_ms);
-            return Claim {
-                outcome: Outcome::Miss,
-                served_ms: now_ms + self.draws.next_ms(),
-            };
+            return Claim::of_its_own(now_ms + self.draws.next_ms());
         };
         self.start(now_ms, tally);
         tally.idle(ready_ms, now_ms);

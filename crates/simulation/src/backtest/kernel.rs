@@ -5,8 +5,9 @@ use foreshadow_types::Timestamp;
 
 use super::{
     PoolTrace, Setting, Tally,
-    fleet::{FixedFleet, Fleet, RandomFleet},
+    fleet::{FixedFleet, Fleet, RandomFleet, StartReport},
     replica::Replica,
+    strained::StrainedFleet,
 };
 
 /// A pool at a tick, and what happened from it to the next.
@@ -55,7 +56,7 @@ impl<F: FnMut(&TickRecord)> Probe for F {
 /// Ticks are at the start of the replay and each tick interval after it; what becomes ready at a
 /// moment is ready for the tick and the requests of that moment, and the tick precedes the requests.
 /// After a tick the pool holds exactly its target of unpromised instances, and again after each
-/// request, since what is taken is replaced at once.
+/// request, since what is taken is replaced at once; fewer only where it may hold no more.
 pub fn simulate<P, R>(pool: &PoolTrace, setting: &Setting, policy: &mut P, probe: &mut R) -> Tally
 where
     P: TargetPolicy + ?Sized,
@@ -85,10 +86,12 @@ where
     R: Probe + ?Sized,
 {
     let startup = setting.startup();
-    if startup.is_fixed() {
-        Replay::new(pool, FixedFleet::new(startup), tally).run(setting, policy, probe)
+    if setting.is_strained() {
+        Replay::new(pool, setting, StrainedFleet::new(setting), tally).run(setting, policy, probe)
+    } else if startup.is_fixed() {
+        Replay::new(pool, setting, FixedFleet::new(startup), tally).run(setting, policy, probe)
     } else {
-        Replay::new(pool, RandomFleet::new(startup), tally).run(setting, policy, probe)
+        Replay::new(pool, setting, RandomFleet::new(startup), tally).run(setting, policy, probe)
     }
 }
 
@@ -99,11 +102,11 @@ struct Replay<'a, F> {
 }
 
 impl<'a, F: Fleet> Replay<'a, F> {
-    fn new(pool: &'a PoolTrace, fleet: F, tally: Tally) -> Self {
+    fn new(pool: &'a PoolTrace, setting: &Setting, fleet: F, tally: Tally) -> Self {
         Self {
             pool,
             next: 0,
-            replica: Replica::new(fleet, tally),
+            replica: Replica::new(setting, fleet, tally),
         }
     }
 
@@ -115,6 +118,7 @@ impl<'a, F: Fleet> Replay<'a, F> {
         for tick_ms in setting.ticks_ms() {
             self.requests_before(tick_ms, policy);
             self.replica.report(probe);
+            self.advance(tick_ms, policy);
             let inventory = self.replica.inventory(tick_ms);
             let target = policy.target(Timestamp::from_millis(tick_ms), &inventory);
             self.replica.resize(tick_ms, target);
@@ -122,13 +126,23 @@ impl<'a, F: Fleet> Replay<'a, F> {
         let end_ms = setting.to().as_millis();
         self.requests_before(end_ms.saturating_add(1), policy);
         self.replica.report(probe);
+        self.advance(end_ms, policy);
         self.replica.close(end_ms)
+    }
+
+    #[inline]
+    fn advance<P: TargetPolicy + ?Sized>(&mut self, now_ms: i64, policy: &mut P) {
+        self.replica.advance(now_ms, |report| match report {
+            StartReport::Succeeded => policy.start_succeeded(),
+            StartReport::Failed { at_ms } => policy.start_failed(Timestamp::from_millis(at_ms)),
+        });
     }
 
     fn requests_before<P: TargetPolicy + ?Sized>(&mut self, until_ms: i64, policy: &mut P) {
         let times = self.pool.times_ms();
         while let Some(&now_ms) = times.get(self.next).filter(|&&at| at < until_ms) {
-            let outcome = self.replica.claim(now_ms);
+            self.advance(now_ms, policy);
+            let outcome = self.replica.claim(self.pool, self.next).outcome;
             policy.observe(&self.pool.arrival(self.next), outcome);
             self.next += 1;
         }

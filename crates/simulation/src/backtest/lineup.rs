@@ -26,7 +26,6 @@ const GOAL_HALVINGS: u32 = 14;
 /// One policy over all pools; each pool has a curve for each variant of the policy.
 pub(crate) struct Contender<'a> {
     kind: PolicyKind,
-    trace: &'a Trace,
     pools: Vec<Vec<Curve<'a>>>,
 }
 
@@ -48,7 +47,6 @@ impl<'a> Contender<'a> {
         };
         Self {
             kind,
-            trace,
             pools: trace.pools().iter().map(curves).collect(),
         }
     }
@@ -98,8 +96,8 @@ impl<'a> Contender<'a> {
     /// What all pools together come to when each is sized for `hit_rate`.
     pub(crate) fn totals(&self, hit_rate: f64) -> Totals {
         let mut totals = Totals::default();
-        for (choice, pool) in self.choose(hit_rate).iter().zip(self.trace.pools()) {
-            totals.add(pool, &choice.tuned.tally);
+        for choice in self.choose(hit_rate) {
+            totals.add_counts(&choice.tuned.tally);
         }
         totals
     }

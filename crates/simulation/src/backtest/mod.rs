@@ -4,6 +4,8 @@
 //! pool. An instance is used once: a request that takes it removes it from the pool, and the pool
 //! starts a replacement.
 
+mod causes;
+mod cost;
 mod curve;
 mod demand;
 mod families;
@@ -14,10 +16,12 @@ mod lineup;
 mod replica;
 mod result;
 mod reuse;
+mod room;
 mod run;
 mod setting;
 mod shares;
 mod startup;
+mod strained;
 mod tally;
 mod together;
 mod trace;
@@ -25,6 +29,7 @@ mod trace;
 #[cfg(test)]
 mod tests;
 
+pub use cost::{Cost, Prices};
 pub use curve::Scheduled;
 pub use kernel::{NoProbe, Probe, TickRecord, score, simulate};
 pub use kind::{PolicyKind, UnknownPolicy};
@@ -32,8 +37,8 @@ pub use replica::MAX_TARGET;
 pub use result::{Backtest, PolicyCurve, PolicyRow, WaitPercentiles};
 pub use run::{BacktestHost, BacktestOptions, ReplayName, run_backtest};
 pub use setting::{Setting, SettingError};
-pub use shares::WaitingShares;
-pub use startup::StartupTime;
+pub use shares::{PoolCounts, Spread, UserSpread};
+pub use startup::{MOST_FAILURES, StartupTime};
 pub use tally::{QUARTERS, Tally};
 pub use together::{Planned, simulate_together};
 pub use trace::{PoolTrace, Trace, TraceBuilder, TraceError};

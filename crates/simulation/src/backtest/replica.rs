@@ -5,7 +5,11 @@ use std::{cmp::Reverse, collections::BinaryHeap};
 use foreshadow_planner::{Inventory, Outcome};
 use foreshadow_types::Timestamp;
 
-use super::{Probe, Tally, TickRecord, fleet::Fleet};
+use super::{
+    PoolTrace, Probe, Setting, Tally, TickRecord,
+    causes::Causes,
+    fleet::{Claim, Fleet, StartReport},
+};
 
 /// The most instances a pool holds, whatever a policy asks for.
 pub const MAX_TARGET: u32 = 1_000_000;
@@ -13,6 +17,9 @@ pub const MAX_TARGET: u32 = 1_000_000;
 pub(crate) struct Replica<F> {
     fleet: F,
     tally: Tally,
+    causes: Causes,
+    /// The target in force.
+    target: u32,
     /// When the instances that requests wait for become ready, soonest first.
     promised_ms: BinaryHeap<Reverse<i64>>,
     /// Hits, joins and misses since the last tick.
@@ -22,26 +29,49 @@ pub(crate) struct Replica<F> {
 }
 
 impl<F: Fleet> Replica<F> {
-    pub(crate) fn new(fleet: F, tally: Tally) -> Self {
+    pub(crate) fn new(setting: &Setting, fleet: F, tally: Tally) -> Self {
         Self {
             fleet,
             tally,
+            causes: Causes::new(setting),
+            target: 0,
             promised_ms: BinaryHeap::new(),
             counts: [0; 3],
             record: None,
         }
     }
 
-    /// Serves a request.
+    /// Lets everything up to and at `now` happen that neither a tick nor a request brings about, and
+    /// tells of starts that came to their end.
     #[inline]
-    pub(crate) fn claim(&mut self, now_ms: i64) -> Outcome {
-        let claim = self.fleet.claim(now_ms, &mut self.tally);
+    pub(crate) fn advance(&mut self, now_ms: i64, mut tell: impl FnMut(StartReport)) {
+        self.fleet.advance(now_ms, &mut self.tally);
+        while let Some(report) = self.fleet.next_report() {
+            tell(report);
+        }
+    }
+
+    /// Serves request `index` of the pool.
+    #[inline]
+    pub(crate) fn claim(&mut self, pool: &PoolTrace, index: usize) -> Claim {
+        let now_ms = pool.times_ms()[index];
+        let claim = self
+            .fleet
+            .claim(now_ms, pool.hold_ms(index), &mut self.tally);
         self.tally.request(now_ms, claim.served_ms, claim.outcome);
         self.counts[claim.outcome as usize] += 1;
         if claim.outcome != Outcome::Hit {
             self.promised_ms.push(Reverse(claim.served_ms));
+            self.explain(pool, index, &claim);
         }
-        claim.outcome
+        claim
+    }
+
+    fn explain(&mut self, pool: &PoolTrace, index: usize, claim: &Claim) {
+        if self.tally.keeps_waits() {
+            let cause = self.causes.of(pool, index, claim, self.target);
+            self.tally.cause(pool.times_ms()[index], cause);
+        }
     }
 
     /// What it holds at a tick.
@@ -53,8 +83,7 @@ impl<F: Fleet> Replica<F> {
         Inventory {
             ready,
             starting,
-            // An instance that is taken leaves the pool for good.
-            leased: 0,
+            leased: self.fleet.leased(),
             queued: self.promised_ms.len() as u32,
         }
     }
@@ -62,6 +91,7 @@ impl<F: Fleet> Replica<F> {
     /// Applies the target of a tick.
     pub(crate) fn resize(&mut self, now_ms: i64, target: u32) {
         let target = target.min(MAX_TARGET);
+        self.target = target;
         self.fleet.resize(now_ms, target, &mut self.tally);
         self.counts = [0; 3];
         let (ready, starting) = self.fleet.count(now_ms);

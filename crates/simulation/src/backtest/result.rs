@@ -4,7 +4,9 @@ use foreshadow_planner::MissCounts;
 use foreshadow_types::Timestamp;
 
 use super::{
-    PolicyKind, PoolTrace, QUARTERS, Tally, WaitingShares, shares::WaitingBy, tally::ratio,
+    Cost, PolicyKind, PoolCounts, PoolTrace, Prices, QUARTERS, Spread, Tally, UserSpread,
+    shares::{Users, waiting_by_pool},
+    tally::ratio,
 };
 
 /// A finished backtest.
@@ -26,6 +28,8 @@ pub struct Backtest {
     pub rows: Vec<PolicyRow>,
     /// What each tuned policy needs for hit rates in between, for drawing.
     pub curves: Vec<PolicyCurve>,
+    /// What idle time and waiting cost.
+    pub prices: Prices,
 }
 
 /// One policy at one target.
@@ -37,6 +41,12 @@ pub struct PolicyRow {
     pub target_hit_rate: f64,
     /// Hits ÷ requests; `None` without requests, or where the policy is not defined.
     pub hit_rate: Option<f64>,
+    /// Requests that found a ready instance.
+    pub hits: Option<u64>,
+    /// Requests that waited for an instance that was already starting.
+    pub joins: Option<u64>,
+    /// Requests that waited, joins included.
+    pub waits: Option<u64>,
     /// The hit rate of each quarter of the window.
     pub hit_rate_quarters: [Option<f64>; QUARTERS],
     /// Joins ÷ requests.
@@ -53,11 +63,15 @@ pub struct PolicyRow {
     pub starts: Option<u64>,
     /// Percentiles of the wait over all requests.
     pub wait_s: Option<WaitPercentiles>,
-    /// The share of requests that wait, across users.
-    pub waiting_by_user: Option<WaitingShares>,
+    /// Idle time and waiting in hours, and in money where prices are given.
+    pub cost: Option<Cost>,
+    /// What users got.
+    pub by_user: Option<UserSpread>,
+    /// What each pool's requests got, in order of name.
+    pub by_pool: Vec<PoolCounts>,
     /// The share of requests that wait, across pools.
-    pub waiting_by_pool: Option<WaitingShares>,
-    /// Why requests waited, where the policy says.
+    pub waiting_by_pool: Option<Spread>,
+    /// Why requests waited.
     pub misses: Option<MissCounts>,
     /// The parameter found, when one pool was sized.
     pub parameter: Option<String>,
@@ -93,16 +107,22 @@ pub(crate) struct Totals {
     idle_ms: u64,
     quarters: [(u64, u64); QUARTERS],
     waits_ms: Vec<u32>,
-    users: WaitingBy<u64>,
-    pools: WaitingBy<String>,
-    causes: Option<MissCounts>,
+    users: Users,
+    pools: Vec<PoolCounts>,
+    causes: MissCounts,
 }
 
 impl Totals {
-    /// Adds the counts of a pool.
-    pub(crate) fn add(&mut self, pool: &PoolTrace, tally: &Tally) {
-        self.users.add_users(pool, tally);
-        self.pools.add_pool(pool, tally);
+    /// Adds the counts of a pool, whose requests waited for `causes`.
+    pub(crate) fn add(&mut self, pool: &PoolTrace, tally: &Tally, causes: &MissCounts) {
+        self.users.add(pool, tally);
+        self.pools.push(PoolCounts::new(pool, tally));
+        self.causes.merge(causes);
+        self.add_counts(tally);
+    }
+
+    /// Adds the counts of a pool alone: enough for a hit rate and idle time.
+    pub(crate) fn add_counts(&mut self, tally: &Tally) {
         self.requests += tally.requests();
         self.hits += tally.hits();
         self.joins += tally.joins();
@@ -113,11 +133,6 @@ impl Totals {
             sum.1 += part.1;
         }
         self.waits_ms.extend_from_slice(tally.waits_ms());
-    }
-
-    /// Adds the causes of a pool's waits.
-    pub(crate) fn add_causes(&mut self, misses: &MissCounts) {
-        self.causes.get_or_insert_default().merge(misses);
     }
 
     pub(crate) fn hit_rate(&self) -> Option<f64> {
@@ -133,11 +148,20 @@ impl Totals {
     }
 
     /// A row without ratios.
-    pub(crate) fn into_row(mut self, policy: PolicyKind, target_hit_rate: f64) -> PolicyRow {
+    pub(crate) fn into_row(
+        mut self,
+        policy: PolicyKind,
+        target_hit_rate: f64,
+        prices: &Prices,
+    ) -> PolicyRow {
+        let waited_s = self.pools.iter().map(|pool| pool.wait_s).sum();
         PolicyRow {
             policy,
             target_hit_rate,
             hit_rate: self.hit_rate(),
+            hits: Some(self.hits),
+            joins: Some(self.joins),
+            waits: Some(self.requests - self.hits),
             hit_rate_quarters: self.quarters.map(|(requests, hits)| ratio(hits, requests)),
             joined_rate: ratio(self.joins, self.requests),
             idle_unit_seconds: Some(self.idle_s()),
@@ -146,9 +170,11 @@ impl Totals {
             idle_vs_best: None,
             starts: Some(self.starts),
             wait_s: self.wait_percentiles(),
-            waiting_by_user: self.users.shares(),
-            waiting_by_pool: self.pools.shares(),
-            misses: self.causes,
+            cost: Some(prices.cost(self.idle_s(), waited_s)),
+            by_user: self.users.spread(),
+            waiting_by_pool: waiting_by_pool(&self.pools),
+            by_pool: self.pools,
+            misses: Some(self.causes),
             parameter: None,
         }
     }
@@ -177,6 +203,9 @@ impl PolicyRow {
             policy,
             target_hit_rate,
             hit_rate: None,
+            hits: None,
+            joins: None,
+            waits: None,
             hit_rate_quarters: [None; QUARTERS],
             joined_rate: None,
             idle_unit_seconds: None,
@@ -185,7 +214,9 @@ impl PolicyRow {
             idle_vs_best: None,
             starts: None,
             wait_s: None,
-            waiting_by_user: None,
+            cost: None,
+            by_user: None,
+            by_pool: Vec::new(),
             waiting_by_pool: None,
             misses: None,
             parameter: None,

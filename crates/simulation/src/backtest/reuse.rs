@@ -3,7 +3,9 @@
 //! An instance is held as long as the request says. What happens at one moment happens in this
 //! order: uses end and instances become ready, then requests come, then instances expire. A request
 //! takes the ready instance that was used last; if there is none it joins the oldest unpromised
-//! start, else starts its own instance.
+//! start, else starts its own instance. A start that fails is tried again at once, in its place. Where
+//! the pool is full, a request waits in order for the next use that ends and takes its instance; what
+//! was planned ahead is not started.
 
 use std::{
     cmp::Reverse,
@@ -12,11 +14,15 @@ use std::{
 };
 
 use foreshadow_planner::{
-    Outcome,
+    MissCause, Outcome,
     baselines::{IdleTimes, Windows},
 };
 
-use super::{PoolTrace, Setting, Tally, startup::StartupDraws};
+use super::{
+    PoolTrace, Setting, Tally,
+    room::Room,
+    startup::{Birth, StartupDraws},
+};
 
 /// Something that happens to an instance; the order is that within one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,6 +31,8 @@ enum Event {
     Free,
     /// An instance that was planned for is started.
     PreWarm { keep_alive_ms: i64 },
+    /// A failed start is tried again.
+    Retry,
     /// A start that may be unpromised is done.
     Ready { number: u64, keep_alive_ms: i64 },
     /// A ready instance has been kept long enough, unless it was used since.
@@ -38,6 +46,8 @@ pub(crate) fn replay_reused(pool: &PoolTrace, setting: &Setting, tail: f64, tall
         draws: setting.startup().draws(),
         startup: setting.startup().typical(),
         events: BinaryHeap::new(),
+        room: Room::new(setting.max_instances()),
+        passed_on: BTreeMap::new(),
         starting: BTreeMap::new(),
         ready: BTreeMap::new(),
         ended_ms: Vec::new(),
@@ -52,13 +62,6 @@ pub(crate) fn replay_reused(pool: &PoolTrace, setting: &Setting, tail: f64, tall
     replay.close(setting.to().as_millis())
 }
 
-/// An instance that is starting for nobody yet.
-#[derive(Debug, Clone, Copy)]
-struct Starting {
-    asked_ms: i64,
-    ready_ms: i64,
-}
-
 /// An instance that waits for a request.
 #[derive(Debug, Clone, Copy)]
 struct Idle {
@@ -68,13 +71,34 @@ struct Idle {
     unused_since_ms: i64,
 }
 
+/// What a request gets.
+struct Served {
+    outcome: Outcome,
+    at_ms: i64,
+    /// Why it waits, if it does.
+    cause: Option<MissCause>,
+}
+
+impl Served {
+    fn later(outcome: Outcome, at_ms: i64, cause: MissCause) -> Self {
+        Self {
+            outcome,
+            at_ms,
+            cause: Some(cause),
+        }
+    }
+}
+
 struct Reuse {
     idle_times: IdleTimes,
     draws: StartupDraws,
     startup: Duration,
     events: BinaryHeap<Reverse<(i64, Event)>>,
+    room: Room,
+    /// How many uses end at each moment whose instances go straight to requests that wait.
+    passed_on: BTreeMap<i64, u32>,
     /// The unpromised starting instances, numbers ascending with the time of asking.
-    starting: BTreeMap<u64, Starting>,
+    starting: BTreeMap<u64, Birth>,
     /// The ready instances, numbers ascending with the time of becoming ready.
     ready: BTreeMap<u64, Idle>,
     /// Ends of uses that no request has followed yet, last in first out.
@@ -90,21 +114,58 @@ impl Reuse {
             self.idle_times
                 .observe(Duration::from_millis((now_ms - ended_ms) as u64));
         }
-        let (outcome, served_ms) = self.serve(now_ms);
-        self.tally.request(now_ms, served_ms, outcome);
-        self.at(served_ms.saturating_add(hold_ms), Event::Free);
+        let served = self.serve(now_ms);
+        self.tally.request(now_ms, served.at_ms, served.outcome);
+        if let Some(cause) = served.cause {
+            self.tally.cause(now_ms, cause);
+        }
+        let ends_ms = served.at_ms.saturating_add(hold_ms);
+        self.room.give(now_ms, ends_ms);
+        self.at(ends_ms, Event::Free);
     }
 
-    fn serve(&mut self, now_ms: i64) -> (Outcome, i64) {
+    fn serve(&mut self, now_ms: i64) -> Served {
         if let Some((_, idle)) = self.ready.pop_last() {
             self.tally.idle(idle.ready_ms, now_ms);
-            return (Outcome::Hit, now_ms);
+            return Served {
+                outcome: Outcome::Hit,
+                at_ms: now_ms,
+                cause: None,
+            };
         }
-        if let Some((_, starting)) = self.starting.pop_first() {
-            return (Outcome::Join, starting.ready_ms);
+        if let Some((_, birth)) = self.starting.pop_first() {
+            let cause = if birth.failures.is_empty() {
+                MissCause::Late
+            } else {
+                MissCause::FailedStart
+            };
+            self.fail_in_vain(&birth, now_ms);
+            return Served::later(Outcome::Join, birth.ready_ms, cause);
         }
+        if !self.room.has_place(0) {
+            let at_ms = self.room.reserve(now_ms);
+            *self.passed_on.entry(at_ms).or_default() += 1;
+            return Served::later(Outcome::Miss, at_ms, MissCause::Quota);
+        }
+        let birth = self.start(now_ms);
+        Served::later(Outcome::Miss, birth.ready_ms, MissCause::UnderForecast)
+    }
+
+    /// Starts an instance; each attempt counts when it begins.
+    fn start(&mut self, now_ms: i64) -> Birth {
+        let birth = self.draws.birth(now_ms);
         self.tally.start(now_ms);
-        (Outcome::Miss, now_ms + self.draws.next_ms())
+        for &at_ms in &birth.failures {
+            self.at(at_ms, Event::Retry);
+        }
+        birth
+    }
+
+    /// Attempts that failed before anybody waited for them idled.
+    fn fail_in_vain(&mut self, birth: &Birth, now_ms: i64) {
+        if let Some(&failed_ms) = birth.failures.iter().rfind(|&&at| at <= now_ms) {
+            self.tally.idle(birth.asked_ms, failed_ms);
+        }
     }
 
     /// Lets everything before `now_ms` happen, and at that moment all but expiry.
@@ -121,14 +182,17 @@ impl Reuse {
     fn happen(&mut self, now_ms: i64, event: Event) {
         match event {
             Event::Free => self.free(now_ms),
+            Event::Retry => self.tally.start(now_ms),
             Event::PreWarm { keep_alive_ms } => self.pre_warm(now_ms, keep_alive_ms),
             Event::Ready {
                 number,
                 keep_alive_ms,
             } => {
                 // Someone may have been promised it meanwhile.
-                if let Some(starting) = self.starting.remove(&number) {
-                    self.keep(now_ms, starting.asked_ms, keep_alive_ms);
+                if let Some(birth) = self.starting.remove(&number) {
+                    self.fail_in_vain(&birth, now_ms);
+                    let last = birth.failures.last().copied();
+                    self.keep(now_ms, last.unwrap_or(birth.asked_ms), keep_alive_ms);
                 }
             }
             Event::Expire { number } => {
@@ -140,6 +204,11 @@ impl Reuse {
     }
 
     fn free(&mut self, now_ms: i64) {
+        if let Some(count) = self.passed_on.get_mut(&now_ms).filter(|count| **count > 0) {
+            *count -= 1;
+            return;
+        }
+        self.leave(now_ms);
         self.ended_ms.push(now_ms);
         let Windows {
             pre_warm,
@@ -156,15 +225,21 @@ impl Reuse {
         }
     }
 
+    /// The instance whose use ends is nobody's, and takes its place among those that are free.
+    fn leave(&mut self, now_ms: i64) {
+        if self.room.next_ms().is_some_and(|at_ms| at_ms <= now_ms) {
+            self.room.free_next();
+        }
+    }
+
     fn pre_warm(&mut self, now_ms: i64, keep_alive_ms: i64) {
+        if !self.room.has_place(self.ready.len() + self.starting.len()) {
+            return;
+        }
+        let birth = self.start(now_ms);
+        let ready_ms = birth.ready_ms;
         let number = self.number();
-        let ready_ms = now_ms + self.draws.next_ms();
-        let starting = Starting {
-            asked_ms: now_ms,
-            ready_ms,
-        };
-        self.starting.insert(number, starting);
-        self.tally.start(now_ms);
+        self.starting.insert(number, birth);
         let event = Event::Ready {
             number,
             keep_alive_ms,
@@ -195,10 +270,7 @@ impl Reuse {
     fn close(mut self, end_ms: i64) -> Tally {
         self.advance(end_ms);
         let ready = self.ready.into_values().map(|idle| idle.unused_since_ms);
-        let starting = self
-            .starting
-            .into_values()
-            .map(|starting| starting.asked_ms);
+        let starting = self.starting.into_values().map(|birth| birth.asked_ms);
         for since_ms in ready.chain(starting) {
             self.tally.idle(since_ms, end_ms);
         }
@@ -208,6 +280,8 @@ impl Reuse {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
     use foreshadow_planner::Arrival;
     use foreshadow_types::{PoolName, Timestamp};
 
@@ -216,10 +290,16 @@ mod tests {
 
     /// Requests at (minute, minutes held), all of one pool.
     fn replay(requests: &[(u64, u64)]) -> Tally {
+        replay_with(requests, None, 0.0)
+    }
+
+    fn replay_with(requests: &[(u64, u64)], most: Option<u32>, failures: f64) -> Tally {
         let trace = trace(requests);
-        let startup = StartupTime::fixed(Duration::from_secs(30));
+        let startup = StartupTime::fixed(Duration::from_secs(30)).failing(failures);
         let tick = Duration::from_mins(1);
-        let setting = Setting::new(&trace, trace.start(), tick, startup).unwrap();
+        let setting = Setting::new(&trace, trace.start(), tick, startup)
+            .unwrap()
+            .with_max_instances(most.and_then(NonZeroU32::new));
         let tally = Tally::keeping_waits(&setting);
         replay_reused(&trace.pools()[0], &setting, 0.99, tally)
     }
@@ -268,5 +348,25 @@ mod tests {
         assert_eq!(tally.misses(), 1);
         // Kept for the first rounds, then ready from some minutes before each request only.
         assert!(tally.idle_ms() < 99 * 15 * 60_000, "{}", tally.idle_ms());
+    }
+
+    #[test]
+    fn a_full_pool_passes_its_instance_to_the_request_that_waits() {
+        // Ready at 0:30, held to 10:30 and passed on, held to 20:30.
+        let tally = replay_with(&[(0, 10), (5, 10), (30, 1)], Some(1), 0.0);
+        assert_eq!((tally.misses(), tally.hits(), tally.starts()), (2, 1, 1));
+        assert_eq!(tally.waits_ms(), [30_000, 330_000]);
+        assert_eq!(tally.causes().of(MissCause::Quota), 1);
+        // From 20:30 to 30:00.
+        assert_eq!(tally.idle_ms(), 570_000);
+    }
+
+    #[test]
+    fn a_start_that_fails_is_tried_again_and_the_request_waits_on() {
+        let requests: Vec<(u64, u64)> = (0..200).map(|round| (round * 600, 1)).collect();
+        let (all, none) = (replay_with(&requests, None, 0.3), replay(&requests));
+        assert!(all.starts() > none.starts());
+        assert!(all.waits_ms().contains(&60_000));
+        assert_eq!(all.requests(), none.requests());
     }
 }

@@ -3,8 +3,8 @@
 use foreshadow_planner::TargetPolicies;
 
 use super::{
-    Backtest, PolicyCurve, PolicyKind, PolicyRow, PoolTrace, Probe, Setting, Tally, TickRecord,
-    Trace, lineup::Contender, result::Totals, simulate_together,
+    Backtest, PolicyCurve, PolicyKind, PolicyRow, PoolTrace, Prices, Probe, Setting, Tally,
+    TickRecord, Trace, lineup::Contender, result::Totals, simulate_together,
 };
 
 /// The hit rates at which curves are drawn.
@@ -19,6 +19,8 @@ pub struct BacktestOptions {
     pub hit_rates: Vec<f64>,
     /// Whether to work out the curves of idle time against hit rate.
     pub curves: bool,
+    /// What idle time and waiting cost.
+    pub prices: Prices,
 }
 
 /// Which replay a tick belongs to.
@@ -61,6 +63,7 @@ pub fn run_backtest(
     let mut run = Run {
         trace,
         setting,
+        prices: options.prices,
         contenders: &contenders,
         host,
     };
@@ -78,6 +81,7 @@ pub fn run_backtest(
         } else {
             Vec::new()
         },
+        prices: options.prices,
     }
 }
 
@@ -101,6 +105,7 @@ fn requests_in_window(trace: &Trace, setting: &Setting) -> u64 {
 struct Run<'r, 'a> {
     trace: &'a Trace,
     setting: &'a Setting,
+    prices: Prices,
     contenders: &'r [Contender<'a>],
     host: &'r mut dyn BacktestHost,
 }
@@ -157,14 +162,15 @@ impl<'r, 'a> Run<'r, 'a> {
             let count = hit_rates.len();
             let planned = simulate_together(pool, self.setting, count, &mut *planners, &mut probe);
             for (totals, planned) in totals.iter_mut().zip(&planned) {
-                totals.add(pool, &planned.tally);
-                totals.add_causes(&planned.misses);
+                totals.add(pool, &planned.tally, &planned.misses);
             }
         }
         totals
             .into_iter()
             .zip(hit_rates)
-            .map(|(totals, &hit_rate)| totals.into_row(PolicyKind::Foreshadow, hit_rate))
+            .map(|(totals, &hit_rate)| {
+                totals.into_row(PolicyKind::Foreshadow, hit_rate, &self.prices)
+            })
             .collect()
     }
 
@@ -186,12 +192,10 @@ impl<'r, 'a> Run<'r, 'a> {
                 replay,
             };
             let tally = Tally::keeping_waits(self.setting);
-            totals.add(
-                pool,
-                &schedule.replay(pool, self.setting, tally, &mut probe),
-            );
+            let tally = schedule.replay(pool, self.setting, tally, &mut probe);
+            totals.add(pool, &tally, tally.causes());
         }
-        let mut row = totals.into_row(policy, hit_rate);
+        let mut row = totals.into_row(policy, hit_rate, &self.prices);
         if let [choice] = choices.as_slice() {
             row.parameter = Some(choice.curve.family().describe(choice.tuned.number));
         }

@@ -1,6 +1,6 @@
 //! What a replay is run under: times, tick and scored window.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 use foreshadow_types::Timestamp;
 use thiserror::Error;
@@ -42,6 +42,7 @@ pub struct Setting {
     to: Timestamp,
     tick: Duration,
     startup: StartupTime,
+    max_instances: Option<NonZeroU32>,
 }
 
 impl Setting {
@@ -71,7 +72,17 @@ impl Setting {
             to: end,
             tick,
             startup,
+            max_instances: None,
         })
+    }
+
+    /// Each pool holds at most so many instances, those that requests hold included.
+    #[must_use]
+    pub fn with_max_instances(self, most: Option<NonZeroU32>) -> Self {
+        Self {
+            max_instances: most,
+            ..self
+        }
     }
 
     /// The first tick: the time of the log's first request.
@@ -97,6 +108,16 @@ impl Setting {
     /// How long an instance takes to start.
     pub fn startup(&self) -> StartupTime {
         self.startup
+    }
+
+    /// The most instances a pool holds, those that requests hold included; no limit if absent.
+    pub fn max_instances(&self) -> Option<NonZeroU32> {
+        self.max_instances
+    }
+
+    /// Whether starts fail or pools are bounded.
+    pub(crate) fn is_strained(&self) -> bool {
+        self.startup.can_fail() || self.max_instances.is_some()
     }
 
     /// Start-up and one tick: how far ahead of a request its instance must be asked for, since it

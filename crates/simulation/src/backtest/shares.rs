@@ -1,66 +1,147 @@
-//! How often those who ask have to wait.
+//! What those who ask get: by user and by pool.
 
 use std::collections::BTreeMap;
 
-use super::{PoolTrace, Tally};
+use foreshadow_planner::Outcome;
 
-/// How large a share of their requests waits, by nearest rank over all who asked in the window.
+use super::{PoolTrace, Tally, tally::ratio};
+
+/// A value by nearest rank over all who asked in the window, in ascending order.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct WaitingShares {
+pub struct Spread {
     /// For half of them it is no larger.
     pub p50: f64,
     /// For three quarters of them it is no larger.
     pub p75: f64,
 }
 
-/// Requests and waits of each who asked.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct WaitingBy<K>(BTreeMap<K, (u64, u64)>);
+/// What a pool's requests got in the scored window.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PoolCounts {
+    /// The pool.
+    pub pool: String,
+    /// Its requests.
+    pub requests: u64,
+    /// Those that found a ready instance.
+    pub hits: u64,
+    /// Those that waited for an instance that was already starting.
+    pub joins: u64,
+    /// Those that waited, joins included.
+    pub waits: u64,
+    /// How long they waited, added up, in seconds.
+    pub wait_s: f64,
+    /// Instance-seconds of idle time.
+    pub idle_unit_seconds: f64,
+    /// Instances started.
+    pub starts: u64,
+}
 
-impl<K: Ord> WaitingBy<K> {
-    fn add(&mut self, who: K, requests: u64, waits: u64) {
-        let sum = self.0.entry(who).or_default();
-        sum.0 += requests;
-        sum.1 += waits;
+/// What users got in the scored window; requests without a user stand under their application, and
+/// those with neither are left out.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct UserSpread {
+    /// How many users asked.
+    pub users: u64,
+    /// Hits ÷ requests.
+    pub hit_rate: Spread,
+    /// Joins ÷ requests.
+    pub joined_rate: Spread,
+    /// Requests that wait ÷ requests.
+    pub waiting: Spread,
+    /// Seconds of waiting ÷ requests.
+    pub wait_s: Spread,
+}
+
+impl PoolCounts {
+    pub(crate) fn new(pool: &PoolTrace, tally: &Tally) -> Self {
+        Self {
+            pool: pool.name().to_string(),
+            requests: tally.requests(),
+            hits: tally.hits(),
+            joins: tally.joins(),
+            waits: tally.requests() - tally.hits(),
+            wait_s: tally.waited_s(),
+            idle_unit_seconds: tally.idle_ms() as f64 / 1e3,
+            starts: tally.starts(),
+        }
     }
 
-    pub(crate) fn shares(&self) -> Option<WaitingShares> {
-        let share = |&(requests, waits): &(u64, u64)| waits as f64 / requests as f64;
-        let mut shares: Vec<f64> = self.0.values().map(share).collect();
-        shares.sort_by(f64::total_cmp);
-        let at = |level: f64| {
-            let rank = (level * shares.len() as f64).ceil() as usize;
-            shares.get(rank.saturating_sub(1)).copied()
-        };
-        Some(WaitingShares {
-            p50: at(0.5)?,
-            p75: at(0.75)?,
+    fn waiting(&self) -> Option<f64> {
+        ratio(self.waits, self.requests)
+    }
+}
+
+/// The share of requests that wait, across pools that were asked.
+pub(crate) fn waiting_by_pool(pools: &[PoolCounts]) -> Option<Spread> {
+    spread(pools.iter().filter_map(PoolCounts::waiting))
+}
+
+/// Requests of each user.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Users(BTreeMap<u64, Served>);
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Served {
+    requests: u64,
+    hits: u64,
+    joins: u64,
+    wait_ms: u64,
+}
+
+impl Served {
+    fn per_request(&self, sum: u64) -> f64 {
+        sum as f64 / self.requests as f64
+    }
+}
+
+impl Users {
+    /// Adds a pool's requests, where waits were kept.
+    pub(crate) fn add(&mut self, pool: &PoolTrace, tally: &Tally) {
+        let first = pool.len() - tally.outcomes().len();
+        let mut waits = tally.waits_ms().iter();
+        for (index, &outcome) in (first..).zip(tally.outcomes()) {
+            let wait_ms = match outcome {
+                Outcome::Hit => 0,
+                Outcome::Join | Outcome::Miss => waits.next().copied().unwrap_or(0),
+            };
+            let who = pool.arrival(index).who();
+            if who != 0 {
+                self.served(who, outcome, wait_ms);
+            }
+        }
+    }
+
+    fn served(&mut self, who: u64, outcome: Outcome, wait_ms: u32) {
+        let sum = self.0.entry(who).or_default();
+        sum.requests += 1;
+        sum.hits += u64::from(outcome == Outcome::Hit);
+        sum.joins += u64::from(outcome == Outcome::Join);
+        sum.wait_ms += u64::from(wait_ms);
+    }
+
+    pub(crate) fn spread(&self) -> Option<UserSpread> {
+        let across = |value: fn(&Served) -> f64| spread(self.0.values().map(value));
+        Some(UserSpread {
+            users: self.0.len() as u64,
+            hit_rate: across(|one| one.per_request(one.hits))?,
+            joined_rate: across(|one| one.per_request(one.joins))?,
+            waiting: across(|one| one.per_request(one.requests - one.hits))?,
+            wait_s: across(|one| one.per_request(one.wait_ms) / 1e3)?,
         })
     }
 }
 
-impl WaitingBy<u64> {
-    /// Adds a pool's requests under who asked: the user, or else the application; requests that name
-    /// neither are left out.
-    pub(crate) fn add_users(&mut self, pool: &PoolTrace, tally: &Tally) {
-        let first = pool.len() - tally.waited().len();
-        for (offset, &waited) in tally.waited().iter().enumerate() {
-            let arrival = pool.arrival(first + offset);
-            let who = arrival.who();
-            if who != 0 {
-                self.add(who, 1, u64::from(waited));
-            }
-        }
-    }
-}
-
-impl WaitingBy<String> {
-    pub(crate) fn add_pool(&mut self, pool: &PoolTrace, tally: &Tally) {
-        let waits = tally.requests() - tally.hits();
-        if tally.requests() > 0 {
-            self.add(pool.name().to_string(), tally.requests(), waits);
-        }
-    }
+fn spread(values: impl Iterator<Item = f64>) -> Option<Spread> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    let at = |level: f64| {
+        let rank = (level * values.len() as f64).ceil() as usize;
+        values.get(rank.saturating_sub(1)).copied()
+    };
+    Some(Spread {
+        p50: at(0.5)?,
+        p75: at(0.75)?,
+    })
 }
 
 #[cfg(test)]
@@ -69,11 +150,29 @@ mod tests {
 
     #[test]
     fn shares_are_by_nearest_rank_over_those_who_asked() {
-        let mut by = WaitingBy::default();
-        assert_eq!(by.shares(), None);
+        let mut users = Users::default();
+        assert_eq!(users.spread(), None);
         for (who, waits) in [(1, 0), (2, 1), (3, 5), (4, 10)] {
-            by.add(who, 10, waits);
+            for request in 0..10 {
+                let (outcome, wait_ms) = if request < waits {
+                    (Outcome::Join, 500)
+                } else {
+                    (Outcome::Hit, 0)
+                };
+                users.served(who, outcome, wait_ms);
+            }
         }
-        assert_eq!(by.shares(), Some(WaitingShares { p50: 0.1, p75: 0.5 }));
+        let spread = users.spread().unwrap();
+        assert_eq!(spread.users, 4);
+        assert_eq!(spread.waiting, Spread { p50: 0.1, p75: 0.5 });
+        assert_eq!(spread.joined_rate, spread.waiting);
+        assert_eq!(spread.hit_rate, Spread { p50: 0.5, p75: 0.9 });
+        assert_eq!(
+            spread.wait_s,
+            Spread {
+                p50: 0.05,
+                p75: 0.25
+            }
+        );
     }
 }

@@ -10,8 +10,12 @@ use rand_pcg::Pcg32;
 pub struct StartupTime {
     typical: Duration,
     sigma: f64,
+    failures: f64,
     seed: u64,
 }
+
+/// The largest share of starts that may fail.
+pub const MOST_FAILURES: f64 = 0.95;
 
 impl StartupTime {
     /// Every instance takes the same time.
@@ -25,7 +29,18 @@ impl StartupTime {
         Self {
             typical,
             sigma,
+            failures: 0.0,
             seed,
+        }
+    }
+
+    /// This share of the starts, [`MOST_FAILURES`] at most, fails after its time and is tried again;
+    /// the n-th instance of a pool has the same fate in every run with one seed.
+    #[must_use]
+    pub fn failing(self, share: f64) -> Self {
+        Self {
+            failures: share.clamp(0.0, MOST_FAILURES),
+            ..self
         }
     }
 
@@ -34,9 +49,14 @@ impl StartupTime {
         self.typical
     }
 
-    /// Whether every instance takes the same time.
+    /// Whether every start takes the same time.
     pub fn is_fixed(&self) -> bool {
         self.sigma == 0.0
+    }
+
+    /// Whether starts fail now and then.
+    pub fn can_fail(&self) -> bool {
+        self.failures > 0.0
     }
 
     /// A stream of start-up times.
@@ -44,7 +64,9 @@ impl StartupTime {
         StartupDraws {
             typical_ms: self.typical.as_millis() as f64,
             sigma: self.sigma,
+            failures: self.failures,
             rng: Pcg32::seed_from_u64(self.seed),
+            fates: Pcg32::seed_from_u64(self.seed ^ FATES),
         }
     }
 }
@@ -54,8 +76,28 @@ impl StartupTime {
 pub(crate) struct StartupDraws {
     typical_ms: f64,
     sigma: f64,
+    failures: f64,
     rng: Pcg32,
+    /// Whether starts fail: a stream of its own, so that times do not depend on the share.
+    fates: Pcg32,
 }
+
+/// How an instance comes to be ready: at once, or after attempts that fail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Birth {
+    /// When its first start is asked for.
+    pub(crate) asked_ms: i64,
+    /// When each failed attempt ends and the next begins, in milliseconds, ascending.
+    pub(crate) failures: Vec<i64>,
+    /// When it is ready.
+    pub(crate) ready_ms: i64,
+}
+
+/// Sets the stream of fates apart from that of times.
+const FATES: u64 = 0xfa7e;
+
+/// The most attempts that fail before one does not, whatever is drawn.
+const LONGEST_RUN: usize = 1_000;
 
 /// The longest start-up time drawn: 30 days.
 const LONGEST_MS: f64 = 30.0 * 86_400_000.0;
@@ -65,6 +107,27 @@ impl StartupDraws {
     pub(crate) fn next_ms(&mut self) -> i64 {
         let factor = (self.sigma * self.standard_normal()).exp();
         (self.typical_ms * factor).round().min(LONGEST_MS) as i64
+    }
+
+    /// The next instance, whose start is asked for at `asked_ms`.
+    pub(crate) fn birth(&mut self, asked_ms: i64) -> Birth {
+        let mut failures = Vec::new();
+        let mut ready_ms = asked_ms + self.next_ms();
+        while failures.len() < LONGEST_RUN && self.fails() {
+            // What fails takes some time, however short a start is.
+            let failed_ms = ready_ms.max(failures.last().map_or(asked_ms, |&last| last) + 1);
+            failures.push(failed_ms);
+            ready_ms = failed_ms + self.next_ms();
+        }
+        Birth {
+            asked_ms,
+            failures,
+            ready_ms,
+        }
+    }
+
+    fn fails(&mut self) -> bool {
+        self.failures > 0.0 && self.fates.random::<f64>() < self.failures
     }
 
     /// Box and Muller's transform of two uniform numbers.
@@ -88,6 +151,20 @@ mod tests {
         let mean = logs.iter().sum::<f64>() / 4001.0;
         let variance = logs.iter().map(|log| (log - mean).powi(2)).sum::<f64>() / 4001.0;
         assert!((variance.sqrt() - 0.5).abs() < 0.03);
+    }
+
+    #[test]
+    fn the_share_asked_for_fails_and_each_attempt_takes_its_time() {
+        let startup = StartupTime::fixed(Duration::from_secs(10)).failing(0.25);
+        let mut draws = startup.draws();
+        let births: Vec<Birth> = (0..4_000).map(|_| draws.birth(7)).collect();
+        let failures: usize = births.iter().map(|one| one.failures.len()).sum();
+        // A quarter of all attempts, so a third of the successes.
+        assert!((failures as f64 / 4_000.0 - 1.0 / 3.0).abs() < 0.03);
+        for birth in births {
+            let attempts = birth.failures.len() as i64 + 1;
+            assert_eq!(birth.ready_ms, 7 + attempts * 10_000);
+        }
     }
 
     #[test]

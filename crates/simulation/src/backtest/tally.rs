@@ -1,6 +1,6 @@
 //! What is counted while a pool is replayed.
 
-use foreshadow_planner::Outcome;
+use foreshadow_planner::{MissCause, MissCounts, Outcome};
 
 use super::Setting;
 
@@ -21,8 +21,10 @@ pub struct Tally {
     idle_ms: u64,
     /// The waits of the requests that were no hits; `None` when they are not kept.
     waits_ms: Option<Vec<u32>>,
-    /// Whether each request waited, in order, where waits are kept.
-    waited: Vec<bool>,
+    /// What became of each request, in order, where waits are kept.
+    outcomes: Vec<Outcome>,
+    /// Why requests waited, where waits are kept.
+    causes: MissCounts,
 }
 
 impl Tally {
@@ -43,7 +45,8 @@ impl Tally {
             starts: 0,
             idle_ms: 0,
             waits_ms: None,
-            waited: Vec::new(),
+            outcomes: Vec::new(),
+            causes: MissCounts::default(),
         }
     }
 
@@ -68,7 +71,7 @@ impl Tally {
             .sum();
         self.requests_by_quarter[quarter] += 1;
         if self.waits_ms.is_some() {
-            self.waited.push(outcome != Outcome::Hit);
+            self.outcomes.push(outcome);
         }
         match outcome {
             Outcome::Hit => {
@@ -83,6 +86,18 @@ impl Tally {
         }
     }
 
+    /// Whether it keeps waits and their causes.
+    pub(crate) fn keeps_waits(&self) -> bool {
+        self.waits_ms.is_some()
+    }
+
+    /// The request that came at `now` waits for this cause.
+    pub(crate) fn cause(&mut self, now_ms: i64, cause: MissCause) {
+        if now_ms >= self.from_ms {
+            self.causes.add(cause);
+        }
+    }
+
     /// An instance was started.
     #[inline]
     pub(crate) fn start(&mut self, now_ms: i64) {
@@ -94,6 +109,12 @@ impl Tally {
     pub(crate) fn idle(&mut self, since_ms: i64, until_ms: i64) {
         let clipped = until_ms.min(self.to_ms) - since_ms.max(self.from_ms);
         self.idle_ms += clipped.max(0) as u64;
+    }
+
+    /// How long requests waited, added up, if waits were kept.
+    pub(crate) fn waited_s(&self) -> f64 {
+        let waited_ms: u64 = self.waits_ms().iter().copied().map(u64::from).sum();
+        waited_ms as f64 / 1e3
     }
 
     /// Requests in the scored window.
@@ -136,9 +157,14 @@ impl Tally {
         ratio(self.hits(), self.requests())
     }
 
-    /// Whether each request of the window waited, in order, if waits were kept.
-    pub fn waited(&self) -> &[bool] {
-        &self.waited
+    /// What became of each request of the window, in order, if waits were kept.
+    pub fn outcomes(&self) -> &[Outcome] {
+        &self.outcomes
+    }
+
+    /// Why requests of the window waited, from what the pool held, if waits were kept.
+    pub fn causes(&self) -> &MissCounts {
+        &self.causes
     }
 
     /// The waits of the requests that were no hits, if they were kept.

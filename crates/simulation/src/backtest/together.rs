@@ -1,12 +1,13 @@
 //! Several replicas of one pool on the same requests, moved forward side by side.
 
-use foreshadow_planner::{MissCounts, TargetPolicies};
+use foreshadow_planner::{MissCounts, Outcome, TargetPolicies};
 use foreshadow_types::Timestamp;
 
 use super::{
     PoolTrace, Setting, Tally, TickRecord,
-    fleet::{FixedFleet, Fleet, RandomFleet},
+    fleet::{Claim, FixedFleet, Fleet, RandomFleet, StartReport},
     replica::Replica,
+    strained::StrainedFleet,
 };
 
 /// What came of one replica in the scored window.
@@ -14,7 +15,8 @@ use super::{
 pub struct Planned {
     /// The counts, waits included.
     pub tally: Tally,
-    /// Why requests waited, as the policy says.
+    /// Why requests waited: as the policy says, but for what it cannot know, a pool that was full or a
+    /// start that failed.
     pub misses: MissCounts,
 }
 
@@ -28,7 +30,10 @@ pub fn simulate_together(
     probe: &mut dyn FnMut(usize, &TickRecord),
 ) -> Vec<Planned> {
     let startup = setting.startup();
-    if startup.is_fixed() {
+    if setting.is_strained() {
+        let fleets = (0..count).map(|_| StrainedFleet::new(setting)).collect();
+        run(pool, setting, fleets, policies, probe)
+    } else if startup.is_fixed() {
         let fleets = (0..count).map(|_| FixedFleet::new(startup)).collect();
         run(pool, setting, fleets, policies, probe)
     } else {
@@ -44,11 +49,13 @@ fn run<F: Fleet>(
     policies: &mut dyn TargetPolicies,
     probe: &mut dyn FnMut(usize, &TickRecord),
 ) -> Vec<Planned> {
-    let replica = |fleet| Replica::new(fleet, Tally::keeping_waits(setting));
+    let replica = |fleet| Replica::new(setting, fleet, Tally::keeping_waits(setting));
+    let replicas: Vec<_> = fleets.into_iter().map(replica).collect();
     let mut side_by_side = SideBySide {
         pool,
         next: 0,
-        replicas: fleets.into_iter().map(replica).collect(),
+        corrections: vec![Correction::default(); replicas.len()],
+        replicas,
         from_ms: setting.from().as_millis(),
         misses_before: None,
     };
@@ -60,22 +67,8 @@ fn run<F: Fleet>(
     let end_ms = setting.to().as_millis();
     side_by_side.requests_before(end_ms.saturating_add(1), policies);
     side_by_side.report(probe);
-    let misses = policies.misses();
-    let before = side_by_side.misses_before.unwrap_or_else(|| misses.clone());
-    let scored = misses
-        .iter()
-        .zip(&before)
-        .map(|(all, earlier)| all.since(earlier));
-    let planned = |(replica, misses): (Replica<F>, _)| Planned {
-        tally: replica.close(end_ms),
-        misses,
-    };
-    side_by_side
-        .replicas
-        .into_iter()
-        .zip(scored)
-        .map(planned)
-        .collect()
+    side_by_side.advance(end_ms, policies);
+    side_by_side.close(end_ms, &policies.misses())
 }
 
 struct SideBySide<'a, F> {
@@ -85,24 +78,85 @@ struct SideBySide<'a, F> {
     from_ms: i64,
     /// Misses before the scored window.
     misses_before: Option<Vec<MissCounts>>,
+    /// What each policy took the causes for that are known better here.
+    corrections: Vec<Correction>,
+}
+
+/// Causes that a policy named and those that they really had.
+#[derive(Debug, Clone, Default)]
+struct Correction {
+    named: MissCounts,
+    real: MissCounts,
+}
+
+impl Correction {
+    fn of(&self, misses: &MissCounts) -> MissCounts {
+        let mut corrected = misses.since(&self.named);
+        corrected.merge(&self.real);
+        corrected
+    }
 }
 
 impl<F: Fleet> SideBySide<'_, F> {
     fn requests_before(&mut self, until_ms: i64, policies: &mut dyn TargetPolicies) {
         let times = self.pool.times_ms();
+        let mut claims = Vec::with_capacity(self.replicas.len());
         let mut outcomes = Vec::with_capacity(self.replicas.len());
         while let Some(&now_ms) = times.get(self.next).filter(|&&at| at < until_ms) {
             if now_ms >= self.from_ms && self.misses_before.is_none() {
                 self.misses_before = Some(policies.misses());
             }
+            self.advance(now_ms, policies);
+            claims.clear();
+            let (pool, next) = (self.pool, self.next);
+            claims.extend(self.replicas.iter_mut().map(|one| one.claim(pool, next)));
             outcomes.clear();
-            outcomes.extend(self.replicas.iter_mut().map(|one| one.claim(now_ms)));
-            policies.observe(&self.pool.arrival(self.next), &outcomes);
+            outcomes.extend(claims.iter().map(|claim: &Claim| claim.outcome));
+            self.observe(&claims, &outcomes, policies);
             self.next += 1;
         }
     }
 
+    /// Shows the request to the policies, and notes where the cause they name is not the real one.
+    fn observe(
+        &mut self,
+        claims: &[Claim],
+        outcomes: &[Outcome],
+        policies: &mut dyn TargetPolicies,
+    ) {
+        let arrival = self.pool.arrival(self.next);
+        let scored = self.misses_before.is_some();
+        if !scored || claims.iter().all(|claim| claim.trouble.is_none()) {
+            policies.observe(&arrival, outcomes);
+            return;
+        }
+        let before = policies.misses();
+        policies.observe(&arrival, outcomes);
+        let after = policies.misses();
+        let counts = before.iter().zip(&after);
+        for ((correction, claim), (before, after)) in
+            self.corrections.iter_mut().zip(claims).zip(counts)
+        {
+            if let Some(trouble) = claim.trouble {
+                correction.named.merge(&after.since(before));
+                correction.real.add(trouble);
+            }
+        }
+    }
+
+    fn advance(&mut self, now_ms: i64, policies: &mut dyn TargetPolicies) {
+        for (index, replica) in self.replicas.iter_mut().enumerate() {
+            replica.advance(now_ms, |report| match report {
+                StartReport::Succeeded => policies.start_succeeded(index),
+                StartReport::Failed { at_ms } => {
+                    policies.start_failed(index, Timestamp::from_millis(at_ms));
+                }
+            });
+        }
+    }
+
     fn tick(&mut self, tick_ms: i64, policies: &mut dyn TargetPolicies) {
+        self.advance(tick_ms, policies);
         let inventories: Vec<_> = self
             .replicas
             .iter_mut()
@@ -118,5 +172,22 @@ impl<F: Fleet> SideBySide<'_, F> {
         for (index, replica) in self.replicas.iter_mut().enumerate() {
             replica.report(&mut |record: &TickRecord| probe(index, record));
         }
+    }
+
+    fn close(self, end_ms: i64, misses: &[MissCounts]) -> Vec<Planned> {
+        let before = self.misses_before.unwrap_or_else(|| misses.to_vec());
+        let scored = misses
+            .iter()
+            .zip(&before)
+            .map(|(all, earlier)| all.since(earlier));
+        self.replicas
+            .into_iter()
+            .zip(scored)
+            .zip(&self.corrections)
+            .map(|((replica, misses), correction)| Planned {
+                tally: replica.close(end_ms),
+                misses: correction.of(&misses),
+            })
+            .collect()
     }
 }

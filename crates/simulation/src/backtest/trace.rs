@@ -107,6 +107,15 @@ impl PoolTrace {
         self.holds_ms.values.len() == self.len() && !self.holds_ms.values.contains(&NO_HOLD)
     }
 
+    /// How long request `index` holds its instance, in milliseconds; 0 where nothing is known of it.
+    #[inline]
+    pub(crate) fn hold_ms(&self, index: usize) -> i64 {
+        match self.holds_ms.get(index) {
+            NO_HOLD => 0,
+            hold_ms => i64::from(hold_ms),
+        }
+    }
+
     /// Request `index`.
     ///
     /// # Panics

@@ -1,13 +1,13 @@
 //! What a backtest needs from outside: planners, a place for ticks, and a line of progress.
 
-use std::{collections::BTreeMap, io::IsTerminal, path::Path};
+use std::{collections::BTreeMap, io::IsTerminal, num::NonZeroU32, path::Path};
 
 use foreshadow_history::{DumpColumn, DumpKind, DumpValue, DumpWriter, HistoryError};
 use foreshadow_planner::{DemandModel, PlannerGroup, PoolSettings, TargetPolicies};
 use foreshadow_simulation::backtest::{BacktestHost, PoolTrace, ReplayName, Setting, TickRecord};
 use foreshadow_types::PoolName;
 
-use super::report::Levels;
+use super::report::Followed;
 use crate::failure::Failure;
 
 /// Columns of the dump: which replay, then the tick.
@@ -30,18 +30,19 @@ pub(super) struct Host {
     setting: Setting,
     models: BTreeMap<PoolName, DemandModel>,
     dump: Option<DumpWriter>,
-    levels: Option<Levels>,
+    followed: Option<Followed>,
     /// The first thing that went wrong in a call that cannot say so.
     failure: Option<Failure>,
 }
 
 impl Host {
-    /// Opens the dump, if one is wanted; planners start with `models`, and `levels` are followed for a report.
+    /// Opens the dump, if one is wanted; planners start with `models`, and a report
+    /// takes what is `followed`.
     pub(super) fn new(
         setting: &Setting,
         models: BTreeMap<PoolName, DemandModel>,
         dump: Option<&Path>,
-        levels: Option<Levels>,
+        followed: Option<Followed>,
     ) -> Result<Self, Failure> {
         let columns = COLUMNS.map(|(name, kind)| DumpColumn::new(name, kind));
         let dump = dump
@@ -52,20 +53,20 @@ impl Host {
             setting: *setting,
             models,
             dump,
-            levels,
+            followed,
             failure: None,
         })
     }
 
-    /// Completes the dump and gives back the levels.
-    pub(super) fn finish(self) -> Result<Option<Levels>, Failure> {
+    /// Completes the dump and gives back what was followed.
+    pub(super) fn finish(self) -> Result<Option<Followed>, Failure> {
         if let Some(failure) = self.failure {
             return Err(failure);
         }
         if let Some(dump) = self.dump {
             dump.finish()?;
         }
-        Ok(self.levels)
+        Ok(self.followed)
     }
 }
 
@@ -81,8 +82,8 @@ impl BacktestHost for Host {
     }
 
     fn tick(&mut self, replay: &ReplayName<'_>, record: &TickRecord) {
-        if let Some(levels) = &mut self.levels {
-            levels.tick(replay, record);
+        if let Some(followed) = &mut self.followed {
+            followed.tick(replay, record);
         }
         let Some(dump) = &mut self.dump else { return };
         if let Err(error) = write(dump, replay, record) {
@@ -103,8 +104,11 @@ fn planners(
     model: Option<&DemandModel>,
     hit_rates: &[f64],
 ) -> Result<PlannerGroup, Failure> {
-    let settings =
-        |&rate: &f64| PoolSettings::for_hit_rate(rate, setting.startup().typical(), setting.tick());
+    let max = setting.max_instances().map_or(u32::MAX, NonZeroU32::get);
+    let settings = |&rate: &f64| PoolSettings {
+        max,
+        ..PoolSettings::for_hit_rate(rate, setting.startup().typical(), setting.tick())
+    };
     let planners =
         PlannerGroup::new(hit_rates.iter().map(settings).collect()).map_err(Failure::bad_input)?;
     let Some(model) = model else {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use foreshadow_planner::{MissCause, MissCounts};
-use foreshadow_simulation::backtest::{Backtest, PolicyRow, WaitingShares};
+use foreshadow_simulation::backtest::{Backtest, Cost, PolicyRow, PoolCounts, Spread, UserSpread};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -22,6 +22,9 @@ struct Row {
     policy: &'static str,
     target_hit_rate: f64,
     hit_rate: Option<f64>,
+    hits: Option<u64>,
+    joins: Option<u64>,
+    waits: Option<u64>,
     hit_rate_quarters: Vec<Option<f64>>,
     joined_rate: Option<f64>,
     idle_unit_seconds: Option<f64>,
@@ -30,6 +33,9 @@ struct Row {
     idle_vs_best: Option<f64>,
     starts: Option<u64>,
     wait_s: Waits,
+    cost: Option<CostHours>,
+    by_user: Option<ByUser>,
+    by_pool: Vec<Pool>,
     waiting_by_user: Option<Shares>,
     waiting_by_pool: Option<Shares>,
     misses: Option<BTreeMap<&'static str, u64>>,
@@ -43,7 +49,37 @@ struct Waits {
     p99: Option<f64>,
 }
 
-/// The share of requests that wait, across those who ask.
+#[derive(Serialize)]
+struct CostHours {
+    idle_unit_hours: f64,
+    waiting_hours: f64,
+    money: Option<f64>,
+}
+
+/// What users got, across users.
+#[derive(Serialize)]
+struct ByUser {
+    users: u64,
+    hit_rate: Shares,
+    joined_rate: Shares,
+    waiting: Shares,
+    wait_s: Shares,
+}
+
+/// What one pool's requests got.
+#[derive(Serialize)]
+struct Pool {
+    pool: String,
+    requests: u64,
+    hits: u64,
+    joins: u64,
+    waits: u64,
+    wait_s: f64,
+    idle_unit_seconds: f64,
+    starts: u64,
+}
+
+/// A value across those who ask.
 #[derive(Serialize)]
 struct Shares {
     p50: f64,
@@ -68,6 +104,9 @@ fn row(row: &PolicyRow) -> Row {
         policy: row.policy.name(),
         target_hit_rate: row.target_hit_rate,
         hit_rate: row.hit_rate,
+        hits: row.hits,
+        joins: row.joins,
+        waits: row.waits,
         hit_rate_quarters: row.hit_rate_quarters.to_vec(),
         joined_rate: row.joined_rate,
         idle_unit_seconds: row.idle_unit_seconds,
@@ -80,14 +119,48 @@ fn row(row: &PolicyRow) -> Row {
             p95: row.wait_s.map(|waits| waits.p95),
             p99: row.wait_s.map(|waits| waits.p99),
         },
-        waiting_by_user: row.waiting_by_user.map(shares),
+        cost: row.cost.map(cost),
+        by_user: row.by_user.map(by_user),
+        by_pool: row.by_pool.iter().map(pool).collect(),
+        waiting_by_user: row.by_user.map(|users| shares(users.waiting)),
         waiting_by_pool: row.waiting_by_pool.map(shares),
         misses: row.misses.map(causes),
         parameter: row.parameter.clone(),
     }
 }
 
-fn shares(shares: WaitingShares) -> Shares {
+fn cost(cost: Cost) -> CostHours {
+    CostHours {
+        idle_unit_hours: cost.idle_unit_hours,
+        waiting_hours: cost.waiting_hours,
+        money: cost.money,
+    }
+}
+
+fn by_user(users: UserSpread) -> ByUser {
+    ByUser {
+        users: users.users,
+        hit_rate: shares(users.hit_rate),
+        joined_rate: shares(users.joined_rate),
+        waiting: shares(users.waiting),
+        wait_s: shares(users.wait_s),
+    }
+}
+
+fn pool(counts: &PoolCounts) -> Pool {
+    Pool {
+        pool: counts.pool.clone(),
+        requests: counts.requests,
+        hits: counts.hits,
+        joins: counts.joins,
+        waits: counts.waits,
+        wait_s: counts.wait_s,
+        idle_unit_seconds: counts.idle_unit_seconds,
+        starts: counts.starts,
+    }
+}
+
+fn shares(shares: Spread) -> Shares {
     Shares {
         p50: shares.p50,
         p75: shares.p75,
@@ -102,7 +175,7 @@ fn causes(misses: MissCounts) -> BTreeMap<&'static str, u64> {
 
 #[cfg(test)]
 mod tests {
-    use foreshadow_simulation::backtest::PolicyKind;
+    use foreshadow_simulation::backtest::{PolicyKind, Prices};
     use foreshadow_types::Timestamp;
 
     use super::*;
@@ -113,6 +186,9 @@ mod tests {
             policy: PolicyKind::HybridHistogram,
             target_hit_rate: 0.9,
             hit_rate: None,
+            hits: None,
+            joins: None,
+            waits: None,
             hit_rate_quarters: [None; 4],
             joined_rate: None,
             idle_unit_seconds: None,
@@ -121,7 +197,9 @@ mod tests {
             idle_vs_best: None,
             starts: None,
             wait_s: None,
-            waiting_by_user: None,
+            cost: None,
+            by_user: None,
+            by_pool: Vec::new(),
             waiting_by_pool: None,
             misses: None,
             parameter: None,
@@ -135,6 +213,7 @@ mod tests {
             tick_s: 60.0,
             rows: vec![undefined],
             curves: Vec::new(),
+            prices: Prices::default(),
         };
         let json: serde_json::Value = serde_json::from_str(&render(&result).unwrap()).unwrap();
         assert_eq!(json["from"], "1970-01-01T00:00:00Z");
@@ -147,6 +226,11 @@ mod tests {
             "idle_vs_static",
             "idle_vs_best",
             "starts",
+            "hits",
+            "joins",
+            "waits",
+            "cost",
+            "by_user",
             "waiting_by_user",
             "waiting_by_pool",
             "misses",

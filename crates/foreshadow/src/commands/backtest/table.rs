@@ -7,7 +7,7 @@ use foreshadow_simulation::backtest::{Backtest, PolicyRow};
 /// Columns: title, width, what to write. The first is flush left.
 type Column = (&'static str, usize, fn(&PolicyRow) -> String);
 
-const COLUMNS: [Column; 11] = [
+const COLUMNS: [Column; 12] = [
     ("policy", 17, |row| row.policy.to_string()),
     ("target", 7, |row| format!("{}", row.target_hit_rate)),
     ("hit rate", 9, |row| number(row.hit_rate, 4)),
@@ -22,6 +22,9 @@ const COLUMNS: [Column; 11] = [
         number(row.wait_s.map(|waits| waits.p95), 1)
     }),
     ("p99", 8, |row| number(row.wait_s.map(|waits| waits.p99), 1)),
+    ("cost", 11, |row| {
+        number(row.cost.and_then(|cost| cost.money), 2)
+    }),
     ("  parameter", 0, |row| {
         row.parameter
             .as_ref()

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use foreshadow_planner::{Arrival, TargetPolicies};
 use foreshadow_simulation::backtest::{
-    BacktestHost, BacktestOptions, PolicyKind, PolicyRow, PoolTrace, ReplayName, Setting,
+    BacktestHost, BacktestOptions, PolicyKind, PolicyRow, PoolTrace, Prices, ReplayName, Setting,
     StartupTime, TickRecord, TraceBuilder, run_backtest,
 };
 use foreshadow_types::{PoolName, Timestamp};
@@ -38,6 +38,7 @@ pub(super) fn peers(
         policies: vec![PolicyKind::Static, PolicyKind::Reactive],
         hit_rates: vec![hit_rate],
         curves: false,
+        prices: Prices::default(),
     };
     Ok(run_backtest(&trace, &setting, &options, &mut Unplanned).rows)
 }

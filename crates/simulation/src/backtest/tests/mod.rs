@@ -4,6 +4,7 @@ mod causality;
 mod properties;
 mod reference;
 mod semantics;
+mod strained;
 
 use std::time::Duration;
 

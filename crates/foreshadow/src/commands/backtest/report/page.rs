@@ -1,17 +1,20 @@
 //! The page around the charts.
 
-use foreshadow_planner::MissCause;
 use foreshadow_simulation::backtest::{Backtest, PolicyRow};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::{Levels, curves, words};
+use super::{Followed, curves, level, misses, words};
 
 /// Colours and type, for light and dark screens.
 const STYLE: &str = include_str!("page.css");
 
 /// The whole page.
-pub(super) fn render(result: &Backtest, levels: &Levels) -> Markup {
-    html! {
+pub(super) fn render(
+    result: &Backtest,
+    followed: &Followed,
+    settings: Option<&str>,
+) -> Result<Markup, serde_json::Error> {
+    Ok(html! {
         (DOCTYPE)
         html lang="en" {
             head {
@@ -27,17 +30,33 @@ pub(super) fn render(result: &Backtest, levels: &Levels) -> Markup {
                     @for sentence in words::savings(result) { p { (sentence) } }
                     h2 { "Idle time against hit rate" }
                     (curves::render(result))
-                    (levels.render())
+                    (level::render(followed)?)
                     h2 { "Every policy and target" }
                     (table(&result.rows))
                     (footnotes())
-                    (misses(&result.rows))
-                    @if let Some(snippet) = words::configuration(result, levels.pool()) {
-                        h2 { "Settings" }
-                        p { "In the configuration of " code { "foreshadow serve" } ":" }
-                        pre { (snippet) }
-                    }
+                    (misses::render(&result.rows))
+                    (recommended(settings))
                 }
+            }
+        }
+    })
+}
+
+fn recommended(settings: Option<&str>) -> Markup {
+    html! {
+        h2 { "Recommended settings" }
+        @if let Some(settings) = settings {
+            p {
+                "For " code { "foreshadow serve --config FILE" } ", at the highest target at which \
+                 foreshadow idled less than constant pools. Only the command that starts an instance \
+                 is missing; where the log does not say how long instances are held, raise "
+                code { "max" } " by as many as are in use at once."
+            }
+            pre { (settings) }
+        } @else {
+            p {
+                "None: at no target of this run did foreshadow idle less than constant pools that were \
+                 sized in hindsight."
             }
         }
     }
@@ -50,6 +69,7 @@ fn summary(result: &Backtest) -> Markup {
             @if result.pools == 1 { " pool" } @else { " pools" }
             ", scored from " (result.from) " to " (result.to) "; an instance takes "
             (result.startup_s) " s to start and the pool is planned every " (result.tick_s) " s."
+            (words::prices(&result.prices))
         }
     }
 }
@@ -62,8 +82,8 @@ fn table(rows: &[PolicyRow]) -> Markup {
                     tr {
                         @for title in [
                             "policy", "target", "hit rate", "joined", "idle s a request",
-                            "÷ static", "÷ best other", "starts", "wait p95 s", "wait p99 s",
-                            "parameter",
+                            "÷ static", "÷ best other", "idle hours", "cost", "starts", "wait p95 s",
+                            "wait p99 s", "parameter",
                         ] { th { (title) } }
                     }
                 }
@@ -83,6 +103,8 @@ fn table_row(row: &PolicyRow) -> Markup {
             td { (number(row.idle_per_request_s, 1)) }
             td { (number(row.idle_vs_static, 3)) }
             td { (number(row.idle_vs_best, 3)) }
+            td { (number(row.cost.map(|cost| cost.idle_unit_hours), 1)) }
+            td { (number(row.cost.and_then(|cost| cost.money), 2)) }
             td { (row.starts.map_or_else(none, |starts| starts.to_string())) }
             td { (number(row.wait_s.map(|waits| waits.p95), 1)) }
             td { (number(row.wait_s.map(|waits| waits.p99), 1)) }
@@ -104,52 +126,14 @@ fn footnotes() -> Markup {
     }
 }
 
-/// Why requests waited, where a policy says.
-fn misses(rows: &[PolicyRow]) -> Markup {
-    let told: Vec<_> = rows
-        .iter()
-        .filter_map(|row| Some((row, row.misses?)))
-        .collect();
-    if told.is_empty() {
-        return html! {};
-    }
-    html! {
-        h2 { "Why requests waited" }
-        div.wide {
-            table {
-                thead {
-                    tr {
-                        th { "policy" }
-                        th { "target" }
-                        @for cause in MissCause::ALL { th { (cause) } }
-                        th { "half of the users wait at most" }
-                        th { "three quarters" }
-                    }
-                }
-                tbody {
-                    @for (row, misses) in told {
-                        tr class=(row.policy) {
-                            td { (row.policy) }
-                            td { (row.target_hit_rate) }
-                            @for cause in MissCause::ALL { td { (misses.of(cause)) } }
-                            td { (percent(row.waiting_by_user.map(|shares| shares.p50))) }
-                            td { (percent(row.waiting_by_user.map(|shares| shares.p75))) }
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn percent(share: Option<f64>) -> String {
-    share.map_or_else(none, |share| format!("{:.1} %", 1e2 * share))
+pub(super) fn percent(share: f64) -> String {
+    format!("{:.1} %", 1e2 * share)
 }
 
 fn number(value: Option<f64>, decimals: usize) -> String {
     value.map_or_else(none, |value| format!("{value:.decimals$}"))
 }
 
-fn none() -> String {
+pub(super) fn none() -> String {
     "–".to_owned()
 }

@@ -1,6 +1,8 @@
-//! What the numbers mean, in sentences, and the settings that follow.
+//! What the numbers mean, in sentences.
 
-use foreshadow_simulation::backtest::{Backtest, PolicyKind, PolicyRow};
+use std::fmt::Write;
+
+use foreshadow_simulation::backtest::{Backtest, PolicyKind, PolicyRow, Prices};
 
 /// A sentence for each target of the production planner.
 pub(super) fn savings(result: &Backtest) -> Vec<String> {
@@ -8,11 +10,11 @@ pub(super) fn savings(result: &Backtest) -> Vec<String> {
         .rows
         .iter()
         .filter(|row| row.policy == PolicyKind::Foreshadow)
-        .filter_map(saving)
+        .filter_map(|row| saving(row, &result.prices))
         .collect()
 }
 
-fn saving(row: &PolicyRow) -> Option<String> {
+fn saving(row: &PolicyRow, prices: &Prices) -> Option<String> {
     let (hit_rate, idle_s) = (row.hit_rate?, row.idle_per_request_s?);
     let against =
         |ratio: Option<f64>, peer: &str| ratio.map(|ratio| format!(" {} {peer}", compared(ratio)));
@@ -35,6 +37,7 @@ fn saving(row: &PolicyRow) -> Option<String> {
         sentence.push_str(" with as many hits, tuned in hindsight");
     }
     sentence.push('.');
+    sentence.push_str(&worth(row, prices).unwrap_or_default());
     Some(sentence)
 }
 
@@ -47,19 +50,42 @@ fn compared(ratio: f64) -> String {
     }
 }
 
-/// The highest target at which the planner idles less than a constant pool, as a pool of the
-/// configuration.
-pub(super) fn configuration(result: &Backtest, pool: &str) -> Option<String> {
-    let row = result
-        .rows
-        .iter()
-        .filter(|row| row.policy == PolicyKind::Foreshadow)
-        .filter(|row| row.idle_vs_static.is_some_and(|ratio| ratio < 1.0))
-        .max_by(|one, two| one.target_hit_rate.total_cmp(&two.target_hit_rate))?;
-    Some(format!(
-        "[[pool]]\nname = {pool:?}\ntarget_hit_rate = {}\n",
-        row.target_hit_rate
-    ))
+/// What the cost of a row is made of, where prices are given.
+pub(super) fn prices(prices: &Prices) -> String {
+    let part = |price: Option<f64>, what: &str| price.map(|price| format!("{price} {what}"));
+    let parts: Vec<String> = [
+        part(prices.idle_hour, "for an hour that an instance idles"),
+        part(prices.waiting_hour, "for an hour that a request waits"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if parts.is_empty() {
+        return String::new();
+    }
+    format!(" Cost is reckoned at {}.", parts.join(" and "))
+}
+
+/// What the idle time saved is worth.
+fn worth(row: &PolicyRow, prices: &Prices) -> Option<String> {
+    let (ratio, cost) = (row.idle_vs_static?, row.cost?);
+    let saved_hours = cost.idle_unit_hours * (1.0 / ratio - 1.0);
+    let (amount, word) = if saved_hours >= 0.0 {
+        (saved_hours, "saves")
+    } else {
+        (-saved_hours, "costs")
+    };
+    let mut sentence = format!(
+        " Against that constant pool it {word} {amount:.0} instance-hours in the scored window"
+    );
+    if let Some(price) = prices.idle_hour {
+        let _ = write!(sentence, ", worth {:.2}", amount * price);
+    }
+    if let Some(money) = cost.money {
+        let _ = write!(sentence, "; all in all it costs {money:.2}");
+    }
+    sentence.push('.');
+    Some(sentence)
 }
 
 #[cfg(test)]

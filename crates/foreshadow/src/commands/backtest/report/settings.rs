@@ -1,0 +1,137 @@
+//! The settings that follow from a backtest, as a configuration of `foreshadow serve`.
+
+use std::{cmp::Reverse, collections::BinaryHeap, fmt::Write, time::Duration};
+
+use foreshadow_simulation::backtest::{Backtest, PolicyKind, PoolTrace, Setting, Trace};
+use foreshadow_types::format_duration;
+
+use super::Followed;
+
+/// The most pools that are written out.
+const MOST_POOLS: usize = 100;
+
+/// A configuration with the highest target at which the planner idles less than constant pools;
+/// nothing where there is none.
+pub(super) fn configuration(
+    result: &Backtest,
+    followed: &Followed,
+    trace: &Trace,
+    setting: &Setting,
+) -> Option<String> {
+    let hit_rate = recommended(result)?;
+    let largest = followed.largest_targets(hit_rate)?;
+    let mut text = format!("tick = {}\n", quoted(&format_duration(setting.tick())));
+    for pool in trace.pools().iter().take(MOST_POOLS) {
+        let target = largest.get(pool.name()).copied().unwrap_or(0);
+        text.push_str(&pool_table(pool, hit_rate, target, setting));
+    }
+    Some(text)
+}
+
+fn recommended(result: &Backtest) -> Option<f64> {
+    result
+        .rows
+        .iter()
+        .filter(|row| row.policy == PolicyKind::Foreshadow)
+        .filter(|row| row.idle_vs_static.is_some_and(|ratio| ratio < 1.0))
+        .map(|row| row.target_hit_rate)
+        .max_by(f64::total_cmp)
+}
+
+fn pool_table(pool: &PoolTrace, hit_rate: f64, target: u32, setting: &Setting) -> String {
+    let startup = setting.startup().typical();
+    let in_use = most_in_use(pool, startup);
+    let max = match setting.max_instances() {
+        Some(most) => most.get(),
+        None => target.saturating_add(in_use).max(1),
+    };
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = write!(
+        text,
+        "
+[[pool]]
+name = {name}
+provider = \"process\"
+command = [\"/path/to/the/program\"]  # starts one instance
+max = {max}  # at most {target} were kept warm and {in_use} in use at once
+target_hit_rate = {hit_rate}
+expected_startup = {startup}
+",
+        name = quoted(pool.name().as_str()),
+        startup = quoted(&format_duration(startup)),
+    );
+    text
+}
+
+/// The most requests that hold an instance or wait for its start at one moment, where each is served
+/// within a start-up time; where the log says nothing of holding, it counts for nothing.
+fn most_in_use(pool: &PoolTrace, startup: Duration) -> u32 {
+    let (mut ends, mut most) = (BinaryHeap::new(), 0);
+    for index in 0..pool.len() {
+        let arrival = pool.arrival(index);
+        while ends.peek().is_some_and(|Reverse(end)| *end <= arrival.at) {
+            ends.pop();
+        }
+        ends.push(Reverse(
+            arrival.at + startup.saturating_add(arrival.hold.unwrap_or_default()),
+        ));
+        most = most.max(ends.len());
+    }
+    u32::try_from(most).unwrap_or(u32::MAX)
+}
+
+fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use foreshadow_planner::Arrival;
+    use foreshadow_simulation::backtest::{StartupTime, TraceBuilder};
+    use foreshadow_types::{PoolName, Timestamp};
+
+    use super::*;
+
+    fn trace(name: &str) -> Trace {
+        let mut builder = TraceBuilder::new();
+        for second in [0, 10, 20, 400] {
+            let arrival = Arrival {
+                at: Timestamp::from_millis(second * 1_000),
+                user: 0,
+                application: 0,
+                hold: Some(Duration::from_secs(60)),
+            };
+            builder
+                .push(&PoolName::new(name).unwrap(), &arrival)
+                .unwrap();
+        }
+        builder.build().unwrap()
+    }
+
+    fn setting(trace: &Trace) -> Setting {
+        let startup = StartupTime::fixed(Duration::from_secs(90));
+        Setting::new(trace, trace.start(), Duration::from_mins(1), startup).unwrap()
+    }
+
+    #[test]
+    fn the_server_accepts_the_settings_as_they_stand() {
+        let trace = trace("gpu-small");
+        let setting = setting(&trace);
+        let text = format!(
+            "tick = {}\n{}",
+            quoted(&format_duration(setting.tick())),
+            pool_table(&trace.pools()[0], 0.95, 4, &setting)
+        );
+        let file = std::env::temp_dir().join(format!("foreshadow-settings-{}", std::process::id()));
+        std::fs::write(&file, &text).unwrap();
+        let loaded = crate::config::load(Some(&file), &std::env::temp_dir());
+        std::fs::remove_file(&file).unwrap();
+        let pools = loaded.unwrap().engine.pools;
+        assert_eq!(pools.len(), 1);
+        assert_eq!(pools[0].target_hit_rate, 0.95);
+        assert_eq!(pools[0].spec.startup, Duration::from_secs(90));
+        // Three overlap; four were kept warm beside them.
+        assert!(text.contains("max = 7 "), "{text}");
+    }
+}
