@@ -8,7 +8,7 @@ use std::{
 
 use foreshadow_history::{HistoryPaths, RequestReader};
 use foreshadow_planner::{
-    Arrival, Inventory, Outcome, PoolPlanner, PoolSettings, TargetPolicy,
+    Arrival, DemandModel, Inventory, Outcome, PoolPlanner, PoolSettings, TargetPolicy,
     baselines::{
         HoltWinters, IntelligentPooling, KeepAlive, Reactive, SampledDemand, SeasonalDemand,
         StaticPool, TrailingDemand, TrailingMaximum, TrailingMoments,
@@ -171,7 +171,7 @@ impl TargetPolicy for Timed {
     }
 
     fn target(&mut self, now: Timestamp, inventory: &Inventory) -> u32 {
-        let fitted = |planner: &PoolPlanner| planner.model().map(|model| model.trained_through());
+        let fitted = |planner: &PoolPlanner| planner.model().map(DemandModel::trained_through);
         let before = fitted(&self.planner);
         let watch = Watch::start();
         let target = self.planner.target(now, inventory);

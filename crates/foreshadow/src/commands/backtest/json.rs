@@ -35,7 +35,7 @@ struct Row {
     wait_s: Waits,
     cost: Option<CostHours>,
     by_user: Option<ByUser>,
-    by_pool: Vec<Pool>,
+    by_pool: Vec<ByPool>,
     waiting_by_user: Option<Shares>,
     waiting_by_pool: Option<Shares>,
     misses: Option<BTreeMap<&'static str, u64>>,
@@ -68,7 +68,7 @@ struct ByUser {
 
 /// What one pool's requests got.
 #[derive(Serialize)]
-struct Pool {
+struct ByPool {
     pool: String,
     requests: u64,
     hits: u64,
@@ -147,8 +147,8 @@ fn by_user(users: UserSpread) -> ByUser {
     }
 }
 
-fn pool(counts: &PoolCounts) -> Pool {
-    Pool {
+fn pool(counts: &PoolCounts) -> ByPool {
+    ByPool {
         pool: counts.pool.clone(),
         requests: counts.requests,
         hits: counts.hits,

@@ -129,7 +129,7 @@ mod tests {
         std::fs::remove_file(&file).unwrap();
         let pools = loaded.unwrap().engine.pools;
         assert_eq!(pools.len(), 1);
-        assert_eq!(pools[0].target_hit_rate, 0.95);
+        assert_eq!(pools[0].aim.hit_rate(), Some(0.95));
         assert_eq!(pools[0].spec.startup, Duration::from_secs(90));
         // Three overlap; four were kept warm beside them.
         assert!(text.contains("max = 7 "), "{text}");
