@@ -100,7 +100,7 @@ mod tests {
                 at: Timestamp::from_millis(second * 1_000),
                 user: 0,
                 application: 0,
-                hold: Some(Duration::from_secs(60)),
+                hold: Some(Duration::from_mins(1)),
             };
             builder
                 .push(&PoolName::new(name).unwrap(), &arrival)
