@@ -47,6 +47,10 @@ struct Activation<'a>([&'a mut [f32]; 6]);
 impl WithSimd for Activation<'_> {
     type Output = ();
 
+    #[expect(
+        clippy::inline_always,
+        reason = "what is not inlined is not compiled for the vector instructions found"
+    )]
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let split = self.0.map(|part| S::as_mut_simd_f32s(part));

@@ -68,7 +68,7 @@ pub(crate) fn ln<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
         -1.666_805_8e-1,
         2.000_071_5e-1,
         -2.499_999_4e-1,
-        3.333_333_1e-1,
+        3.333_333e-1,
     ];
     /// The bits of the square root of a half: mantissas are taken from there to twice as much.
     const HALF_ROOT: u32 = 0x3f35_04f3;

@@ -182,6 +182,10 @@ struct Compress<'a>(&'a mut [f32]);
 impl WithSimd for Compress<'_> {
     type Output = ();
 
+    #[expect(
+        clippy::inline_always,
+        reason = "what is not inlined is not compiled for the vector instructions found"
+    )]
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let (whole, rest) = S::as_mut_simd_f32s(self.0);

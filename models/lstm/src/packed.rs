@@ -97,7 +97,9 @@ impl Layer<'_> {
                 }
             }
             if self.rectified {
-                out.iter_mut().for_each(|out| *out = out.max(0.0));
+                for out in out.iter_mut() {
+                    *out = out.max(0.0);
+                }
             }
         }
     }

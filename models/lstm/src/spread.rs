@@ -171,6 +171,10 @@ struct Forward<'a> {
 impl WithSimd for Forward<'_> {
     type Output = ();
 
+    #[expect(
+        clippy::inline_always,
+        reason = "what is not inlined is not compiled for the vector instructions found"
+    )]
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
         for column in (0..self.out.width.len()).step_by(S::F32_LANES) {
