@@ -31,9 +31,10 @@ pub(crate) fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let whole = simd.sub_f32s(shifted, number(ROUNDER));
     let r = simd.mul_add_e_f32s(whole, number(-0.693_359_4), x);
     let r = simd.mul_add_e_f32s(whole, number(2.121_944_4e-4), r);
-    let p = TERMS.iter().fold(number(1.987_569_1e-4), |p, &term| {
-        simd.mul_add_e_f32s(p, r, number(term))
-    });
+    let mut p = number(1.987_569_1e-4);
+    for term in TERMS {
+        p = simd.mul_add_e_f32s(p, r, number(term));
+    }
     let one = number(1.0);
     let p = simd.mul_add_e_f32s(simd.mul_f32s(p, r), r, simd.add_f32s(r, one));
     let bits = simd.wrapping_dyn_shl_u32s(simd.transmute_u32s_f32s(shifted), simd.splat_u32s(23));
@@ -84,9 +85,10 @@ pub(crate) fn ln<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let mantissa = simd.and_u32s(above, simd.splat_u32s(0x007f_ffff));
     let mantissa = simd.transmute_f32s_u32s(simd.add_u32s(mantissa, simd.splat_u32s(HALF_ROOT)));
     let r = simd.sub_f32s(mantissa, number(1.0));
-    let p = TERMS.iter().fold(number(7.037_683_6e-2), |p, &term| {
-        simd.mul_add_e_f32s(p, r, number(term))
-    });
+    let mut p = number(7.037_683_6e-2);
+    for term in TERMS {
+        p = simd.mul_add_e_f32s(p, r, number(term));
+    }
     let square = simd.mul_f32s(r, r);
     let tail = simd.mul_f32s(simd.mul_f32s(p, r), square);
     let tail = simd.mul_add_e_f32s(exponent, number(-2.121_944_4e-4), tail);

@@ -197,10 +197,11 @@ impl Forward<'_> {
         let bounded = lanes::clamp(simd, row(out.width, 0), LOG_WIDTH.0, LOG_WIDTH.1);
         let width = lanes::exp(simd, bounded);
         store(simd, &mut self.spread.width, column, width);
-        let shares: [S::f32s; ANCHORS] = std::array::from_fn(|anchor| {
+        let mut shares = [one; ANCHORS];
+        for (anchor, share) in shares.iter_mut().enumerate() {
             let logit = row(out.logits, anchor);
-            lanes::exp(simd, lanes::clamp(simd, logit, -MOST, MOST))
-        });
+            *share = lanes::exp(simd, lanes::clamp(simd, logit, -MOST, MOST));
+        }
         for (level, &score) in self.levels.scores.iter().enumerate() {
             // The levels are often symmetric: what raises a share at one lowers it at the other.
             let mirror = self.levels.mirrors[level];
