@@ -3,10 +3,10 @@
 
 use crate::{
     features::{AHEAD, ANCHORS, INPUTS},
-    head::HeadInput,
-    kernel::{Network, Scratch},
+    kernel::Network,
     network::NetworkSize,
     random::Random,
+    served::{HeadRoom, StepFeatures},
 };
 
 /// What one tick of some series feeds the network. Feature-major: a row for each feature; the steps
@@ -50,19 +50,33 @@ impl Network {
     pub fn tick(&self, features: &Features, state: &mut [f32]) -> Vec<f32> {
         let (size, series) = (self.size(), features.series);
         assert_eq!(state.len(), size.state() * series, "the state's size");
-        let mut scratch = Scratch::default();
-        scratch.inputs.clone_from(&features.inputs);
-        self.step(state, series, &mut scratch);
+        let (served, mut room) = (self.served(), HeadRoom::default());
+        served.step(state, &features.inputs, series, &mut Vec::new());
         let unit = size.hidden * series;
-        let input = HeadInput {
-            hidden: &state[2 * (size.layers - 1) * unit..][..unit],
-            columns: series,
-            draws: features.steps,
-            ahead: &features.ahead,
-            anchors: &features.anchors,
-        };
-        self.quantiles(input, &mut scratch);
-        scratch.head.quantiles().to_vec()
+        let hidden = &state[2 * (size.layers - 1) * unit..][..unit];
+        served.read_state(hidden, None, series, &mut room);
+        let steps = features.steps;
+        let (mut ahead, mut anchors) = (Vec::new(), Vec::new());
+        let mut all = vec![0.0; size.levels.len() * series * steps];
+        for column in 0..series {
+            let own = column * steps..(column + 1) * steps;
+            for (out, rows) in [
+                (&mut ahead, &features.ahead),
+                (&mut anchors, &features.anchors),
+            ] {
+                out.clear();
+                for row in rows.chunks_exact(series * steps) {
+                    out.extend_from_slice(&row[own.clone()]);
+                }
+            }
+            let shown = StepFeatures::All(&ahead);
+            let quantiles = served.quantiles(column, shown, &anchors, steps, &mut room);
+            let rows = all.chunks_exact_mut(series * steps);
+            for (row, level) in rows.zip(quantiles.chunks_exact(steps)) {
+                row[own.clone()].copy_from_slice(level);
+            }
+        }
+        all
     }
 }
 

@@ -4,16 +4,19 @@ use foreshadow_types::Timestamp;
 
 use crate::{
     clock::Clock,
-    features::{AHEAD, ANCHORS, INPUTS, View},
-    head::HeadInput,
+    features::{FIXED, INPUTS, View},
     kernel::{Network, Scratch},
     memory::Memory,
+    outlook::Horizon,
+    packed::PANEL,
+    pointwise::vectorised,
+    served::StepFeatures,
 };
 
 /// Series a block holds at most: a size at which the matrices stay in the cache.
 pub(crate) const BLOCK_ROWS: usize = 128;
-/// Steps ahead that are computed together.
-const STEPS_AT_ONCE: usize = 4;
+/// Steps ahead that are computed together: as many as stay in the nearest cache.
+const STEPS_AT_ONCE: usize = 48;
 
 /// Up to [`BLOCK_ROWS`] series on one grid.
 #[derive(Debug, Clone)]
@@ -77,7 +80,9 @@ impl Block {
                 View::new(memory, self.clock, at).write_inputs(&mut scratch.inputs[row..], rows);
             }
         }
-        network.step(&mut self.state, rows, scratch);
+        network
+            .served()
+            .step(&mut self.state, &scratch.inputs, rows, &mut scratch.gates);
         for row in 0..rows {
             if !self.memories[row].started() {
                 self.clear_state(row);
@@ -97,54 +102,51 @@ impl Block {
     ) -> Vec<Vec<f32>> {
         let levels = network.size().levels.len();
         let mut answers = vec![Vec::with_capacity(horizon * levels); chosen.len()];
-        let hidden = self.chosen_state(network, chosen);
-        let mut first = 1;
-        while first <= horizon {
-            let draws = STEPS_AT_ONCE.min(horizon + 1 - first);
-            self.forecast_steps(
-                network,
-                at,
-                (chosen, &hidden),
-                first..first + draws,
-                scratch,
-            );
-            self.collect(scratch.head.quantiles(), chosen, draws, &mut answers);
-            first += draws;
+        self.read_state(network, at, chosen, scratch);
+        for first in (1..=horizon).step_by(STEPS_AT_ONCE) {
+            let wanted = STEPS_AT_ONCE.min(horizon + 1 - first);
+            let steps = Horizon::new(self.clock, at, first, wanted.max(PANEL));
+            for (column, (&row, answer)) in chosen.iter().zip(&mut answers).enumerate() {
+                let memory = &self.memories[row];
+                scratch
+                    .outlook
+                    .fill(&View::new(memory, self.clock, at), &steps);
+                let quantiles = network.served().quantiles(
+                    column,
+                    StepFeatures::Moving(&scratch.outlook.features),
+                    &scratch.outlook.anchors,
+                    steps.len(),
+                    &mut scratch.head,
+                );
+                let least = if memory.signed { f32::MIN } else { 0.0 };
+                finish(quantiles, steps.len(), memory.scale(), least);
+                answer.extend((0..wanted).flat_map(|step| {
+                    quantiles
+                        .chunks_exact(steps.len())
+                        .map(move |level| level[step])
+                }));
+            }
         }
         answers
     }
 
-    fn forecast_steps(
+    /// Prepares the head for the chosen rows.
+    fn read_state(
         &self,
         network: &Network,
         at: Timestamp,
-        (chosen, hidden): (&[usize], &[f32]),
-        steps: std::ops::Range<usize>,
+        chosen: &[usize],
         scratch: &mut Scratch,
     ) {
-        let draws = steps.len();
-        let forecasts = chosen.len() * draws;
-        let mut ahead = vec![0.0; AHEAD * forecasts];
-        let mut anchors = vec![0.0; ANCHORS * forecasts];
-        for (place, &row) in chosen.iter().enumerate() {
-            let view = View::new(&self.memories[row], self.clock, at);
-            for (draw, step) in steps.clone().enumerate() {
-                let column = place * draws + draw;
-                view.write_ahead(step, &mut ahead[column..], forecasts);
-                let target = self.clock.later(at, step);
-                for (index, anchor) in view.anchors(target).into_iter().enumerate() {
-                    anchors[index * forecasts + column] = anchor;
-                }
-            }
+        let columns = chosen.len();
+        let mut fixed = vec![0.0; FIXED.len() * columns];
+        for (column, &row) in chosen.iter().enumerate() {
+            View::new(&self.memories[row], self.clock, at)
+                .write_fixed(&mut fixed[column..], columns);
         }
-        let input = HeadInput {
-            hidden,
-            columns: chosen.len(),
-            draws,
-            ahead: &ahead,
-            anchors: &anchors,
-        };
-        network.quantiles(input, scratch);
+        let hidden = self.chosen_state(network, chosen);
+        let served = network.served();
+        served.read_state(&hidden, Some(&fixed), columns, &mut scratch.head);
     }
 
     /// The top layer's output of the chosen rows, `[hidden, chosen]`.
@@ -155,24 +157,28 @@ impl Block {
             .flat_map(|unit| chosen.iter().map(|&row| unit[row]))
             .collect()
     }
+}
 
-    /// Back from scales to the series' units, sorted within each step.
-    fn collect(&self, quantiles: &[f32], chosen: &[usize], draws: usize, answers: &mut [Vec<f32>]) {
-        let forecasts = chosen.len() * draws;
-        for (place, (&row, answer)) in chosen.iter().zip(answers).enumerate() {
-            let memory = &self.memories[row];
-            let scale = memory.scale();
-            let least = if memory.signed { f32::MIN } else { 0.0 };
-            for draw in 0..draws {
-                let column = place * draws + draw;
-                let start = answer.len();
-                answer.extend(
-                    quantiles
-                        .chunks_exact(forecasts)
-                        .map(|level| (scale * level[column]).clamp(least, f32::MAX)),
-                );
-                answer[start..].sort_by(f32::total_cmp);
+/// Back from scales to the series' units, `[levels, steps]`, sorted within each step.
+fn finish(quantiles: &mut [f32], steps: usize, scale: f32, least: f32) {
+    vectorised(
+        #[inline(always)]
+        move || {
+            for quantile in &mut *quantiles {
+                *quantile = (scale * *quantile).clamp(least, f32::MAX);
             }
-        }
-    }
+            let levels = quantiles.len() / steps;
+            for sorted in 0..levels {
+                for lower in 0..levels - 1 - sorted {
+                    let pair = &mut quantiles[lower * steps..(lower + 2) * steps];
+                    let (low, high) = pair.split_at_mut(steps);
+                    for (low, high) in low.iter_mut().zip(high) {
+                        let (a, b) = (*low, *high);
+                        *low = if b < a { b } else { a };
+                        *high = if b < a { a } else { b };
+                    }
+                }
+            }
+        },
+    );
 }

@@ -2,10 +2,13 @@
 //!
 //! All matrices are feature-major, so that gates are contiguous and each loop runs over whole rows.
 
+use pulp::{Arch, Scalar, Simd, WithSimd};
+
 use crate::{
+    lanes,
     matmul::{Into, Operand, multiply},
     network::{Cell, Matrix},
-    pointwise::{add_row_sums, fill_bias, sigmoid, tanh, vectorised},
+    pointwise::{add_row_sums, fill_bias, tanh, vectorised},
 };
 
 /// A weight matrix within the flat vector.
@@ -32,28 +35,62 @@ pub(crate) fn gate_sums(
 /// Activates the gates in place and advances `h` and `c`.
 pub(crate) fn activate(gates: &mut [f32], h: &mut [f32], c: &mut [f32]) {
     let count = c.len();
-    let (open, candidate) = gates.split_at_mut(3 * count);
-    let (input, rest) = open.split_at_mut(count);
-    let (forget, output) = rest.split_at_mut(count);
-    let (h, output, candidate) = (
-        &mut h[..count],
-        &mut output[..count],
-        &mut candidate[..count],
-    );
-    let forget = &mut forget[..count];
-    vectorised(
-        #[inline(always)]
-        move || {
-            for j in 0..count {
-                input[j] = sigmoid(input[j]);
-                forget[j] = sigmoid(forget[j]);
-                output[j] = sigmoid(output[j]);
-                candidate[j] = tanh(candidate[j]);
-                c[j] = forget[j] * c[j] + input[j] * candidate[j];
-                h[j] = output[j] * tanh(c[j]);
-            }
-        },
-    );
+    let (input, rest) = gates.split_at_mut(count);
+    let (forget, rest) = rest.split_at_mut(count);
+    let (output, candidate) = rest.split_at_mut(count);
+    Arch::new().dispatch(Activation([input, forget, output, candidate, h, c]));
+}
+
+/// Input, forget and output gate, candidate, output and state of equally many units.
+struct Activation<'a>([&'a mut [f32]; 6]);
+
+impl WithSimd for Activation<'_> {
+    type Output = ();
+
+    #[expect(
+        clippy::inline_always,
+        reason = "what is not inlined is not compiled for the vector instructions found"
+    )]
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let split = self.0.map(|part| S::as_mut_simd_f32s(part));
+        let [
+            (input, i),
+            (forget, f),
+            (output, o),
+            (candidate, g),
+            (h, hs),
+            (c, cs),
+        ] = split;
+        for (index, c) in c.iter_mut().enumerate() {
+            let gates = [
+                &mut input[index],
+                &mut forget[index],
+                &mut output[index],
+                &mut candidate[index],
+            ];
+            advance(simd, gates, &mut h[index], c);
+        }
+        for (index, c) in cs.iter_mut().enumerate() {
+            let gates = [&mut i[index], &mut f[index], &mut o[index], &mut g[index]];
+            advance(Scalar, gates, &mut hs[index], c);
+        }
+    }
+}
+
+#[expect(
+    clippy::inline_always,
+    reason = "what is not inlined is not compiled for the vector instructions found"
+)]
+#[inline(always)]
+fn advance<S: Simd>(simd: S, gates: [&mut S::f32s; 4], h: &mut S::f32s, c: &mut S::f32s) {
+    let [input, forget, output, candidate] = gates;
+    for open in [&mut *input, &mut *forget, &mut *output] {
+        *open = lanes::sigmoid(simd, *open);
+    }
+    *candidate = lanes::tanh(simd, *candidate);
+    *c = simd.mul_add_e_f32s(*forget, *c, simd.mul_f32s(*input, *candidate));
+    *h = simd.mul_f32s(*output, lanes::tanh(simd, *c));
 }
 
 /// What one layer remembers of a stretch in order to go back through it.

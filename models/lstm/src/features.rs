@@ -5,7 +5,10 @@
 
 use foreshadow_types::Timestamp;
 
-use crate::{clock::Clock, memory::Memory};
+use crate::{
+    clock::Clock,
+    memory::{Memory, Seasons},
+};
 
 /// How many numbers enter the recurrence at a step.
 pub(crate) const INPUTS: usize = 25;
@@ -13,6 +16,11 @@ pub(crate) const INPUTS: usize = 25;
 pub(crate) const AHEAD: usize = 22;
 /// How many levels a forecast blends: the last of the features ahead, uncompressed.
 pub(crate) const ANCHORS: usize = 12;
+
+/// The features of a step ahead that differ from step to step.
+pub(crate) const MOVING: [usize; 10] = [0, 1, 3, 4, 5, 6, 11, 12, 13, 17];
+/// Those that are the same for all steps ahead of a series.
+pub(crate) const FIXED: [usize; 12] = [2, 7, 8, 9, 10, 14, 15, 16, 18, 19, 20, 21];
 
 /// How the blend begins, before anything is learned: at the last value, with a little of what is
 /// usual at the time, and hardly any of the extremes.
@@ -114,29 +122,69 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The levels that a forecast for the bin at `target` blends, in units of the scale.
-    pub(crate) fn anchors(&self, target: Timestamp) -> [f32; ANCHORS] {
+    /// Writes the features [`FIXED`], one every `stride` places.
+    pub(crate) fn write_fixed(&self, out: &mut [f32], stride: usize) {
+        let anchors = self.fixed_anchors();
+        let head = [
+            0.3 * self.clock.hours().ln(),
+            self.compressed(self.memory.quantiles[0]),
+            self.compressed(self.memory.quantiles[2]),
+            self.log_roughness(),
+        ];
+        let fixed = [0, 4, 5, 6, 8, 9, 10, 11].map(|anchor| compress(anchors[anchor]));
+        for (place, feature) in head.into_iter().chain(fixed).enumerate() {
+            out[place * stride] = feature;
+        }
+    }
+
+    /// The anchors of a step that is like no other: the seasonal ones are 0.
+    pub(crate) fn fixed_anchors(&self) -> [f32; ANCHORS] {
         let m = self.memory;
-        let day = m.level_day.get();
-        let slot = self.clock.slot(target);
-        let latest = m.latest_day(slot).unwrap_or(day);
-        let around = self.mean_around(slot).unwrap_or(latest);
         [
             m.last,
-            latest,
-            around,
-            m.profile(self.clock, slot).unwrap_or(latest),
+            0.0,
+            0.0,
+            0.0,
             m.level_hour.get(),
-            day,
+            m.level_day.get(),
             m.quantiles[1],
-            m.week(self.clock, Clock::hour_of_week(target))
-                .unwrap_or(around),
+            0.0,
             m.extremes_day.high(),
             m.extremes_week.high(),
             m.extremes_week.low(),
             m.before_jump,
         ]
         .map(|value| value * self.inverse)
+    }
+
+    /// All seasons, not in units of the scale.
+    pub(crate) fn seasons(&self) -> Seasons<'a> {
+        self.memory.seasons(self.clock)
+    }
+
+    /// The day's average, not in units of the scale.
+    pub(crate) fn level_day(&self) -> f32 {
+        self.memory.level_day.get()
+    }
+
+    /// One over the scale; 0 where there is none.
+    pub(crate) fn inverse(&self) -> f32 {
+        self.inverse
+    }
+
+    /// The levels that a forecast for the bin at `target` blends, in units of the scale.
+    pub(crate) fn anchors(&self, target: Timestamp) -> [f32; ANCHORS] {
+        let m = self.memory;
+        let slot = self.clock.slot(target);
+        let latest = m.latest_day(slot).unwrap_or(m.level_day.get());
+        let around = self.mean_around(slot).unwrap_or(latest);
+        let week = m.week(self.clock, Clock::hour_of_week(target));
+        let mut anchors = self.fixed_anchors();
+        anchors[1] = latest * self.inverse;
+        anchors[2] = around * self.inverse;
+        anchors[3] = m.profile(self.clock, slot).unwrap_or(latest) * self.inverse;
+        anchors[7] = week.unwrap_or(around) * self.inverse;
+        anchors
     }
 
     fn log_roughness(&self) -> f32 {

@@ -179,7 +179,7 @@ impl Graph {
             let shares = activation::softmax(logits.clone() + slopes.clone() * score, 0);
             (shares * anchors.clone()).sum_dim(0)
         };
-        let blends = Tensor::cat(self.layout.scores.iter().map(blend).collect(), 0);
+        let blends = Tensor::cat(self.layout.levels.scores.iter().map(blend).collect(), 0);
         let spread = raw.narrow(0, 1 + 2 * ANCHORS, self.size.levels.len()) * width;
         let bounded = activation::tanh(spread / REACH) * REACH;
         let distance = (bounded.clone().exp() - (-bounded).exp()) * 0.5;

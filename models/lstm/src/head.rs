@@ -87,7 +87,7 @@ impl Head {
             n,
         );
         self.spread
-            .forward(&self.raw, input.anchors, &layout.scores, n);
+            .forward(&self.raw, input.anchors, &layout.levels, n);
     }
 
     /// `[levels, forecasts]`, in units of the scale.
@@ -108,7 +108,7 @@ impl Head {
         let n = input.forecasts();
         let by_raw = self
             .spread
-            .backward(&self.raw, input.anchors, &layout.scores, by_quantile, n);
+            .backward(&self.raw, input.anchors, &layout.levels, by_quantile, n);
         let mut by_inner = dense_gradient(
             gradient,
             weights,

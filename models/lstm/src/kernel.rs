@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use crate::{
-    cell::{activate, gate_sums},
-    head::{Head, HeadInput},
-    network::{Layout, NetworkSize},
+    network::NetworkSize,
+    outlook::Outlook,
+    served::{HeadRoom, Served},
 };
 
 /// A network's weights, shared by all who run it.
 #[derive(Debug, Clone)]
 pub struct Network {
     size: NetworkSize,
-    layout: Layout,
     weights: Arc<[f32]>,
+    served: Arc<Served>,
 }
 
 /// Why weights were refused.
@@ -42,8 +42,9 @@ pub enum NetworkError {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Scratch {
     pub(crate) inputs: Vec<f32>,
-    gates: Vec<f32>,
-    pub(crate) head: Head,
+    pub(crate) gates: Vec<f32>,
+    pub(crate) outlook: Outlook,
+    pub(crate) head: HeadRoom,
 }
 
 impl Network {
@@ -64,8 +65,8 @@ impl Network {
             return Err(NetworkError::NotFinite { index });
         }
         Ok(Self {
+            served: Arc::new(Served::new(&size, &layout, &weights)),
             size,
-            layout,
             weights: weights.into(),
         })
     }
@@ -80,31 +81,8 @@ impl Network {
         &self.weights
     }
 
-    /// Advances the state of `rows` series by one step of `scratch.inputs`.
-    pub(crate) fn step(&self, state: &mut [f32], rows: usize, scratch: &mut Scratch) {
-        let unit = self.size.hidden * rows;
-        scratch.gates.resize(4 * unit, 0.0);
-        for layer in 0..self.size.layers {
-            let (below, here) = state.split_at_mut(2 * layer * unit);
-            let (h, rest) = here.split_at_mut(unit);
-            let input = match layer.checked_sub(1) {
-                Some(under) => &below[2 * under * unit..][..unit],
-                None => &scratch.inputs,
-            };
-            gate_sums(
-                &mut scratch.gates,
-                &self.weights,
-                &self.layout.cells[layer],
-                input,
-                h,
-                rows,
-            );
-            activate(&mut scratch.gates, h, &mut rest[..unit]);
-        }
-    }
-
-    /// Quantiles `[levels, forecasts]` into `scratch.head`.
-    pub(crate) fn quantiles(&self, input: HeadInput<'_>, scratch: &mut Scratch) {
-        scratch.head.forward(&self.weights, &self.layout, input);
+    /// The weights laid out for serving.
+    pub(crate) fn served(&self) -> &Served {
+        &self.served
     }
 }

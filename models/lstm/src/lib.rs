@@ -16,14 +16,18 @@ mod gradient;
 mod graph;
 mod head;
 mod kernel;
+mod lanes;
 mod live;
 mod matmul;
 mod memory;
 mod network;
+mod outlook;
+mod packed;
 #[cfg(test)]
 mod parity;
 mod pointwise;
 mod random;
+mod served;
 mod spread;
 mod tensors;
 

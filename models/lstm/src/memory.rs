@@ -61,6 +61,15 @@ pub(crate) struct Memory {
     seasons: Box<[Half]>,
 }
 
+/// What a series usually does, by the slot of the day and the hour of the week.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seasons<'a> {
+    pub(crate) latest_day: &'a [Half],
+    pub(crate) day_before: &'a [Half],
+    pub(crate) profile: &'a [Half],
+    pub(crate) week: &'a [Half],
+}
+
 impl Memory {
     /// Of a series that has not been seen.
     pub(crate) fn new(clock: Clock) -> Self {
@@ -205,6 +214,20 @@ impl Memory {
     fn close_hour(&mut self, slots: usize) {
         if let Some(kept) = self.seasons.get_mut(3 * slots + usize::from(self.hour)) {
             fold(kept, Some(self.hour_mean), WEEK_RATE);
+        }
+    }
+
+    /// All seasons.
+    pub(crate) fn seasons(&self, clock: Clock) -> Seasons<'_> {
+        let slots = clock.slots_per_day();
+        let (latest_day, rest) = self.seasons.split_at(slots);
+        let (day_before, rest) = rest.split_at(slots);
+        let (profile, week) = rest.split_at(slots);
+        Seasons {
+            latest_day,
+            day_before,
+            profile,
+            week,
         }
     }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     features::{AHEAD, ANCHORS, INITIAL_LOGITS, INPUTS},
     random::Random,
+    spread::Levels,
 };
 
 /// Sizes of the network. Everything else follows from them.
@@ -62,8 +63,7 @@ pub(crate) struct Layout {
     pub(crate) out: Matrix,
     pub(crate) out_bias: Matrix,
     pub(crate) total: usize,
-    /// Where the levels lie on a line.
-    pub(crate) scores: Vec<f32>,
+    pub(crate) levels: Levels,
 }
 
 impl NetworkSize {
@@ -133,7 +133,7 @@ impl NetworkSize {
             out: matrix(self.outputs(), self.head_inner),
             out_bias: matrix(self.outputs(), 1),
             total: 0,
-            scores: self.scores(),
+            levels: Levels::new(self.scores()),
         };
         layout.total = total;
         layout

@@ -5,8 +5,11 @@
 //! of a level rises with it. So low quantiles can lie on one anchor (idle) and high ones on another
 //! (full load), exactly and with a step between them at any level: what series that switch need.
 
+use pulp::{Arch, Simd, WithSimd};
+
 use crate::{
     features::ANCHORS,
+    lanes,
     pointwise::{exp, tanh, vectorised},
 };
 
@@ -16,6 +19,32 @@ pub(crate) const LOG_WIDTH: (f32, f32) = (-9.0, 3.0);
 pub(crate) const REACH: f32 = 8.0;
 /// Bound of a logit.
 const MOST: f32 = 40.0;
+/// Bound of what a slope adds to it.
+const MOST_BY_SLOPE: f32 = 30.0;
+
+/// Where the levels lie on a line.
+#[derive(Debug, Clone)]
+pub(crate) struct Levels {
+    /// Roughly those of a normal distribution.
+    pub(crate) scores: Vec<f32>,
+    /// The other level whose score is the opposite, if there is one.
+    mirrors: Vec<Option<usize>>,
+}
+
+impl Levels {
+    pub(crate) fn new(scores: Vec<f32>) -> Self {
+        let opposite = |level: usize| {
+            let sums_to_zero = |&score: &f32| (score + scores[level]).abs() < 1e-6;
+            scores.iter().position(sums_to_zero)
+        };
+        let mirror = |level: usize| {
+            let found = opposite(level)?;
+            (found != level && opposite(found) == Some(level)).then_some(found)
+        };
+        let mirrors = (0..scores.len()).map(mirror).collect();
+        Self { scores, mirrors }
+    }
+}
 
 /// The quantiles of a batch of `n` forecasts, and what the way back needs of them.
 #[derive(Debug, Clone, Default)]
@@ -53,31 +82,17 @@ impl<'a> Outputs<'a> {
 
 impl Spread {
     /// From `raw [1 + 2·ANCHORS + levels, n]` and `anchors [ANCHORS, n]`.
-    pub(crate) fn forward(&mut self, raw: &[f32], anchors: &[f32], scores: &[f32], n: usize) {
-        let out = Outputs::of(raw, n);
+    pub(crate) fn forward(&mut self, raw: &[f32], anchors: &[f32], levels: &Levels, n: usize) {
         self.width.resize(n, 0.0);
-        for row in [&mut self.blends, &mut self.sums, &mut self.quantiles] {
-            row.resize(scores.len() * n, 0.0);
+        for rows in [&mut self.blends, &mut self.sums, &mut self.quantiles] {
+            rows.resize(levels.scores.len() * n, 0.0);
         }
-        vectorised(
-            #[inline(always)]
-            move || {
-                for (width, raw) in self.width.iter_mut().zip(out.width) {
-                    *width = exp(raw.clamp(LOG_WIDTH.0, LOG_WIDTH.1));
-                }
-                for (level, &score) in scores.iter().enumerate() {
-                    let row = level * n..(level + 1) * n;
-                    let blends = &mut self.blends[row.clone()];
-                    blend(blends, &mut self.sums[row.clone()], &out, anchors, score);
-                    let distances = &out.distances[row.clone()];
-                    let quantiles = &mut self.quantiles[row];
-                    for j in 0..n {
-                        let far = exp(REACH * tanh(distances[j] * self.width[j] / REACH));
-                        quantiles[j] = blends[j] + 0.5 * (far - 1.0 / far);
-                    }
-                }
-            },
-        );
+        Arch::new().dispatch(Forward {
+            spread: self,
+            out: Outputs::of(raw, n),
+            anchors,
+            levels,
+        });
     }
 
     /// The derivative by `raw`, from that by the quantiles.
@@ -85,7 +100,7 @@ impl Spread {
         &self,
         raw: &[f32],
         anchors: &[f32],
-        scores: &[f32],
+        levels: &Levels,
         by_quantile: &[f32],
         n: usize,
     ) -> Vec<f32> {
@@ -97,7 +112,7 @@ impl Spread {
         vectorised(
             #[inline(always)]
             move || {
-                for (level, &score) in scores.iter().enumerate() {
+                for (level, &score) in levels.scores.iter().enumerate() {
                     let row = level * n..(level + 1) * n;
                     let by = &by_quantile[row.clone()];
                     let distances = &out.distances[row.clone()];
@@ -142,29 +157,207 @@ impl Spread {
 )]
 #[inline(always)]
 fn logit(logit: f32, slope: f32, score: f32) -> f32 {
-    (logit + score * slope).clamp(-MOST, MOST)
+    logit.clamp(-MOST, MOST) + (score * slope).clamp(-MOST_BY_SLOPE, MOST_BY_SLOPE)
 }
 
-/// Blends the anchors for one level.
+/// The way forward in whole registers, each of some neighbouring forecasts.
+struct Forward<'a> {
+    spread: &'a mut Spread,
+    out: Outputs<'a>,
+    anchors: &'a [f32],
+    levels: &'a Levels,
+}
+
+impl WithSimd for Forward<'_> {
+    type Output = ();
+
+    #[expect(
+        clippy::inline_always,
+        reason = "what is not inlined is not compiled for the vector instructions found"
+    )]
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        for column in (0..self.out.width.len()).step_by(S::F32_LANES) {
+            self.column(simd, column);
+        }
+    }
+}
+
+#[expect(
+    clippy::inline_always,
+    reason = "what is not inlined is not compiled for the vector instructions found"
+)]
+impl Forward<'_> {
+    #[inline(always)]
+    fn column<S: Simd>(&mut self, simd: S, column: usize) {
+        let n = self.out.width.len();
+        let row = |matrix: &[f32], row: usize| load(simd, &matrix[row * n..(row + 1) * n], column);
+        let out = &self.out;
+        let one = simd.splat_f32s(1.0);
+        let bounded = lanes::clamp(simd, row(out.width, 0), LOG_WIDTH.0, LOG_WIDTH.1);
+        let width = lanes::exp(simd, bounded);
+        store(simd, &mut self.spread.width, column, width);
+        let mut shares = [one; ANCHORS];
+        for (anchor, share) in shares.iter_mut().enumerate() {
+            let logit = row(out.logits, anchor);
+            *share = lanes::exp(simd, lanes::clamp(simd, logit, -MOST, MOST));
+        }
+        for (level, &score) in self.levels.scores.iter().enumerate() {
+            // The levels are often symmetric: what raises a share at one lowers it at the other.
+            let mirror = self.levels.mirrors[level];
+            if mirror.is_some_and(|other| other < level) {
+                continue;
+            }
+            let zero = simd.splat_f32s(0.0);
+            let (mut up, mut down) = ([zero; 2], [zero; 2]);
+            for (anchor, &share) in shares.iter().enumerate() {
+                let slope = simd.mul_f32s(row(out.slopes, anchor), simd.splat_f32s(score));
+                let slope = lanes::clamp(simd, slope, -MOST_BY_SLOPE, MOST_BY_SLOPE);
+                let factor = lanes::exp(simd, slope);
+                let value = row(self.anchors, anchor);
+                up = weigh(simd, up, simd.mul_f32s(share, factor), value);
+                if mirror.is_some() {
+                    down = weigh(simd, down, simd.div_f32s(share, factor), value);
+                }
+            }
+            for (level, [sum, weighted]) in [(Some(level), up), (mirror, down)] {
+                let Some(level) = level else { continue };
+                let distance = simd.mul_f32s(row(out.distances, level), width);
+                let squashed =
+                    lanes::tanh(simd, simd.mul_f32s(distance, simd.splat_f32s(1.0 / REACH)));
+                let far = lanes::exp(simd, simd.mul_f32s(squashed, simd.splat_f32s(REACH)));
+                let sinh = simd.mul_f32s(
+                    simd.splat_f32s(0.5),
+                    simd.sub_f32s(far, simd.div_f32s(one, far)),
+                );
+                let blend = simd.div_f32s(weighted, sum);
+                let at = level * n..(level + 1) * n;
+                store(simd, &mut self.spread.sums[at.clone()], column, sum);
+                store(simd, &mut self.spread.blends[at.clone()], column, blend);
+                let quantile = simd.add_f32s(blend, sinh);
+                store(simd, &mut self.spread.quantiles[at], column, quantile);
+            }
+        }
+    }
+}
+
+/// A sum of shares and of the values they weigh, with one more.
 #[expect(
     clippy::inline_always,
     reason = "what is not inlined is not compiled for the vector instructions found"
 )]
 #[inline(always)]
-fn blend(blends: &mut [f32], sums: &mut [f32], out: &Outputs<'_>, anchors: &[f32], score: f32) {
-    let n = blends.len();
-    let sums = &mut sums[..n];
-    blends.fill(0.0);
-    sums.fill(0.0);
-    let rows = out.logits.chunks_exact(n).zip(out.slopes.chunks_exact(n));
-    for ((logits, slopes), values) in rows.zip(anchors.chunks_exact(n)) {
-        for j in 0..n {
-            let share = exp(logit(logits[j], slopes[j], score));
-            sums[j] += share;
-            blends[j] += share * values[j];
+fn weigh<S: Simd>(simd: S, sums: [S::f32s; 2], share: S::f32s, value: S::f32s) -> [S::f32s; 2] {
+    let [sum, weighted] = sums;
+    [
+        simd.add_f32s(sum, share),
+        simd.mul_add_e_f32s(share, value, weighted),
+    ]
+}
+
+/// A register of a row; zeros beyond its end.
+#[expect(
+    clippy::inline_always,
+    reason = "what is not inlined is not compiled for the vector instructions found"
+)]
+#[inline(always)]
+fn load<S: Simd>(simd: S, row: &[f32], column: usize) -> S::f32s {
+    let (whole, rest) = S::as_simd_f32s(&row[column..]);
+    match whole.first() {
+        Some(&register) => register,
+        None => simd.partial_load_f32s(rest),
+    }
+}
+
+#[expect(
+    clippy::inline_always,
+    reason = "what is not inlined is not compiled for the vector instructions found"
+)]
+#[inline(always)]
+fn store<S: Simd>(simd: S, row: &mut [f32], column: usize, values: S::f32s) {
+    let (whole, rest) = S::as_mut_simd_f32s(&mut row[column..]);
+    match whole.first_mut() {
+        Some(register) => *register = values,
+        None => simd.partial_store_f32s(rest, values),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Random;
+
+    const N: usize = 19;
+
+    fn levels() -> Levels {
+        Levels::new(vec![-1.2, -0.4, 0.0, 0.4, 1.2, 2.7])
+    }
+
+    fn numbers(count: usize, seed: u64) -> Vec<f32> {
+        let mut random = Random::new(seed, 0);
+        (0..count).map(|_| 4.0 * random.unit() - 2.0).collect()
+    }
+
+    fn by_the_book(raw: &[f32], anchors: &[f32], level: usize, j: usize) -> f64 {
+        let at = |row: usize| f64::from(raw[row * N + j]);
+        let score = f64::from(levels().scores[level]);
+        let share = |anchor| (at(1 + anchor) + score * at(1 + ANCHORS + anchor)).exp();
+        let sum: f64 = (0..ANCHORS).map(share).sum();
+        let value = |anchor: usize| f64::from(anchors[anchor * N + j]);
+        let blend: f64 = (0..ANCHORS)
+            .map(|anchor| share(anchor) * value(anchor))
+            .sum();
+        let distance = at(1 + 2 * ANCHORS + level) * at(0).exp();
+        let reach = f64::from(REACH);
+        blend / sum + (reach * (distance / reach).tanh()).sinh()
+    }
+
+    #[test]
+    fn quantiles_are_blends_and_distances_by_the_book() {
+        let levels = levels();
+        let rows = 1 + 2 * ANCHORS + levels.scores.len();
+        let (raw, anchors) = (numbers(rows * N, 1), numbers(ANCHORS * N, 2));
+        let mut spread = Spread::default();
+        spread.forward(&raw, &anchors, &levels, N);
+        for (index, &found) in spread.quantiles.iter().enumerate() {
+            let expected = by_the_book(&raw, &anchors, index / N, index % N);
+            let error = (f64::from(found) - expected).abs();
+            assert!(error < 5e-6 * expected.abs().max(1.0), "{found} {expected}");
         }
     }
-    for j in 0..n {
-        blends[j] /= sums[j];
+
+    #[test]
+    fn the_way_back_is_the_slope_of_the_way_forward() {
+        let levels = levels();
+        let rows = 1 + 2 * ANCHORS + levels.scores.len();
+        let mut raw = numbers(rows * N, 3);
+        raw[..N].fill(-1.0);
+        let anchors = numbers(ANCHORS * N, 4);
+        let by_quantile = numbers(levels.scores.len() * N, 5);
+        let mut spread = Spread::default();
+        spread.forward(&raw, &anchors, &levels, N);
+        let slopes = spread.backward(&raw, &anchors, &levels, &by_quantile, N);
+        let j = 7;
+        let objective = |raw: &[f32]| -> f64 {
+            (0..levels.scores.len())
+                .map(|level| {
+                    let by = f64::from(by_quantile[level * N + j]);
+                    by * by_the_book(raw, &anchors, level, j)
+                })
+                .sum()
+        };
+        for row in 0..rows {
+            let moved = |by: f32| {
+                let mut raw = raw.clone();
+                raw[row * N + j] += by;
+                objective(&raw)
+            };
+            let expected = (moved(1e-3) - moved(-1e-3)) / 2e-3;
+            let found = f64::from(slopes[row * N + j]);
+            assert!(
+                (found - expected).abs() < 2e-3 * expected.abs().max(1.0),
+                "{found} {expected}"
+            );
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The scores of one group at one distance ahead.
 
-use std::collections::VecDeque;
+use std::{cmp::Ordering, collections::VecDeque};
 
 /// Recent scores kept for each level.
 const MAX_SCORES: usize = 1_024;
@@ -30,6 +30,8 @@ struct LevelScores {
     adapted: f64,
     /// Values of the bin in progress that were below the calibrated quantile.
     below: u64,
+    /// And those that equalled it.
+    equal: u64,
     shift: f32,
 }
 
@@ -47,17 +49,19 @@ impl Cell {
         self.levels.get(level).map_or(0.0, |scores| scores.shift)
     }
 
-    /// Adds one settled forecast; `key` decides evenly whether its scores are among those kept.
+    /// Adds one settled forecast: by level its score, and on which side of the calibrated quantile
+    /// the value lay; `key` decides evenly whether its scores are among those kept.
     pub(super) fn add(
         &mut self,
         scores: impl Iterator<Item = f32>,
-        below: impl Iterator<Item = bool>,
+        sides: impl Iterator<Item = Ordering>,
         key: u64,
     ) {
         self.seen += 1;
         let keep = (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32).is_multiple_of(self.stride);
-        for ((level, score), below) in self.levels.iter_mut().zip(scores).zip(below) {
-            level.below += u64::from(below);
+        for ((level, score), side) in self.levels.iter_mut().zip(scores).zip(sides) {
+            level.below += u64::from(side == Ordering::Less);
+            level.equal += u64::from(side == Ordering::Equal);
             if keep && score.is_finite() {
                 if level.recent.len() == MAX_SCORES {
                     level.recent.pop_front();
@@ -73,11 +77,22 @@ impl Cell {
             return;
         }
         for (scores, &level) in self.levels.iter_mut().zip(levels) {
-            let covered = scores.below as f64 / self.seen as f64;
+            // Values that equal a quantile lie on whichever side of it the level asks for.
+            let covered = level.clamp(
+                scores.below as f64 / self.seen as f64,
+                (scores.below + scores.equal) as f64 / self.seen as f64,
+            );
+            // Where that explains all, there is nothing to follow, and chance must not add up.
+            let kept = if covered == level {
+                1.0 - ADAPTATION
+            } else {
+                1.0
+            };
             scores.below = 0;
+            scores.equal = 0;
             if scores.recent.len() >= MIN_SCORES {
                 let span = level.min(1.0 - level);
-                let adapted = scores.adapted + ADAPTATION * (level - covered);
+                let adapted = kept * scores.adapted + ADAPTATION * (level - covered);
                 scores.adapted = adapted.clamp(-span, span);
                 scores.shift = scores.at(level + scores.adapted);
             }

@@ -8,7 +8,7 @@
 
 mod cell;
 
-use std::collections::BTreeMap;
+use std::{cmp::Ordering, collections::BTreeMap};
 
 use crate::QuantileForecast;
 use cell::Cell;
@@ -119,7 +119,7 @@ impl<G: Ord + Clone> Calibrator<G> {
             let Some(pending) = self.pending.remove(&due) else {
                 continue;
             };
-            if !value.is_finite() || pending.spread <= 0.0 {
+            if !value.is_finite() || pending.spread <= 0.0 || exact(&pending.raw, value) {
                 continue;
             }
             let levels = self.levels.len();
@@ -128,8 +128,14 @@ impl<G: Ord + Clone> Calibrator<G> {
                 .entry((pending.group, due.ahead))
                 .or_insert_with(|| Cell::new(levels));
             let scores = pending.raw.iter().map(|raw| (value - raw) / pending.spread);
-            let below = pending.calibrated.iter().map(|&quantile| value <= quantile);
-            cell.add(scores, below, series ^ bin.rotate_left(32));
+            let sides = pending.calibrated.iter().map(|quantile| {
+                if tie(value, *quantile) {
+                    Ordering::Equal
+                } else {
+                    value.total_cmp(quantile)
+                }
+            });
+            cell.add(scores, sides, series ^ bin.rotate_left(32));
         }
     }
 
@@ -157,6 +163,17 @@ impl<G: Ord + Clone> Calibrator<G> {
 /// Steps 0, 1, 2–3, 4–7, … behave alike enough to share their scores.
 fn distance(step: usize) -> u32 {
     (step + 1).ilog2()
+}
+
+/// Equal but for rounding.
+fn tie(value: f32, quantile: f32) -> bool {
+    (value - quantile).abs() <= 1e-6 * value.abs().max(1.0)
+}
+
+/// Whether all quantiles lay on the value: a series that stands still. That says nothing of how wide
+/// the forecasts of others in its group should be.
+fn exact(quantiles: &[f32], value: f32) -> bool {
+    quantiles.iter().all(|&quantile| tie(value, quantile))
 }
 
 /// The unit of scores: the width between the 0.1 and 0.9 quantiles, and a little of the median, so

@@ -143,3 +143,61 @@ proptest! {
         prop_assert!(calibrator.pending() as u64 <= series * (1 + 2 + 4 + 8 + 16));
     }
 }
+
+#[test]
+fn series_that_stand_still_do_not_widen_the_others() {
+    let mut calibrator = Calibrator::new(&EVALUATION_LEVELS);
+    let moving = uniform_forecast(10.0, 11.0, 1);
+    let still = QuantileForecast::new(&EVALUATION_LEVELS, vec![5.0; 9]);
+    let mut chance = Chance(7);
+    let (mut inside, mut counted) = (0_u64, 0_u64);
+    for bin in 0..400 {
+        calibrator.advance(bin);
+        for id in 0..40 {
+            let (raw, value) = if id % 2 == 0 {
+                (&still, 5.0)
+            } else {
+                (&moving, 10.0 + chance.uniform())
+            };
+            let calibrated = calibrator.calibrate(&"all", raw);
+            calibrator.issued(&"all", id, bin, raw, &calibrated);
+            calibrator.observe(id, bin, value);
+            if id % 2 == 1 && bin >= 200 {
+                let quantiles = calibrated.step(0);
+                inside += u64::from(quantiles[0] <= value && value <= quantiles[8]);
+                counted += 1;
+            }
+        }
+    }
+    let covered = inside as f64 / counted as f64;
+    assert!((covered - 0.8).abs() < 0.03, "{covered}");
+}
+
+#[test]
+fn counts_that_are_mostly_zero_keep_their_lower_quantiles_at_zero() {
+    let mut calibrator = Calibrator::new(&EVALUATION_LEVELS);
+    let values = vec![0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 2.0, 3.0];
+    let raw = QuantileForecast::new(&EVALUATION_LEVELS, values);
+    let mut chance = Chance(7);
+    for bin in 0..400 {
+        calibrator.advance(bin);
+        for id in 0..20 {
+            let calibrated = calibrator.calibrate(&"all", &raw);
+            calibrator.issued(&"all", id, bin, &raw, &calibrated);
+            let drawn = chance.uniform();
+            let value = if drawn < 0.6 {
+                0.0
+            } else {
+                (10.0 * (drawn - 0.6)).floor() + 1.0
+            };
+            calibrator.observe(id, bin, value);
+        }
+    }
+    let calibrated = calibrator.calibrate(&"all", &raw);
+    assert!(
+        calibrated.step(0)[..5]
+            .iter()
+            .all(|&quantile| quantile == 0.0),
+        "{calibrated:?}"
+    );
+}
