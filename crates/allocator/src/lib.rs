@@ -42,6 +42,7 @@ mod startup;
 mod state;
 mod table;
 mod timers;
+mod touched;
 mod view;
 
 pub use allocation::{Allocation, AllocationState, InstanceRef, ListFilter, Page, Served};

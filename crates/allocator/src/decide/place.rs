@@ -163,7 +163,7 @@ impl Allocator {
         let hold = self.state.allocations.get(holder)?.record.binding.hold()?;
         let instance = self.state.instances.get(&hold.instance)?;
         let joinable = !instance.is_outdated(self.state.pool(ix).spec())
-            && (instance.holders.len() as u32) < self.state.config.max_merged
+            && instance.holders.len() < self.state.config.max_merged
             && (instance.is_ready() || !at_once);
         joinable.then_some(Spot::Share {
             pool: ix,

@@ -21,7 +21,7 @@ const RESET_STARTS: u32 = 3;
 impl Allocator {
     /// Settles every pool in which something changed.
     pub(crate) fn settle(&mut self, now: Timestamp) {
-        while let Some(ix) = self.touched.pop_first() {
+        while let Some(ix) = self.touched.pop() {
             self.recycle(ix, now);
             self.roll(ix, now);
             self.serve_queue(ix, now);
@@ -66,7 +66,7 @@ impl Allocator {
                         address: None,
                     },
                 );
-                self.to_hold.push(id);
+                self.to_hold.push_back(id);
             }
             (true, Recycle::Reset) => {
                 // One that fails in place is followed by an end and a start.
@@ -205,7 +205,7 @@ impl Allocator {
 
     /// Freezes what became ready and is still free after everybody was served.
     fn hold_idle(&mut self) {
-        for id in std::mem::take(&mut self.to_hold) {
+        while let Some(id) = self.to_hold.pop_front() {
             let Some(instance) = self.state.instances.get(&id) else {
                 continue;
             };
@@ -230,7 +230,7 @@ impl Allocator {
             });
             if matches!(instance.record.phase, Phase::Ready { .. }) {
                 let spec = self.state.pool(instance.pool).spec();
-                self.to_hold.push(id);
+                self.to_hold.push_back(id);
                 if spec.hold == HoldMode::Freeze && instance.record.used {
                     let pool = instance.record.pool.clone();
                     self.effects.push_back(Effect::Thaw { instance: id, pool });

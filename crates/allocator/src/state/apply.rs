@@ -299,7 +299,7 @@ impl State {
         self.check_hold(&binding)?;
         let merged = binding.hold().is_some_and(|hold| {
             let instance = self.instances.get(&hold.instance);
-            instance.is_some_and(|known| known.holders.iter().any(|&other| other != id))
+            instance.is_some_and(|known| known.holders.iter().any(|other| other != id))
         });
         self.rebind(id, |record| {
             let booked = matches!(record.binding, Binding::Booked { .. });

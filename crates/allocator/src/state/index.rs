@@ -85,7 +85,7 @@ impl State {
         self.unindex_allocation(&alloc.record, alloc.pool);
         change(&mut alloc.record);
         self.index_allocation(&alloc.record, alloc.pool);
-        self.allocations.put(id, alloc);
+        self.allocations.insert(id, alloc);
     }
 
     pub(super) fn forget_allocation(&mut self, id: AllocationId) {
@@ -189,7 +189,7 @@ impl Instance {
     }
 
     fn detach(&mut self, record: &AllocationRecord) {
-        self.holders.remove(&record.id);
+        self.holders.remove(record.id);
         if self.holders.is_empty() {
             self.tenant = None;
         }

@@ -2,6 +2,7 @@
 
 mod apply;
 mod digest;
+mod holders;
 mod index;
 mod pool;
 mod restore;
@@ -16,6 +17,7 @@ use std::{
 use foreshadow_types::{AllocationId, InstanceId, PoolName, Shape, TenantId, Timestamp};
 
 pub use apply::ApplyError;
+pub(crate) use holders::Holders;
 pub(crate) use index::available_at;
 
 use crate::{
@@ -79,7 +81,7 @@ pub(crate) struct Alloc {
 pub(crate) struct Instance {
     pub(crate) record: InstanceRecord,
     pub(crate) pool: PoolIx,
-    pub(crate) holders: BTreeSet<AllocationId>,
+    pub(crate) holders: Holders,
     /// Whose holders they are.
     pub(crate) tenant: Option<TenantId>,
     /// Sum of the shapes that holders asked for.
@@ -250,7 +252,7 @@ impl Instance {
         Self {
             record,
             pool,
-            holders: BTreeSet::new(),
+            holders: Holders::default(),
             tenant: None,
             asked: Shape::default(),
             shapeless: 0,
@@ -293,7 +295,7 @@ impl Instance {
     pub(crate) fn room(&self, spec: &PoolSpec) -> Option<Shape> {
         if spec.shares <= 1
             || self.holders.is_empty()
-            || self.holders.len() as u32 >= spec.shares
+            || self.holders.len() >= spec.shares
             || self.is_outdated(spec)
             || matches!(self.record.phase, Phase::Stopping { .. })
         {
