@@ -3,14 +3,14 @@
 
 use foreshadow_types::{AllocationId, InstanceId, Timestamp};
 
-use super::place::Spot;
+use super::place::{Search, Spot};
 use crate::{
     Allocator, Binding, Effect, EventKind, HoldMode, Phase, Recycle, StopCause, check_invariant,
     state::{Place, PoolIx},
 };
 
 /// How far down the queue is looked for a request that can be served when the first cannot,
-/// because what is free is reserved.
+/// because what is free is reserved, or its tenant has all that it may have.
 const LOOK_DOWN: u32 = 8;
 /// The part of the wanted instances that a rolling replacement takes away at once.
 const ROLL_PART: u32 = 4;
@@ -128,11 +128,21 @@ impl Allocator {
 
     fn next_served(&self, ix: PoolIx, now: Timestamp) -> Option<(AllocationId, Spot)> {
         let pool = self.state.pool(ix);
-        let depth = if pool.reserved > 0 { LOOK_DOWN } else { 1 };
+        let depth = if pool.serves_out_of_order() {
+            LOOK_DOWN
+        } else {
+            1
+        };
         (0..depth).find_map(|rank| {
             let &(.., id) = pool.queue.nth(rank)?;
             let request = &self.state.allocations.get(&id)?.record.request;
-            let spot = self.find_spot(request, &[ix], false, now)?;
+            let search = Search {
+                request,
+                candidates: &[ix],
+                at_once: false,
+                waits: true,
+            };
+            let spot = self.find_spot(search, now)?;
             Some((id, spot))
         })
     }
