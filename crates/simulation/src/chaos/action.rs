@@ -101,7 +101,12 @@ impl Workload {
             })
         };
         match self.rng.random_range(0..100) {
-            0..46 => fresh(Input::Allocate(Arc::new(self.request(model, now, faults)?))),
+            94 if self.rng.random_bool(0.4) => {
+                let tenant = self.tenant()?;
+                let quota = self.quota(&tenant)?;
+                fresh(Input::LimitTenant { tenant, quota })
+            }
+            0..46 | 94 => fresh(Input::Allocate(Arc::new(self.request(model, now, faults)?))),
             46..62 => self.with_token(model, |id, token| Input::Release { id, token }),
             62..70 => {
                 let lasts = self.rng.random_range(1..90);
@@ -121,12 +126,6 @@ impl Workload {
                 self.plan(in_force, now, faults)?,
             ))),
             93 => fresh(Input::DefinePool(Box::new(self.redefinition(model)?))),
-            94 if self.rng.random_bool(0.4) => {
-                let tenant = self.tenant()?;
-                let quota = self.quota(&tenant)?;
-                fresh(Input::LimitTenant { tenant, quota })
-            }
-            94 => fresh(Input::Allocate(Arc::new(self.request(model, now, faults)?))),
             95 if self.rng.random_bool(0.2) => {
                 let drawn = self.rng.random_range(0..POOLS.len());
                 fresh(Input::DrainPool(PoolName::new(POOLS[drawn]).ok()?))
