@@ -1,7 +1,7 @@
 //! The owner of all pools: inputs in, decisions and effects out.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
 };
 
@@ -12,6 +12,7 @@ use crate::{
     AllocatorConfig, AllocatorError, Effect, Event, EventKind, Input, Reply, check_invariant,
     quota::Rates,
     state::{ApplyError, PoolIx, State, Timer},
+    touched::Touched,
 };
 
 /// Deadlines kept in one call of `handle_timeout`, so that none takes long.
@@ -36,9 +37,9 @@ pub struct Allocator {
     pub(crate) state: State,
     pub(crate) effects: VecDeque<Effect>,
     /// Pools in which something changed, to be settled before the input is done.
-    pub(crate) touched: BTreeSet<PoolIx>,
+    pub(crate) touched: Touched,
     /// Instances to be frozen if they are still free once all is settled.
-    pub(crate) to_hold: Vec<InstanceId>,
+    pub(crate) to_hold: VecDeque<InstanceId>,
     /// Which pools meet which requirements, best fit first; forgotten when a pool changes.
     pub(crate) matches: BTreeMap<Arc<Requirements>, Arc<[PoolIx]>>,
     /// What entities are predicted to use, in percent.
@@ -54,8 +55,8 @@ impl Allocator {
         Self {
             state: State::new(config),
             effects: VecDeque::new(),
-            touched: BTreeSet::new(),
-            to_hold: Vec::new(),
+            touched: Touched::default(),
+            to_hold: VecDeque::new(),
             matches: BTreeMap::new(),
             usage: Arc::default(),
             rates: Rates::default(),
@@ -101,7 +102,7 @@ impl Allocator {
     /// Finishes what a crash interrupted and gives the effects to be carried out again.
     pub fn resume(&mut self, now: Timestamp) {
         self.repeat_effects();
-        self.touched.extend(self.state.pool_names.values());
+        self.touched.extend(self.state.pool_names.values().copied());
         self.settle(now);
     }
 

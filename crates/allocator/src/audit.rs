@@ -50,11 +50,11 @@ impl Audit<'_> {
 
     fn one_owner(&mut self, instance: &Instance) {
         let id = instance.record.id;
-        for holder in &instance.holders {
+        for holder in instance.holders.iter() {
             let record = self
                 .state
                 .allocations
-                .get(holder)
+                .get(&holder)
                 .map(|alloc| &alloc.record);
             let hold = record.and_then(|record| record.binding.hold());
             let current =
@@ -80,11 +80,11 @@ impl Audit<'_> {
     fn shared_as_allowed(&mut self, instance: &Instance) {
         let mut keys = BTreeSet::new();
         let mut units = 0;
-        for holder in &instance.holders {
+        for holder in instance.holders.iter() {
             let request = self
                 .state
                 .allocations
-                .get(holder)
+                .get(&holder)
                 .map(|alloc| &alloc.record.request);
             match request.and_then(|request| request.merge_key()) {
                 Some(key) if !keys.insert(key) => {}
@@ -139,7 +139,7 @@ impl Audit<'_> {
                 continue;
             };
             let instance = state.instances.get(&hold.instance);
-            let listed = instance.is_some_and(|instance| instance.holders.contains(&id));
+            let listed = instance.is_some_and(|instance| instance.holders.contains(id));
             self.check(Invariant::AcknowledgedLeaseSurvives, listed, || {
                 format!("{id} holds {}, which does not know it", hold.instance)
             });

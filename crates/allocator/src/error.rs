@@ -46,6 +46,18 @@ pub enum AllocatorError {
         /// When its next request is taken.
         retry_after: Duration,
     },
+    /// The tenant holds, or waits for, as many instances of the pool as it may (resource exhausted).
+    #[error("tenant {tenant} holds or waits for {cap} instances of pool {pool}, as many as it may")]
+    WarmCap {
+        /// The tenant.
+        tenant: TenantId,
+        /// The pool that would have served it.
+        pool: PoolName,
+        /// Its cap there.
+        cap: u32,
+        /// When one of its leases is expected to end.
+        retry_after: Duration,
+    },
     /// There is no such allocation, or it ended long ago (not found).
     #[error("there is no allocation {0}")]
     UnknownAllocation(AllocationId),
@@ -101,7 +113,8 @@ impl AllocatorError {
         match self {
             Self::Exhausted { retry_after, .. }
             | Self::TenantLimit { retry_after, .. }
-            | Self::TenantRate { retry_after, .. } => Some(*retry_after),
+            | Self::TenantRate { retry_after, .. }
+            | Self::WarmCap { retry_after, .. } => Some(*retry_after),
             Self::UnknownPool(_)
             | Self::NothingFits
             | Self::UnknownAllocation(_)

@@ -31,6 +31,9 @@ pub enum Invariant {
     MergeOnlyWhenAllowed,
     /// A pool has no more instances than its maximum.
     MaximumRespected,
+    /// A tenant holds no more of a pool than its cap, and nobody holds what a floor keeps for
+    /// another.
+    WarmQuotasKept,
     /// Every decision fits the state that it was made on.
     EventsFit,
     /// The state rebuilt from the events is the state.
@@ -39,7 +42,7 @@ pub enum Invariant {
 
 impl Invariant {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::OneOwnerPerInstance,
         Self::AcknowledgedLeaseSurvives,
         Self::StaleTokenRefused,
@@ -50,6 +53,7 @@ impl Invariant {
         Self::CountsConserved,
         Self::MergeOnlyWhenAllowed,
         Self::MaximumRespected,
+        Self::WarmQuotasKept,
         Self::EventsFit,
         Self::RecoveryIsExact,
     ];
@@ -67,6 +71,7 @@ impl Invariant {
             Self::CountsConserved => "counts_conserved",
             Self::MergeOnlyWhenAllowed => "merge_only_when_allowed",
             Self::MaximumRespected => "maximum_respected",
+            Self::WarmQuotasKept => "warm_quotas_kept",
             Self::EventsFit => "events_fit",
             Self::RecoveryIsExact => "recovery_is_exact",
         }

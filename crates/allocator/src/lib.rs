@@ -42,6 +42,7 @@ mod startup;
 mod state;
 mod table;
 mod timers;
+mod touched;
 mod view;
 
 pub use allocation::{Allocation, AllocationState, InstanceRef, ListFilter, Page, Served};
@@ -55,7 +56,7 @@ pub use invariant::{Invariant, Violation};
 pub use plan::{AdoptedPlan, PoolPlan, Reservation};
 pub use pool::{HoldMode, MAX_POOL, MAX_QUEUE, PoolSpec, PoolSpecError, PoolStatus, Recycle};
 pub use priority::{MAX_USAGE, PriorityWeights};
-pub use quota::{MAX_RATE, QuotaError, RequestRate, TenantQuota};
+pub use quota::{MAX_RATE, MAX_WARM_QUOTAS, QuotaError, RequestRate, TenantQuota, WarmQuota};
 pub use record::{AllocationRecord, Binding, Counters, Hold, InstanceRecord, Phase, PoolRecord};
 pub use request::{
     AllocationRequest, AllocationRequestBuilder, MAX_KEY_BYTES, MAX_SPAN, RequestError, Target,

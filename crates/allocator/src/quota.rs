@@ -2,25 +2,43 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use foreshadow_types::{TenantId, Timestamp};
+use foreshadow_types::{PoolName, TenantId, Timestamp};
 use thiserror::Error;
+
+use crate::MAX_POOL;
 
 /// The highest rate that can be set, in requests a second.
 pub const MAX_RATE: u32 = 1_000_000;
+/// Most pools in which one tenant has a floor or a cap.
+pub const MAX_WARM_QUOTAS: usize = 1_000;
 
 /// What a tenant may take; what is `None` takes the general limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct TenantQuota {
     /// Live allocations at a time.
     pub live: Option<u32>,
     /// Requests a second.
     pub rate: Option<RequestRate>,
+    /// What it is promised, and allowed, of the instances of each pool.
+    pub warm: BTreeMap<PoolName, WarmQuota>,
+}
+
+/// What a tenant is promised, and allowed, of the instances of one pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct WarmQuota {
+    /// As many instances are the tenant's: what it does not hold of them is kept warm for it, and
+    /// nobody else may take it. Floors that add up to more than the pool's maximum are filled first
+    /// come first served.
+    pub floor: u32,
+    /// Most instances that its allocations hold at a time, bookings with an instance set aside
+    /// included; `None` is no limit.
+    pub cap: Option<u32>,
 }
 
 impl TenantQuota {
     /// Whether it says nothing.
     pub fn is_empty(&self) -> bool {
-        self.live.is_none() && self.rate.is_none()
+        self.live.is_none() && self.rate.is_none() && self.warm.is_empty()
     }
 
     /// Checks what the types cannot.
@@ -28,16 +46,23 @@ impl TenantQuota {
     /// # Errors
     /// [`QuotaError`] names the field.
     pub fn check(&self) -> Result<(), QuotaError> {
-        let Some(rate) = self.rate else {
-            return Ok(());
-        };
-        for (field, value) in [
-            ("rate.per_second", rate.per_second),
-            ("rate.burst", rate.burst),
-        ] {
-            if !(1..=MAX_RATE).contains(&value) {
-                return Err(QuotaError { field, value });
-            }
+        self.rate.map_or(Ok(()), RequestRate::check)?;
+        if self.warm.len() > MAX_WARM_QUOTAS {
+            return Err(QuotaError::TooManyPools);
+        }
+        self.warm
+            .iter()
+            .try_for_each(|(pool, quota)| quota.check(pool))
+    }
+}
+
+impl WarmQuota {
+    fn check(&self, pool: &PoolName) -> Result<(), QuotaError> {
+        let floor = self.floor;
+        let most = self.cap.unwrap_or(MAX_POOL).min(MAX_POOL);
+        if floor > most {
+            let pool = pool.clone();
+            return Err(QuotaError::Floor { pool, floor, most });
         }
         Ok(())
     }
@@ -52,14 +77,54 @@ pub struct RequestRate {
     pub burst: u32,
 }
 
+impl RequestRate {
+    fn check(self) -> Result<(), QuotaError> {
+        for (field, value) in [
+            ("rate.per_second", self.per_second),
+            ("rate.burst", self.burst),
+        ] {
+            if !(1..=MAX_RATE).contains(&value) {
+                return Err(QuotaError::Rate { field, value });
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Why a quota was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("quota: {field} is {value}; give 1 to {MAX_RATE}")]
-pub struct QuotaError {
+pub enum QuotaError {
+    /// A rate is zero or too high.
+    #[error("quota: {field} is {value}; give 1 to {MAX_RATE}")]
+    Rate {
+        /// The field at fault.
+        field: &'static str,
+        /// What it is.
+        value: u32,
+    },
+    /// A floor is above its cap, or above what a pool can hold.
+    #[error("quota: the floor in pool {pool} is {floor}; give at most {most}")]
+    Floor {
+        /// In which pool.
+        pool: PoolName,
+        /// What it is.
+        floor: u32,
+        /// What it may be.
+        most: u32,
+    },
+    /// Too many pools are named.
+    #[error("quota: warm names more than {MAX_WARM_QUOTAS} pools")]
+    TooManyPools,
+}
+
+impl QuotaError {
     /// The field at fault.
-    pub field: &'static str,
-    /// What it is.
-    pub value: u32,
+    pub fn field(&self) -> &'static str {
+        match self {
+            Self::Rate { field, .. } => field,
+            Self::Floor { .. } | Self::TooManyPools => "warm",
+        }
+    }
 }
 
 /// Whose turn it is to ask, by the generic cell rate algorithm: one number a tenant says when its

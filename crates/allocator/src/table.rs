@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, marker::PhantomData, ops::Index};
 use foreshadow_types::{AllocationId, InstanceId};
 
 /// Places on one page.
-const PAGE: u64 = 64;
+const PAGE: u64 = 16;
 /// Pages on one shelf.
 const SHELF: u64 = 4_096;
 
@@ -45,7 +45,7 @@ struct Shelf<V> {
 #[derive(Debug)]
 struct Page<V> {
     used: u32,
-    places: [Option<Box<V>>; PAGE as usize],
+    places: [Option<V>; PAGE as usize],
 }
 
 impl<K, V> Default for Table<K, V> {
@@ -86,13 +86,13 @@ impl<K: Numbered, V> Table<K, V> {
     pub(crate) fn get(&self, key: &K) -> Option<&V> {
         let (shelf, page, place) = spot_of(*key);
         let page = self.shelves.get(&shelf)?.pages[page].as_deref()?;
-        page.places[place].as_deref()
+        page.places[place].as_ref()
     }
 
     pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
         let (shelf, page, place) = spot_of(*key);
         let page = self.shelves.get_mut(&shelf)?.pages[page].as_deref_mut()?;
-        page.places[place].as_deref_mut()
+        page.places[place].as_mut()
     }
 
     pub(crate) fn contains_key(&self, key: &K) -> bool {
@@ -100,11 +100,6 @@ impl<K: Numbered, V> Table<K, V> {
     }
 
     pub(crate) fn insert(&mut self, key: K, value: V) {
-        self.put(key, Box::new(value));
-    }
-
-    /// Puts back what [`Self::take`] took, or something new.
-    pub(crate) fn put(&mut self, key: K, value: Box<V>) {
         let (shelf, page, place) = spot_of(key);
         let shelf = self.shelves.entry(shelf).or_default();
         let page = shelf.pages[page].get_or_insert_with(|| {
@@ -117,7 +112,7 @@ impl<K: Numbered, V> Table<K, V> {
     }
 
     /// Takes a value out that is to be put back: its page stays.
-    pub(crate) fn take(&mut self, key: &K) -> Option<Box<V>> {
+    pub(crate) fn take(&mut self, key: &K) -> Option<V> {
         let (shelf, page, place) = spot_of(*key);
         let page = self.shelves.get_mut(&shelf)?.pages[page].as_deref_mut()?;
         let value = page.places[place].take()?;
@@ -125,7 +120,7 @@ impl<K: Numbered, V> Table<K, V> {
         Some(value)
     }
 
-    pub(crate) fn remove(&mut self, key: &K) -> Option<Box<V>> {
+    pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
         let value = self.take(key)?;
         let (number, page, _) = spot_of(*key);
         let shelf = self.shelves.get_mut(&number)?;
@@ -146,7 +141,7 @@ impl<K: Numbered, V> Table<K, V> {
         let pages = self.shelves.values().flat_map(|shelf| shelf.pages.iter());
         pages
             .flatten()
-            .flat_map(|page| page.places.iter().filter_map(Option::as_deref))
+            .flat_map(|page| page.places.iter().flatten())
     }
 
     /// The values from this key on.
@@ -161,7 +156,7 @@ impl<K: Numbered, V> Table<K, V> {
                     let partial = number == first && at == page;
                     let skipped = if partial { place } else { 0 };
                     let places = content.as_deref().map_or(&[][..], |page| &page.places[..]);
-                    places.iter().skip(skipped).filter_map(Option::as_deref)
+                    places.iter().skip(skipped).flatten()
                 })
             })
     }
@@ -188,12 +183,9 @@ mod tests {
         }
         assert_eq!(table.get(&InstanceId(64)), Some(&64));
         assert_eq!(table.get(&InstanceId(66)), None);
-        assert_eq!(table.remove(&InstanceId(700)).as_deref(), Some(&700));
+        assert_eq!(table.remove(&InstanceId(700)), Some(700));
         assert_eq!(table.remove(&InstanceId(700)), None);
-        assert_eq!(
-            table.remove(&InstanceId(1 << 40)).as_deref(),
-            Some(&(1 << 40))
-        );
+        assert_eq!(table.remove(&InstanceId(1 << 40)), Some(1 << 40));
         assert_eq!(table.shelves.len(), 1, "an empty shelf is given back");
         assert_eq!(table.shelves[&0].used, 2, "an empty page is given back");
         assert!(table.values().eq(&[3, 4, 64, 65]));

@@ -170,7 +170,7 @@ impl Allocator {
     pub fn quotas(&self) -> impl Iterator<Item = (TenantId, TenantQuota)> {
         let tenants = self.state.tenants.iter();
         let own = tenants.filter(|(_, tenant)| !tenant.quota.is_empty());
-        own.map(|((_, name), tenant)| (name.clone(), tenant.quota))
+        own.map(|((_, name), tenant)| (name.clone(), tenant.quota.clone()))
     }
 
     /// What is known of one allocation.

@@ -95,12 +95,12 @@ fn fate(allocation: &Allocation) -> Fate {
 fn asked_of(error: &AllocatorError, request: &AllocationRequest) -> Option<PoolName> {
     match error {
         AllocatorError::Exhausted { pool, .. } => Some(pool.clone()),
-        AllocatorError::TenantLimit { .. } | AllocatorError::TenantRate { .. } => {
-            match request.target() {
-                Target::Pool(pool) => Some(pool.clone()),
-                Target::Requirements(_) => None,
-            }
-        }
+        AllocatorError::TenantLimit { .. }
+        | AllocatorError::TenantRate { .. }
+        | AllocatorError::WarmCap { .. } => match request.target() {
+            Target::Pool(pool) => Some(pool.clone()),
+            Target::Requirements(_) => None,
+        },
         AllocatorError::UnknownPool(_)
         | AllocatorError::NothingFits
         | AllocatorError::UnknownAllocation(_)

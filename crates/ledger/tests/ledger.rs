@@ -2,11 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Duration};
 
 use foreshadow_allocator::{
     AdoptedPlan, AllocationRequest, Allocator, AllocatorConfig, Event, Input, PoolPlan, PoolSpec,
-    RequestRate, Reservation, Target, TenantQuota,
+    RequestRate, Reservation, Target, TenantQuota, WarmQuota,
 };
 use foreshadow_ledger::{Durability, Ledger, LedgerError};
 use foreshadow_types::{
@@ -94,6 +94,20 @@ fn history() -> (Allocator, Vec<Vec<Event>>) {
                     per_second: 100,
                     burst: 100,
                 }),
+                ..TenantQuota::default()
+            },
+        },
+        Input::LimitTenant {
+            tenant: TenantId::new("umbrella").unwrap(),
+            quota: TenantQuota {
+                warm: BTreeMap::from([(
+                    spec().name,
+                    WarmQuota {
+                        floor: 1,
+                        cap: Some(3),
+                    },
+                )]),
+                ..TenantQuota::default()
             },
         },
         Input::AdoptPlan(Box::new(plan(1))),

@@ -97,6 +97,7 @@ fn allocator_codes(refusal: &AllocatorError) -> (Code, StatusCode) {
         | AllocatorError::UnknownInstance(_) => (Code::NotFound, StatusCode::NOT_FOUND),
         AllocatorError::Exhausted { .. }
         | AllocatorError::TenantLimit { .. }
+        | AllocatorError::WarmCap { .. }
         | AllocatorError::TenantRate { .. } => {
             (Code::ResourceExhausted, StatusCode::TOO_MANY_REQUESTS)
         }

@@ -261,6 +261,7 @@ async fn a_tenant_that_asks_too_often_is_refused_with_the_delay() {
             per_second: 1,
             burst: 1,
         }),
+        ..v1::TenantQuota::default()
     };
     admin.set_tenant_quota(quota).await.unwrap();
     let ask = || AllocateRequest {

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use foreshadow_types::{AllocationId, Timestamp};
 
-use super::place::Spot;
+use super::place::{Search, Spot};
 use crate::{
     AllocationRecord, AllocationRequest, Allocator, AllocatorError, Binding, EventKind, Served,
     keys::tenant_key, state::PoolIx,
@@ -26,9 +26,15 @@ impl Allocator {
             return self.book(request, candidates, now);
         }
         let at_once = request.max_wait() == Some(Duration::ZERO);
-        match self.find_spot(&request, candidates, at_once, now) {
+        let search = Search {
+            request: &request,
+            candidates,
+            at_once,
+            waits: false,
+        };
+        match self.find_spot(search, now) {
             Some(spot) => Ok(self.admit(request, &spot, now)),
-            None if at_once => Err(self.exhausted(candidates[0], false, now)),
+            None if at_once => Err(self.refusal(&request, candidates, false, now)),
             None => self.enqueue(request, candidates, now),
         }
     }
@@ -112,7 +118,7 @@ impl Allocator {
         candidates: &[PoolIx],
         now: Timestamp,
     ) -> Result<AllocationId, AllocatorError> {
-        let ix = self.with_room_to_wait(candidates, now)?;
+        let ix = self.with_room_to_wait(&request, candidates, now)?;
         let until = self.gives_up_at(&request, ix, now);
         let round = 0;
         let binding = Binding::Queued { round, until };
@@ -125,15 +131,40 @@ impl Allocator {
     /// The candidate with the shortest expected wait among those whose queue is not full.
     pub(super) fn with_room_to_wait(
         &self,
+        request: &AllocationRequest,
         candidates: &[PoolIx],
         now: Timestamp,
     ) -> Result<PoolIx, AllocatorError> {
         let open = candidates.iter().copied().filter(|&ix| {
             let pool = self.state.pool(ix);
-            pool.waiting() < pool.spec().max_queue
+            pool.waiting() < pool.spec().max_queue && pool.warm.may_ask(request.tenant())
         });
         open.min_by_key(|&ix| self.wait_at(ix, self.state.pool(ix).queue.len() + 1, now))
-            .ok_or_else(|| self.exhausted(candidates[0], true, now))
+            .ok_or_else(|| self.refusal(request, candidates, true, now))
+    }
+
+    /// Why none of the candidates takes the request: the first has nothing free, or the tenant has as
+    /// much of each as it may.
+    fn refusal(
+        &self,
+        request: &AllocationRequest,
+        candidates: &[PoolIx],
+        queue_full: bool,
+        now: Timestamp,
+    ) -> AllocatorError {
+        let tenant = request.tenant();
+        let mut pools = candidates.iter().map(|&ix| (ix, &self.state.pool(ix).warm));
+        if let Some((ix, _)) = pools.find(|(_, warm)| warm.may_ask(tenant)) {
+            return self.exhausted(ix, queue_full, now);
+        }
+        let ix = candidates[0];
+        let part = self.state.pool(ix).warm.part(tenant).unwrap_or_default();
+        AllocatorError::WarmCap {
+            tenant: tenant.clone(),
+            pool: self.pool_name(ix),
+            cap: part.quota.cap.unwrap_or_default(),
+            retry_after: self.tenant_turnover(ix, part.held),
+        }
     }
 
     fn exhausted(&self, ix: PoolIx, queue_full: bool, now: Timestamp) -> AllocatorError {

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use foreshadow_types::{AllocationId, InstanceId, Timestamp};
 
-use super::place::Spot;
+use super::place::{Search, Spot};
 use crate::{
     AllocationRequest, AllocationState, Allocator, AllocatorError, Binding, Effect, EventKind,
     Hold, Served,
@@ -25,11 +25,13 @@ impl Allocator {
         let due = request.availability_time().unwrap_or(now);
         let covered = candidates.iter().copied().find(|&ix| {
             let pool = self.state.pool(ix);
-            covers(pool, due) && pool.waiting() < pool.spec().max_queue
+            covers(pool, due)
+                && pool.waiting() < pool.spec().max_queue
+                && pool.warm.may_ask(request.tenant())
         });
         let ix = match covered {
             Some(ix) => ix,
-            None => self.with_room_to_wait(candidates, now)?,
+            None => self.with_room_to_wait(&request, candidates, now)?,
         };
         let pool = self.state.pool(ix);
         let lead = pool.startups.quantile(0.9, pool.spec().startup) + PREPARE_MARGIN;
@@ -69,8 +71,14 @@ impl Allocator {
         };
         let request = record.request.clone();
         // A promise is of a whole instance: sharing is looked at when the time has come.
+        let search = Search {
+            request: &request,
+            candidates: &[ix],
+            at_once: false,
+            waits: true,
+        };
         let spot = self
-            .find_spot(&request, &[ix], false, now)
+            .find_spot(search, now)
             .filter(|spot| !matches!(spot, Spot::Share { .. }));
         let promised = spot.map(|spot| self.take(&spot, now));
         let prepare_at = if promised.is_some() { prepare_at } else { due };
@@ -99,7 +107,13 @@ impl Allocator {
             self.end(id, AllocationState::Rejected, now);
             return;
         }
-        if let Some(spot) = self.find_spot(&record.request, &[ix], at_once, now) {
+        let search = Search {
+            request: &record.request,
+            candidates: &[ix],
+            at_once,
+            waits: true,
+        };
+        if let Some(spot) = self.find_spot(search, now) {
             self.bind(id, &spot, until, now);
             return;
         }
@@ -128,7 +142,7 @@ fn covers(pool: &Pool, due: Timestamp) -> bool {
     let booked = pool.firm.rank(&(due, AllocationId(u64::MAX)));
     let spoken_for = predicted
         .saturating_add(booked)
-        .saturating_add(pool.reserved);
+        .saturating_add(pool.spoken_for());
     pool.free() > spoken_for
 }
 

@@ -106,7 +106,7 @@ impl Allocator {
         let Some(known) = self.state.instances.get(&instance) else {
             return Err(unknown);
         };
-        let Some(&id) = known.holders.first() else {
+        let Some(id) = known.holders.first() else {
             return Err(unknown);
         };
         if known.record.token == token {

@@ -67,6 +67,29 @@ impl Spot {
     }
 }
 
+/// What a spot is looked for.
+#[derive(Clone, Copy)]
+pub(super) struct Search<'a> {
+    pub(super) request: &'a AllocationRequest,
+    pub(super) candidates: &'a [PoolIx],
+    /// Whether spots are left out that make the request wait.
+    pub(super) at_once: bool,
+    /// Whether the request is one of those that wait already.
+    pub(super) waits: bool,
+}
+
+impl Search<'_> {
+    /// Whether the tenant may hold one more instance of this pool.
+    fn may_take(&self, pool: &Pool) -> bool {
+        let tenant = self.request.tenant();
+        if self.waits {
+            pool.warm.may_hold(tenant)
+        } else {
+            pool.warm.may_ask(tenant)
+        }
+    }
+}
+
 impl Allocator {
     pub(super) fn candidates(&mut self, target: &Target) -> Result<Candidates, AllocatorError> {
         let requirements = match target {
@@ -113,27 +136,23 @@ impl Allocator {
     }
 
     /// The first spot in the order of preference; `at_once` leaves out those that make it wait.
-    pub(super) fn find_spot(
-        &self,
-        request: &AllocationRequest,
-        candidates: &[PoolIx],
-        at_once: bool,
-        now: Timestamp,
-    ) -> Option<Spot> {
-        let each = || candidates.iter().copied();
-        each()
+    pub(super) fn find_spot(&self, search: Search<'_>, now: Timestamp) -> Option<Spot> {
+        let (request, at_once) = (search.request, search.at_once);
+        let each = || search.candidates.iter().copied();
+        let open = || each().filter(|&ix| search.may_take(self.state.pool(ix)));
+        open()
             .find_map(|ix| self.own_reservation(request, ix))
             .or_else(|| each().find_map(|ix| self.same_merge_key(request, ix, at_once)))
             .or_else(|| each().find_map(|ix| self.room_on(request, ix, false)))
-            .or_else(|| each().find_map(|ix| self.free_ready(request, ix)))
+            .or_else(|| open().find_map(|ix| self.free_ready(request, ix)))
             .or_else(|| {
                 if at_once {
                     return None;
                 }
                 each()
                     .find_map(|ix| self.room_on(request, ix, true))
-                    .or_else(|| each().find_map(|ix| self.free_starting(request, ix)))
-                    .or_else(|| each().find_map(|ix| self.new_instance(ix, now)))
+                    .or_else(|| open().find_map(|ix| self.free_starting(request, ix)))
+                    .or_else(|| open().find_map(|ix| self.new_instance(request, ix, now)))
             })
     }
 
@@ -141,6 +160,9 @@ impl Allocator {
         let pool = self.state.pool(ix);
         let &(_, instance) = pool.ready.first()?;
         let entity = reservation_of(pool, request)?;
+        if pool.ready.len() as u32 <= kept_from(pool, request) {
+            return None;
+        }
         Some(Spot::Ready {
             pool: ix,
             instance,
@@ -163,7 +185,7 @@ impl Allocator {
         let hold = self.state.allocations.get(holder)?.record.binding.hold()?;
         let instance = self.state.instances.get(&hold.instance)?;
         let joinable = !instance.is_outdated(self.state.pool(ix).spec())
-            && (instance.holders.len() as u32) < self.state.config.max_merged
+            && instance.holders.len() < self.state.config.max_merged
             && (instance.is_ready() || !at_once);
         joinable.then_some(Spot::Share {
             pool: ix,
@@ -211,7 +233,11 @@ impl Allocator {
         let pool = self.state.pool(ix);
         let &instance = pool.starting.first()?;
         let reserved_for = reservation_of(pool, request);
-        let open = reserved_for.is_some() || pool.free() > reserved_for_others(pool, request);
+        let taken = match reserved_for {
+            Some(_) => kept_from(pool, request),
+            None => reserved_for_others(pool, request),
+        };
+        let open = pool.free() > taken;
         open.then_some(Spot::Starting {
             pool: ix,
             instance,
@@ -219,9 +245,17 @@ impl Allocator {
         })
     }
 
-    fn new_instance(&self, ix: PoolIx, now: Timestamp) -> Option<Spot> {
-        let can_start = self.state.pool(ix).can_start(now);
-        can_start.then_some(Spot::Start { pool: ix })
+    fn new_instance(
+        &self,
+        request: &AllocationRequest,
+        ix: PoolIx,
+        now: Timestamp,
+    ) -> Option<Spot> {
+        let pool = self.state.pool(ix);
+        // Where floors are not filled, the room for them is not free either.
+        let unfilled = kept_from(pool, request).saturating_sub(pool.free());
+        let has_room = pool.total().saturating_add(unfilled) < pool.spec().max.0;
+        (has_room && pool.can_start(now)).then_some(Spot::Start { pool: ix })
     }
 
     /// Takes the spot: starts what must be started and uses up the reservation. Gives the hold.
@@ -339,13 +373,23 @@ fn reservation_of(pool: &Pool, request: &AllocationRequest) -> Option<EntityId> 
     request.entities().find(left)
 }
 
-fn reserved_for_others(pool: &Pool, request: &AllocationRequest) -> u32 {
-    if pool.reserved == 0 {
+/// Free instances that the request may not take because floors keep them. One of a tenant below
+/// its own floor may take any: whoever comes first of those who are promised one.
+fn kept_from(pool: &Pool, request: &AllocationRequest) -> u32 {
+    if pool.warm.kept() == 0 || pool.warm.kept_for(request.tenant()) > 0 {
         return 0;
+    }
+    pool.warm.kept()
+}
+
+fn reserved_for_others(pool: &Pool, request: &AllocationRequest) -> u32 {
+    let kept = kept_from(pool, request);
+    if pool.reserved == 0 || kept < pool.warm.kept() {
+        return kept;
     }
     let own: u32 = request
         .entities()
         .filter_map(|entity| pool.record.reservations.get(&entity))
         .fold(0, |sum, &count| sum.saturating_add(count));
-    pool.reserved.saturating_sub(own)
+    pool.reserved.saturating_sub(own).saturating_add(kept)
 }

@@ -41,14 +41,24 @@ impl Allocator {
         now: Timestamp,
     ) -> Result<(), AllocatorError> {
         quota.check()?;
-        if self.state.quota(&tenant) == quota {
+        let before = self.state.quota(&tenant);
+        if before == quota {
             return Ok(());
         }
+        let mut named = quota.warm.keys();
+        if let Some(unknown) = named.find(|pool| self.state.pool_named(pool).is_none()) {
+            return Err(AllocatorError::UnknownPool(unknown.clone()));
+        }
         // What was asked at the old rate says nothing at the new one.
-        if self.state.quota(&tenant).rate != quota.rate {
+        if before.rate != quota.rate {
             self.rates.forget(&tenant);
         }
+        let pools = before.warm.keys().chain(quota.warm.keys());
+        let pools: Vec<_> = pools
+            .filter_map(|pool| self.state.pool_named(pool))
+            .collect();
         self.decide(now, EventKind::TenantLimited { tenant, quota });
+        self.touched.extend(pools);
         Ok(())
     }
 

@@ -38,7 +38,7 @@ impl Allocator {
                         address,
                     },
                 );
-                self.to_hold.push(id);
+                self.to_hold.push_back(id);
                 self.grant_joined(id, now);
                 self.touched.insert(ix);
             }
@@ -72,7 +72,7 @@ impl Allocator {
 
     pub(super) fn holders(&self, instance: InstanceId) -> Vec<AllocationId> {
         let known = self.state.instances.get(&instance);
-        known.map_or_else(Vec::new, |known| known.holders.iter().copied().collect())
+        known.map_or_else(Vec::new, |known| known.holders.iter().collect())
     }
 
     pub(crate) fn report_failed(

@@ -3,14 +3,14 @@
 
 use foreshadow_types::{AllocationId, InstanceId, Timestamp};
 
-use super::place::Spot;
+use super::place::{Search, Spot};
 use crate::{
     Allocator, Binding, Effect, EventKind, HoldMode, Phase, Recycle, StopCause, check_invariant,
     state::{Place, PoolIx},
 };
 
 /// How far down the queue is looked for a request that can be served when the first cannot,
-/// because what is free is reserved.
+/// because what is free is reserved, or its tenant has all that it may have.
 const LOOK_DOWN: u32 = 8;
 /// The part of the wanted instances that a rolling replacement takes away at once.
 const ROLL_PART: u32 = 4;
@@ -21,7 +21,7 @@ const RESET_STARTS: u32 = 3;
 impl Allocator {
     /// Settles every pool in which something changed.
     pub(crate) fn settle(&mut self, now: Timestamp) {
-        while let Some(ix) = self.touched.pop_first() {
+        while let Some(ix) = self.touched.pop() {
             self.recycle(ix, now);
             self.roll(ix, now);
             self.serve_queue(ix, now);
@@ -66,7 +66,7 @@ impl Allocator {
                         address: None,
                     },
                 );
-                self.to_hold.push(id);
+                self.to_hold.push_back(id);
             }
             (true, Recycle::Reset) => {
                 // One that fails in place is followed by an end and a start.
@@ -128,11 +128,21 @@ impl Allocator {
 
     fn next_served(&self, ix: PoolIx, now: Timestamp) -> Option<(AllocationId, Spot)> {
         let pool = self.state.pool(ix);
-        let depth = if pool.reserved > 0 { LOOK_DOWN } else { 1 };
+        let depth = if pool.serves_out_of_order() {
+            LOOK_DOWN
+        } else {
+            1
+        };
         (0..depth).find_map(|rank| {
             let &(.., id) = pool.queue.nth(rank)?;
             let request = &self.state.allocations.get(&id)?.record.request;
-            let spot = self.find_spot(request, &[ix], false, now)?;
+            let search = Search {
+                request,
+                candidates: &[ix],
+                at_once: false,
+                waits: true,
+            };
+            let spot = self.find_spot(search, now)?;
             Some((id, spot))
         })
     }
@@ -205,7 +215,7 @@ impl Allocator {
 
     /// Freezes what became ready and is still free after everybody was served.
     fn hold_idle(&mut self) {
-        for id in std::mem::take(&mut self.to_hold) {
+        while let Some(id) = self.to_hold.pop_front() {
             let Some(instance) = self.state.instances.get(&id) else {
                 continue;
             };
@@ -230,7 +240,7 @@ impl Allocator {
             });
             if matches!(instance.record.phase, Phase::Ready { .. }) {
                 let spec = self.state.pool(instance.pool).spec();
-                self.to_hold.push(id);
+                self.to_hold.push_back(id);
                 if spec.hold == HoldMode::Freeze && instance.record.used {
                     let pool = instance.record.pool.clone();
                     self.effects.push_back(Effect::Thaw { instance: id, pool });

@@ -46,7 +46,7 @@ impl State {
             EventKind::PoolDefined(spec) => self.define_pool(spec),
             EventKind::PoolRetired(name) => self.pool_mut(name)?.record.retired = true,
             EventKind::PoolRemoved(name) => self.remove_pool(name)?,
-            EventKind::TenantLimited { tenant, quota } => self.limit_tenant(tenant, *quota),
+            EventKind::TenantLimited { tenant, quota } => self.limit_tenant(tenant, quota),
             EventKind::PlanAdopted(plan) => self.adopt(plan),
             EventKind::ReservationTaken { pool, entity } => {
                 self.pool_mut(pool)?.take_reservation(entity);
@@ -142,7 +142,11 @@ impl State {
         let ix = PoolIx(self.pools.len() as u32);
         self.pool_names.insert(record.spec.name.clone(), ix);
         self.move_timer(Timer::Pool(ix), None, record.starts_blocked_until);
-        self.pools.push(Pool::new(record));
+        let warm = self.warm_of(&record.spec.name);
+        self.pools.push(Pool {
+            warm,
+            ..Pool::new(record)
+        });
     }
 
     fn remove_pool(&mut self, name: &PoolName) -> Result<(), ApplyError> {
@@ -151,13 +155,14 @@ impl State {
         Ok(())
     }
 
-    fn limit_tenant(&mut self, name: &TenantId, quota: TenantQuota) {
+    fn limit_tenant(&mut self, name: &TenantId, quota: &TenantQuota) {
         let slot = tenant_slot(name);
         let tenant = self.tenants.entry(slot.clone()).or_default();
-        tenant.quota = quota;
+        let before = std::mem::replace(&mut tenant.quota, quota.clone());
         if tenant.live == 0 && quota.is_empty() {
             self.tenants.remove(&slot);
         }
+        self.change_warm(name, &before.warm, &quota.warm);
     }
 
     fn adopt(&mut self, plan: &AdoptedPlan) {
@@ -299,7 +304,7 @@ impl State {
         self.check_hold(&binding)?;
         let merged = binding.hold().is_some_and(|hold| {
             let instance = self.instances.get(&hold.instance);
-            instance.is_some_and(|known| known.holders.iter().any(|&other| other != id))
+            instance.is_some_and(|known| known.holders.iter().any(|other| other != id))
         });
         self.rebind(id, |record| {
             let booked = matches!(record.binding, Binding::Booked { .. });

@@ -36,6 +36,7 @@ impl State {
             }
         }
         self.ended.hash(&mut hasher);
+        self.warm.hash(&mut hasher);
         for (key, pool, id) in &self.merge {
             (key, self.pool(*pool).spec(), id).hash(&mut hasher);
         }
@@ -64,6 +65,7 @@ impl Pool {
         self.loose.hash(hasher);
         self.shared.hash(hasher);
         (self.held, self.stopping, self.reserved, self.live).hash(hasher);
+        self.warm.hash(hasher);
         self.turns.hash(hasher);
         self.ahead.hash(hasher);
         self.queue.iter().for_each(|key| key.hash(hasher));

@@ -85,7 +85,7 @@ impl State {
         self.unindex_allocation(&alloc.record, alloc.pool);
         change(&mut alloc.record);
         self.index_allocation(&alloc.record, alloc.pool);
-        self.allocations.put(id, alloc);
+        self.allocations.insert(id, alloc);
     }
 
     pub(super) fn forget_allocation(&mut self, id: AllocationId) {
@@ -189,7 +189,7 @@ impl Instance {
     }
 
     fn detach(&mut self, record: &AllocationRecord) {
-        self.holders.remove(&record.id);
+        self.holders.remove(record.id);
         if self.holders.is_empty() {
             self.tenant = None;
         }
@@ -218,6 +218,9 @@ impl Pool {
             }
             Place::Held => {
                 self.held += 1;
+                if let Some(tenant) = &instance.tenant {
+                    self.warm.change(tenant, |part| part.held += 1);
+                }
                 if let Some(key) = shared_key(instance, self.spec()) {
                     self.shared.insert(key);
                 }
@@ -241,6 +244,10 @@ impl Pool {
             }
             Place::Held => {
                 self.held = self.held.saturating_sub(1);
+                if let Some(tenant) = &instance.tenant {
+                    self.warm
+                        .change(tenant, |part| part.held = part.held.saturating_sub(1));
+                }
                 if let Some(key) = shared_key(instance, self.spec()) {
                     self.shared.remove(&key);
                 }
@@ -251,6 +258,10 @@ impl Pool {
 
     pub(super) fn index_allocation(&mut self, record: &AllocationRecord) {
         self.live += 1;
+        if record.binding.hold().is_none() {
+            let tenant = record.request.tenant();
+            self.warm.change(tenant, |part| part.waiting += 1);
+        }
         match record.binding {
             Binding::Queued { round, .. } => {
                 self.queue.insert(queue_key(record, round));
@@ -272,6 +283,11 @@ impl Pool {
 
     fn unindex_allocation(&mut self, record: &AllocationRecord) {
         self.live = self.live.saturating_sub(1);
+        if record.binding.hold().is_none() {
+            let tenant = record.request.tenant();
+            self.warm
+                .change(tenant, |part| part.waiting = part.waiting.saturating_sub(1));
+        }
         match record.binding {
             Binding::Queued { round, .. } => {
                 self.queue.remove(&queue_key(record, round));

@@ -2,10 +2,12 @@
 
 mod apply;
 mod digest;
+mod holders;
 mod index;
 mod pool;
 mod restore;
 mod snapshot;
+mod warm;
 
 use std::{
     cmp::Reverse,
@@ -16,11 +18,13 @@ use std::{
 use foreshadow_types::{AllocationId, InstanceId, PoolName, Shape, TenantId, Timestamp};
 
 pub use apply::ApplyError;
+pub(crate) use holders::Holders;
 pub(crate) use index::available_at;
+pub(crate) use warm::Warm;
 
 use crate::{
     AllocationRecord, AllocatorConfig, Counters, InstanceRecord, Phase, PoolRecord, PoolSpec,
-    RequestRate, TenantQuota,
+    RequestRate, TenantQuota, WarmQuota,
     keys::{Keys, TenantKey, hash_of},
     ranked::Ranked,
     startup::Startups,
@@ -56,6 +60,8 @@ pub(crate) struct State {
     pub(crate) allocations: Table<AllocationId, Alloc>,
     /// Tenants by a hash of their names and their names.
     pub(crate) tenants: BTreeMap<(u64, TenantId), Tenant>,
+    /// Floors and caps by pool, whether the pool is there or not.
+    pub(crate) warm: BTreeMap<PoolName, BTreeMap<TenantId, WarmQuota>>,
     pub(crate) idempotency: Keys,
     pub(crate) merge: BTreeSet<(TenantKey, PoolIx, AllocationId)>,
     pub(crate) timers: Timers<Timer>,
@@ -63,7 +69,7 @@ pub(crate) struct State {
     pub(crate) ended: BTreeSet<(Timestamp, AllocationId)>,
 }
 
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(crate) struct Tenant {
     pub(crate) live: u32,
     pub(crate) quota: TenantQuota,
@@ -79,7 +85,7 @@ pub(crate) struct Alloc {
 pub(crate) struct Instance {
     pub(crate) record: InstanceRecord,
     pub(crate) pool: PoolIx,
-    pub(crate) holders: BTreeSet<AllocationId>,
+    pub(crate) holders: Holders,
     /// Whose holders they are.
     pub(crate) tenant: Option<TenantId>,
     /// Sum of the shapes that holders asked for.
@@ -113,6 +119,8 @@ pub(crate) struct Pool {
     pub(crate) ahead: BTreeSet<(Timestamp, AllocationId)>,
     /// Live allocations.
     pub(crate) live: u32,
+    /// Floors and caps of tenants.
+    pub(crate) warm: Warm,
 }
 
 /// Where an instance counts in its pool.
@@ -140,6 +148,7 @@ impl State {
             instances: Table::default(),
             allocations: Table::default(),
             tenants: BTreeMap::new(),
+            warm: BTreeMap::new(),
             idempotency: Keys::default(),
             merge: BTreeSet::new(),
             timers: Timers::default(),
@@ -158,17 +167,16 @@ impl State {
     /// Live allocations of a tenant, how many it may have, and how often it may ask.
     pub(crate) fn tenant_limits(&self, tenant: &TenantId) -> (u32, u32, Option<RequestRate>) {
         let known = self.tenants.get(&tenant_slot(tenant));
-        let (live, quota) = known.map_or_else(Default::default, |known| (known.live, known.quota));
-        (
-            live,
-            quota.live.unwrap_or(self.config.tenant_limit),
-            quota.rate,
-        )
+        let general = self.config.tenant_limit;
+        known.map_or((0, general, None), |known| {
+            let quota = &known.quota;
+            (known.live, quota.live.unwrap_or(general), quota.rate)
+        })
     }
 
     pub(crate) fn quota(&self, tenant: &TenantId) -> TenantQuota {
         let known = self.tenants.get(&tenant_slot(tenant));
-        known.map(|known| known.quota).unwrap_or_default()
+        known.map_or_else(TenantQuota::default, |known| known.quota.clone())
     }
 }
 
@@ -190,6 +198,7 @@ impl Pool {
             firm: Ranked::default(),
             ahead: BTreeSet::new(),
             live: 0,
+            warm: Warm::default(),
         }
     }
 
@@ -212,13 +221,23 @@ impl Pool {
         self.queue.len() + self.firm.len() + self.ahead.len() as u32
     }
 
+    /// Free instances that not everybody may take: reservations and floors.
+    pub(crate) fn spoken_for(&self) -> u32 {
+        self.reserved.saturating_add(self.warm.kept())
+    }
+
+    /// Whether what is free may be for another than the first of the queue.
+    pub(crate) fn serves_out_of_order(&self) -> bool {
+        self.reserved > 0 || !self.warm.is_empty()
+    }
+
     /// How many instances to keep free.
     pub(crate) fn wanted(&self) -> u32 {
         let spec = self.spec();
         if self.record.retired {
             return 0;
         }
-        let asked = self.record.target.max(spec.min.0).max(self.reserved);
+        let asked = self.record.target.max(spec.min.0).max(self.spoken_for());
         asked.min(spec.max.0)
     }
 
@@ -250,7 +269,7 @@ impl Instance {
         Self {
             record,
             pool,
-            holders: BTreeSet::new(),
+            holders: Holders::default(),
             tenant: None,
             asked: Shape::default(),
             shapeless: 0,
@@ -293,7 +312,7 @@ impl Instance {
     pub(crate) fn room(&self, spec: &PoolSpec) -> Option<Shape> {
         if spec.shares <= 1
             || self.holders.is_empty()
-            || self.holders.len() as u32 >= spec.shares
+            || self.holders.len() >= spec.shares
             || self.is_outdated(spec)
             || matches!(self.record.phase, Phase::Stopping { .. })
         {

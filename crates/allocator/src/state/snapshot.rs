@@ -11,10 +11,10 @@ impl State {
     pub(crate) fn snapshot(&self) -> Vec<Event> {
         let counters = std::iter::once(EventKind::CountersRestored(self.counters));
         let limits = self.tenants.iter().filter_map(|((_, name), tenant)| {
-            let quota = tenant.quota;
+            let quota = &tenant.quota;
             (!quota.is_empty()).then(|| EventKind::TenantLimited {
                 tenant: name.clone(),
-                quota,
+                quota: quota.clone(),
             })
         });
         // In the order in which they were defined, which breaks ties between them.

@@ -4,11 +4,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use foreshadow_allocator::{
     AllocationState, AllocatorConfig, AllocatorError, Effect, Input, PriorityWeights, RequestRate,
-    TenantQuota,
+    TenantQuota, WarmQuota,
 };
 use foreshadow_types::{AllocationId, EntityId, InstanceId, TenantId, Timestamp};
 
-use crate::bench::{Bench, request, spec, user};
+use crate::bench::{Bench, pool, request, spec, user};
 
 fn quota(bench: &mut Bench, tenant: &str, quota: TenantQuota) {
     let tenant = TenantId::new(tenant).unwrap();
@@ -99,6 +99,100 @@ fn the_queue_ranks_by_the_configured_weights() {
     assert_eq!(place(&bench, used.id), Some(1));
     assert_eq!(place(&bench, stated.id), Some(2));
     assert_eq!(place(&bench, usual.id), Some(3));
+}
+
+fn warm(floor: u32, cap: Option<u32>) -> TenantQuota {
+    TenantQuota {
+        warm: BTreeMap::from([(pool("small"), WarmQuota { floor, cap })]),
+        ..TenantQuota::default()
+    }
+}
+
+#[test]
+fn a_floor_keeps_warm_instances_for_its_tenant() {
+    let mut bench = Bench::new(spec(3)).warm(2);
+    quota(&mut bench, "a", warm(1, None));
+    let now = Some(Duration::ZERO);
+    assert!(bench.ask(request("b").max_wait(now)).is_ok());
+    let refused = bench.ask(request("b").max_wait(now)).unwrap_err();
+    assert!(matches!(refused, AllocatorError::Exhausted { .. }));
+    assert!(bench.ask(request("a").max_wait(now)).unwrap().warm);
+}
+
+#[test]
+fn a_floor_is_warm_whatever_the_plan_says_and_its_room_is_not_taken() {
+    let mut bench = Bench::new(spec(2));
+    quota(&mut bench, "a", warm(1, None));
+    assert_eq!(bench.counts(), (0, 1, 0, 0), "one is started for it");
+    let joined = bench.ask(request("b")).unwrap();
+    assert_eq!(joined.state, AllocationState::Joined, "with one of its own");
+    let queued = bench.ask(request("b")).unwrap();
+    assert_eq!(queued.state, AllocationState::Queued);
+    let own = bench.ask(request("a")).unwrap();
+    assert_eq!(own.state, AllocationState::Joined, "past who waits");
+    quota(&mut bench, "a", TenantQuota::default());
+    assert_eq!(bench.state_of(queued.id).state, AllocationState::Queued);
+}
+
+#[test]
+fn a_floor_counts_what_its_tenant_holds() {
+    let mut bench = Bench::new(spec(2)).warm(2);
+    quota(&mut bench, "a", warm(1, None));
+    assert!(bench.ask(request("a")).unwrap().warm);
+    assert!(
+        bench.ask(request("b")).unwrap().warm,
+        "nothing is kept any more"
+    );
+}
+
+#[test]
+fn a_tenant_holds_no_more_than_its_cap_and_shares_what_it_holds() {
+    let mut bench = Bench::new(spec(4)).warm(4);
+    quota(&mut bench, "a", warm(0, Some(1)));
+    let first = bench.ask(request("a").merge_key("m")).unwrap();
+    let refused = bench.ask(request("a")).unwrap_err();
+    assert!(matches!(refused, AllocatorError::WarmCap { cap: 1, .. }));
+    assert!(refused.retry_after().is_some());
+    let same = bench.ask(request("a").merge_key("m")).unwrap();
+    assert!(same.merged, "no instance more");
+    assert!(bench.ask(request("b")).is_ok(), "the others may");
+    bench.release(&first).unwrap();
+    bench.release(&same).unwrap();
+    assert!(bench.ask(request("a")).is_ok());
+}
+
+#[test]
+fn a_cap_that_is_lowered_takes_nothing_away_and_holds_back_who_waits() {
+    let mut bench = Bench::new(spec(2)).warm(2);
+    let held: Vec<_> = ["a", "b"]
+        .map(|who| bench.ask(request(who)).unwrap())
+        .into();
+    let waits = bench.ask(request("a")).unwrap();
+    let other = bench.ask(request("c")).unwrap();
+    quota(&mut bench, "a", warm(0, Some(1)));
+    assert_eq!(bench.state_of(held[0].id).state, AllocationState::Granted);
+    bench.release(&held[1]).unwrap();
+    bench.gone(2);
+    assert_eq!(bench.state_of(waits.id).state, AllocationState::Queued);
+    assert_eq!(bench.state_of(other.id).state, AllocationState::Joined);
+    bench.release(&held[0]).unwrap();
+    bench.gone(1);
+    assert_eq!(bench.state_of(waits.id).state, AllocationState::Joined);
+}
+
+#[test]
+fn a_floor_above_its_cap_or_in_no_pool_is_refused() {
+    let mut bench = Bench::new(spec(2));
+    let mut limit = |quota| {
+        let tenant = TenantId::new("a").unwrap();
+        bench.input(Input::LimitTenant { tenant, quota })
+    };
+    let refused = limit(warm(3, Some(2)));
+    assert!(matches!(refused, Err(AllocatorError::Quota(_))));
+    let mut elsewhere = warm(1, None);
+    elsewhere.warm = BTreeMap::from([(pool("nowhere"), WarmQuota::default())]);
+    let refused = limit(elsewhere);
+    assert!(matches!(refused, Err(AllocatorError::UnknownPool(_))));
 }
 
 /// Instances take this long to start.

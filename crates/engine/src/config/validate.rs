@@ -102,6 +102,28 @@ fn refuse(
 }
 
 impl EngineConfig {
+    /// Whether quotas make sense, and floors fit the pools that they speak of.
+    fn check_tenants(&self) -> Result<(), ConfigError> {
+        let mut floors: BTreeMap<&PoolName, u32> = BTreeMap::new();
+        for quota in self.tenants.values() {
+            quota.check()?;
+            for (pool, warm) in &quota.warm {
+                known_pool(|| "tenant".to_owned(), pool, &self.pools)?;
+                let sum = floors.entry(pool).or_default();
+                *sum = sum.saturating_add(warm.floor);
+            }
+        }
+        for pool in &self.pools {
+            let max = pool.resolved().max.0;
+            let sum = floors.get(pool.name()).copied().unwrap_or_default();
+            if sum > max {
+                let mend = "floors of tenants in a pool add up to its `max` at the most";
+                return Err(refuse("tenant", "warm", sum, mend));
+            }
+        }
+        Ok(())
+    }
+
     /// Checks the configuration as a whole, before any data is touched.
     ///
     /// # Errors
@@ -115,9 +137,7 @@ impl EngineConfig {
             pool.validate()?;
         }
         self.shadow.validate(&self.pools)?;
-        for quota in self.tenants.values() {
-            quota.check()?;
-        }
+        self.check_tenants()?;
         for pool in self.priorities.pools.keys() {
             known_pool(|| "priority".to_owned(), pool, &self.pools)?;
         }

@@ -250,7 +250,7 @@ fn define_pools(
     for (tenant, quota) in &config.tenants {
         let limit = Input::LimitTenant {
             tenant: tenant.clone(),
-            quota: *quota,
+            quota: quota.clone(),
         };
         allocator.handle(limit, now).map_err(refused)?;
     }

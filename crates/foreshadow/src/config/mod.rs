@@ -282,6 +282,7 @@ target_hit_rate = 0.99
         let text = format!(
             "{POOL}recycle = \"reset\"\nreset = {{ http = \"/clean\" }}\n\
              [[tenant]]\nname = \"acme\"\nlive = 5\nrate = {{ per_second = 10 }}\n\
+             warm = {{ notebook = {{ floor = 2, cap = 4 }} }}\n\
              [priority]\nstated = 10\nusage = 1\nusage_metric = \"cpu\"\n\
              pools = {{ notebook = 3 }}\nlabels = {{ zone = {{ a = 2 }} }}\n"
         );
@@ -290,6 +291,14 @@ target_hit_rate = 0.99
         let (tenant, quota) = config.tenants.first_key_value().expect("there is a tenant");
         assert_eq!((tenant.as_str(), quota.live), ("acme", Some(5)));
         assert_eq!(quota.rate.map(|rate| rate.burst), Some(10));
+        let warm = quota.warm.values().next().expect("there is a pool");
+        assert_eq!((warm.floor, warm.cap), (2, Some(4)));
+        refused(&text.replace("floor = 2", "floor = 5"), "floor", Some(14));
+        refused(
+            &text.replace("{ notebook = { f", "{ nope = { f"),
+            "nope",
+            None,
+        );
         assert_eq!(config.priorities.usage, 1);
         assert_eq!(config.priorities.labels.len(), 1);
         let unknown = text.replace("notebook = 3", "nope = 3");

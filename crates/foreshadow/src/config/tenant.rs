@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use foreshadow_engine::{
     EngineConfig,
-    allocator::{RequestRate, TenantQuota},
+    allocator::{RequestRate, TenantQuota, WarmQuota},
 };
 use foreshadow_types::{PoolName, TenantId};
 use serde::Deserialize;
@@ -16,6 +16,17 @@ pub(super) struct RawTenant {
     name: String,
     live: Option<u32>,
     rate: Option<RawRate>,
+    /// By pool.
+    #[serde(default)]
+    warm: BTreeMap<String, RawWarm>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawWarm {
+    #[serde(default)]
+    floor: u32,
+    cap: Option<u32>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -48,9 +59,15 @@ impl RawTenant {
             per_second: rate.per_second,
             burst: rate.burst.unwrap_or(rate.per_second),
         });
+        let warm = self.warm.into_iter().map(|(pool, raw)| {
+            let pool = PoolName::new(&pool).map_err(|error| format!("warm: {error}"))?;
+            let (floor, cap) = (raw.floor, raw.cap);
+            Ok((pool, WarmQuota { floor, cap }))
+        });
         let quota = TenantQuota {
             live: self.live,
             rate,
+            warm: warm.collect::<Result<_, String>>()?,
         };
         let checked = quota.check();
         checked.map_err(|error| format!("tenant `{tenant}`: {error}"))?;

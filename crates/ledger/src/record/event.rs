@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use foreshadow_allocator::{Counters, Event, EventKind, RequestRate, StopCause, TenantQuota};
+use foreshadow_allocator::{
+    Counters, Event, EventKind, RequestRate, StopCause, TenantQuota, WarmQuota,
+};
 use foreshadow_types::{AllocationId, EntityId, InstanceId, TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -101,7 +103,18 @@ enum KindRecord<'a> {
     InstanceRestored(InstanceRecord<'a>),
     #[serde(borrow)]
     AllocationRestored(AllocationRecord<'a>),
+    /// As `TenantLimited`, of a tenant with floors or caps.
+    TenantWarm {
+        tenant: &'a str,
+        live: Option<u32>,
+        rate: Option<(u32, u32)>,
+        #[serde(borrow)]
+        warm: Vec<WarmRecord<'a>>,
+    },
 }
+
+/// Pool, floor and cap.
+type WarmRecord<'a> = (&'a str, u32, Option<u32>);
 
 impl<'a> From<&'a Event> for EventRecord<'a> {
     fn from(event: &'a Event) -> Self {
@@ -145,17 +158,43 @@ impl From<CauseRecord> for StopCause {
     }
 }
 
+fn quota_record<'a>(tenant: &'a TenantId, quota: &'a TenantQuota) -> KindRecord<'a> {
+    let (tenant, live) = (tenant.as_str(), quota.live);
+    let rate = quota.rate.map(|rate| (rate.per_second, rate.burst));
+    if quota.warm.is_empty() {
+        return KindRecord::TenantLimited { tenant, live, rate };
+    }
+    let warm = quota.warm.iter();
+    let warm = warm.map(|(pool, warm)| (pool.as_str(), warm.floor, warm.cap));
+    KindRecord::TenantWarm {
+        tenant,
+        live,
+        rate,
+        warm: warm.collect(),
+    }
+}
+
+fn quota(
+    live: Option<u32>,
+    rate: Option<(u32, u32)>,
+    warm: Vec<WarmRecord<'_>>,
+) -> Result<TenantQuota, Wrong> {
+    let warm = warm.into_iter();
+    let warm = warm.map(|(pool, floor, cap)| Ok((pool_name(pool)?, WarmQuota { floor, cap })));
+    Ok(TenantQuota {
+        live,
+        rate: rate.map(|(per_second, burst)| RequestRate { per_second, burst }),
+        warm: warm.collect::<Result<_, Wrong>>()?,
+    })
+}
+
 impl<'a> From<&'a EventKind> for KindRecord<'a> {
     fn from(kind: &'a EventKind) -> Self {
         match kind {
             EventKind::PoolDefined(spec) => Self::PoolDefined((&**spec).into()),
             EventKind::PoolRetired(name) => Self::PoolRetired(name.as_str()),
             EventKind::PoolRemoved(name) => Self::PoolRemoved(name.as_str()),
-            EventKind::TenantLimited { tenant, quota } => Self::TenantLimited {
-                tenant: tenant.as_str(),
-                live: quota.live,
-                rate: quota.rate.map(|rate| (rate.per_second, rate.burst)),
-            },
+            EventKind::TenantLimited { tenant, quota } => quota_record(tenant, quota),
             EventKind::PlanAdopted(plan) => Self::PlanAdopted((&**plan).into()),
             EventKind::ReservationTaken { pool, entity } => Self::ReservationTaken {
                 pool: pool.as_str(),
@@ -237,10 +276,16 @@ impl TryFrom<KindRecord<'_>> for EventKind {
             KindRecord::PoolRemoved(name) => Self::PoolRemoved(pool_name(name)?),
             KindRecord::TenantLimited { tenant, live, rate } => Self::TenantLimited {
                 tenant: TenantId::new(tenant).map_err(text)?,
-                quota: TenantQuota {
-                    live,
-                    rate: rate.map(|(per_second, burst)| RequestRate { per_second, burst }),
-                },
+                quota: quota(live, rate, Vec::new())?,
+            },
+            KindRecord::TenantWarm {
+                tenant,
+                live,
+                rate,
+                warm,
+            } => Self::TenantLimited {
+                tenant: TenantId::new(tenant).map_err(text)?,
+                quota: quota(live, rate, warm)?,
             },
             KindRecord::PlanAdopted(plan) => Self::PlanAdopted(Arc::new(plan.try_into()?)),
             KindRecord::ReservationTaken { pool, entity } => Self::ReservationTaken {

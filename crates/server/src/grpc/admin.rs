@@ -81,8 +81,9 @@ pub(crate) async fn set_tenant_quota(
     request: &v1::TenantQuota,
 ) -> Result<v1::TenantQuota, ApiError> {
     let (tenant, quota) = quota_from_proto(request)?;
-    engine.set_quota(tenant.clone(), quota).await?;
-    Ok(quota_to_proto(&tenant, quota))
+    let answer = quota_to_proto(&tenant, &quota);
+    engine.set_quota(tenant, quota).await?;
+    Ok(answer)
 }
 
 /// The tenants with a quota of their own: for gRPC and HTTP alike.
@@ -92,7 +93,7 @@ pub(crate) async fn tenant_quotas(
     let quotas = engine.quotas().await?;
     let quotas = quotas
         .iter()
-        .map(|(tenant, quota)| quota_to_proto(tenant, *quota));
+        .map(|(tenant, quota)| quota_to_proto(tenant, quota));
     Ok(v1::ListTenantQuotasResponse {
         quotas: quotas.collect(),
     })

@@ -1,10 +1,10 @@
 //! The workload: what callers, planner and administrators do next.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use foreshadow_allocator::{
     AdoptedPlan, AllocationRequest, AllocationState, HoldMode, Input, PoolPlan, PoolSpec, Recycle,
-    RequestRate, Reservation, Target, TenantQuota,
+    RequestRate, Reservation, Target, TenantQuota, WarmQuota,
 };
 use foreshadow_types::{
     AllocationId, Bytes, EntityId, FencingToken, IdError, InstanceCount, PoolName, Requirements,
@@ -42,6 +42,11 @@ pub(super) fn pools() -> Result<Vec<PoolSpec>, IdError> {
         .iter()
         .map(|name| Ok(tuned(PoolSpec::new(PoolName::new(name)?))))
         .collect()
+}
+
+/// Those who ask.
+pub(super) fn tenants() -> impl Iterator<Item = TenantId> {
+    TENANTS.iter().filter_map(|name| TenantId::new(name).ok())
 }
 
 fn tuned(mut spec: PoolSpec) -> PoolSpec {
@@ -96,19 +101,10 @@ impl Workload {
             })
         };
         match self.rng.random_range(0..100) {
-            94 if self.rng.random_bool(0.2) => {
-                let live = Some(self.rng.random_range(2..9)).filter(|limit| limit % 2 == 0);
+            94 if self.rng.random_bool(0.4) => {
                 let tenant = self.tenant()?;
-                // One tenant alone has rates, or hardly anybody would come to wait.
-                let rated = tenant.as_str() == TENANTS[0];
-                let rate = live.filter(|_| rated).map(|live| RequestRate {
-                    per_second: live,
-                    burst: live,
-                });
-                fresh(Input::LimitTenant {
-                    tenant,
-                    quota: TenantQuota { live, rate },
-                })
+                let quota = self.quota(&tenant)?;
+                fresh(Input::LimitTenant { tenant, quota })
             }
             0..46 | 94 => fresh(Input::Allocate(Arc::new(self.request(model, now, faults)?))),
             46..62 => self.with_token(model, |id, token| Input::Release { id, token }),
@@ -141,6 +137,22 @@ impl Workload {
             }
             _ => None,
         }
+    }
+
+    fn quota(&mut self, tenant: &TenantId) -> Option<TenantQuota> {
+        let live = Some(self.rng.random_range(2..9)).filter(|limit| limit % 2 == 0);
+        // One tenant alone has rates, or hardly anybody would come to wait.
+        let rated = tenant.as_str() == TENANTS[0];
+        let rate = live.filter(|_| rated).map(|live| RequestRate {
+            per_second: live,
+            burst: live,
+        });
+        let floor = self.rng.random_range(0..3);
+        let cap = self.rng.random_range(1..5);
+        let cap = Some(floor.max(cap)).filter(|cap| cap % 4 > 0);
+        let pool = PoolName::new("reserved").ok()?;
+        let warm = BTreeMap::from([(pool, WarmQuota { floor, cap })]);
+        Some(TenantQuota { live, rate, warm })
     }
 
     fn tenant(&mut self) -> Option<TenantId> {

@@ -44,11 +44,15 @@ pub enum Bug {
     GrantLostInRecovery,
     /// A grant ahead of its time.
     BookingEarly,
+    /// Floors of tenants keep nothing from others.
+    FloorIgnored,
+    /// Caps of tenants are not looked at.
+    CapIgnored,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::TokenIgnored,
         Self::TokenConstant,
         Self::KeyIgnored,
@@ -65,6 +69,8 @@ impl Bug {
         Self::EndNotDurable,
         Self::GrantLostInRecovery,
         Self::BookingEarly,
+        Self::FloorIgnored,
+        Self::CapIgnored,
     ];
 }
 
@@ -155,6 +161,14 @@ impl Core {
                 Input::DefinePool(spec)
             }
             (Bug::FailureIgnored, Input::Failed { .. }) => return None,
+            (Bug::FloorIgnored, Input::LimitTenant { tenant, mut quota }) => {
+                quota.warm.values_mut().for_each(|warm| warm.floor = 0);
+                Input::LimitTenant { tenant, quota }
+            }
+            (Bug::CapIgnored, Input::LimitTenant { tenant, mut quota }) => {
+                quota.warm.values_mut().for_each(|warm| warm.cap = None);
+                Input::LimitTenant { tenant, quota }
+            }
             (bug, Input::Allocate(request)) => Input::Allocate(spoiled(bug, request)),
             (_, input) => input,
         })
@@ -261,6 +275,8 @@ fn spoiled(bug: Bug, request: Arc<AllocationRequest>) -> Arc<AllocationRequest> 
         | Bug::FailureIgnored
         | Bug::StopForgotten
         | Bug::EndNotDurable
+        | Bug::FloorIgnored
+        | Bug::CapIgnored
         | Bug::GrantLostInRecovery => return request,
     }
     let target: Target = request.target().clone();

@@ -9,6 +9,7 @@ mod driver;
 mod faults;
 mod model;
 mod provider;
+mod warm;
 mod world;
 
 pub use bug::Bug;

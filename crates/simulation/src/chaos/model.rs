@@ -11,6 +11,8 @@ use foreshadow_allocator::{
 };
 use foreshadow_types::{AllocationId, FencingToken, InstanceId, PoolName, TenantId, Timestamp};
 
+use super::warm::WarmQuotas;
+
 /// A request that was acknowledged, and what its caller did since.
 #[derive(Debug)]
 pub(super) struct Known {
@@ -39,6 +41,7 @@ pub(super) struct Model {
     /// The latest time that the clock has ever shown.
     pub(super) latest: Timestamp,
     pub(super) failures_since_check: bool,
+    pub(super) warm: WarmQuotas,
     pub(super) idempotency_window: Duration,
     pub(super) violations: Vec<Violation>,
 }
@@ -80,8 +83,8 @@ impl Model {
                 self.reported.push(*instance);
                 self.failures_since_check = true;
             }
+            Input::LimitTenant { tenant, .. } => self.warm.sent(tenant),
             Input::RetirePool(_)
-            | Input::LimitTenant { .. }
             | Input::AdoptPlan(_)
             | Input::Allocate(_)
             | Input::Ready { .. }
@@ -101,6 +104,9 @@ impl Model {
         if stale && result.is_ok() {
             let what = format!("{input:?} was accepted with a stale token");
             self.breach(Invariant::StaleTokenRefused, what);
+        }
+        if let Input::LimitTenant { tenant, quota } = input {
+            self.warm.answered(tenant, quota, result.is_ok());
         }
         let Input::Allocate(request) = input else {
             return;

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use foreshadow_allocator::{AdoptedPlan, AllocatorConfig, Input, Invariant, PoolPlan, Violation};
+use foreshadow_allocator::{
+    AdoptedPlan, AllocatorConfig, Input, Invariant, PoolPlan, TenantQuota, Violation,
+};
 use foreshadow_types::{InstanceCount, Timestamp};
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 
 use super::{
-    action::{Call, Workload, pools},
+    action::{Call, Workload, pools, tenants},
     bug::Bug,
     driver::{Driver, Ending},
     faults::{Fault, FaultCounts},
@@ -196,6 +198,10 @@ impl World {
         for mut spec in self.model.specs.clone().into_values() {
             spec.min = InstanceCount(0);
             self.call(Input::DefinePool(Box::new(spec)));
+        }
+        for tenant in tenants() {
+            let quota = TenantQuota::default();
+            self.call(Input::LimitTenant { tenant, quota });
         }
         let generation = self.driver.core.allocator().plan_generation() + 1;
         let pools = self.model.specs.keys().map(|pool| PoolPlan {
