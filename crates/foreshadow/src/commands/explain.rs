@@ -72,7 +72,7 @@ struct Explanation {
 
 #[derive(Debug, Deserialize)]
 struct Refusal {
-    error: String,
+    message: String,
 }
 
 /// Runs the command.
@@ -106,7 +106,7 @@ fn ask(args: &Args) -> anyhow::Result<Explanation> {
     let status = answer.status();
     let body = answer.body_mut().read_to_string()?;
     if !status.is_success() {
-        let refusal = serde_json::from_str(&body).map(|refusal: Refusal| refusal.error);
+        let refusal = serde_json::from_str(&body).map(|refusal: Refusal| refusal.message);
         bail!("{}", refusal.unwrap_or_else(|_| format!("status {status}")));
     }
     serde_json::from_str(&body).context("the answer is not understood; are the versions the same?")
