@@ -7,7 +7,7 @@ use std::{
     net::SocketAddr,
     process::{Child, Command, Stdio},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -115,6 +115,7 @@ struct Counts {
     refused: AtomicU64,
     given_up: AtomicU64,
     failed: AtomicU64,
+    first_failure: OnceLock<String>,
 }
 
 struct Outcome {
@@ -196,7 +197,8 @@ async fn open_loop(
     let failed = counts.failed.load(Ordering::Relaxed);
     ensure!(
         failed == 0,
-        "{failed} calls failed otherwise than by a refusal"
+        "{failed} calls failed otherwise than by a refusal; the first: {}",
+        counts.first_failure.get().map_or("", String::as_str)
     );
     Ok(Outcome {
         counts,
@@ -218,7 +220,10 @@ async fn claim(mut client: GrpcClient, counts: &Counts, times: &Times) {
             .map(tonic::Status::code)
         {
             Some(Code::ResourceExhausted) => (&counts.refused, Some(false)),
-            _ => (&counts.failed, None),
+            _ => {
+                counts.first_failure.get_or_init(|| error.to_string());
+                (&counts.failed, None)
+            }
         },
         Err(_) => (&counts.given_up, None),
     };

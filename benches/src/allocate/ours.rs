@@ -155,6 +155,8 @@ pub(crate) fn ask() -> AllocateRequest {
         tenant_id: "bench".to_owned(),
         user_id: "user".to_owned(),
         target: Some(Target::Pool(POOL.to_owned())),
+        // A warm instance or a refusal: none of the peers has a queue.
+        max_wait: Some(foreshadow_api::well_known::Duration::default()),
         ..AllocateRequest::default()
     }
 }
