@@ -207,6 +207,11 @@ async fn open_loop(
     })
 }
 
+fn is_refusal(error: &anyhow::Error) -> bool {
+    let status = error.downcast_ref::<tonic::Status>();
+    status.is_some_and(|status| status.code() == Code::ResourceExhausted)
+}
+
 type Times = tokio::sync::mpsc::UnboundedSender<(bool, f64)>;
 
 async fn claim(mut client: GrpcClient, counts: &Counts, times: &Times) {
@@ -215,16 +220,11 @@ async fn claim(mut client: GrpcClient, counts: &Counts, times: &Times) {
     let seconds = since.elapsed().as_secs_f64();
     let (counter, granted) = match &answer {
         Ok(Ok(_)) => (&counts.granted, Some(true)),
-        Ok(Err(error)) => match error
-            .downcast_ref::<tonic::Status>()
-            .map(tonic::Status::code)
-        {
-            Some(Code::ResourceExhausted) => (&counts.refused, Some(false)),
-            _ => {
-                counts.first_failure.get_or_init(|| error.to_string());
-                (&counts.failed, None)
-            }
-        },
+        Ok(Err(error)) if is_refusal(error) => (&counts.refused, Some(false)),
+        Ok(Err(error)) => {
+            counts.first_failure.get_or_init(|| error.to_string());
+            (&counts.failed, None)
+        }
         Err(_) => (&counts.given_up, None),
     };
     counter.fetch_add(1, Ordering::Relaxed);
