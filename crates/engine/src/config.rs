@@ -10,7 +10,7 @@ use foreshadow_allocator::{PriorityWeights, TenantQuota};
 use foreshadow_types::TenantId;
 
 pub use foreshadow_planner::{CronTime, Follow, RuleSubject, Schedule, TriggerRule, Wanted};
-pub use pool::{Aim, Execution, PoolConfig, ProviderConfig};
+pub use pool::{Aim, Costs, Execution, PoolConfig, ProviderConfig, SeveralAims};
 pub use shadow::{CapacityOverride, OverrideSubject, PoolObjective, ShadowConfig};
 pub use validate::ConfigError;
 pub(crate) use validate::shapes;

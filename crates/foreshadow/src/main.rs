@@ -7,6 +7,7 @@ mod clock;
 mod commands;
 mod config;
 mod failure;
+mod format;
 mod logging;
 
 use std::process::ExitCode;

@@ -1,6 +1,9 @@
 //! Pools whose requests follow those of another pool: a test after each build.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use foreshadow_types::{PoolName, Timestamp};
 use thiserror::Error;
@@ -43,6 +46,8 @@ const MOST_EXPECTED: usize = 100_000;
 #[derive(Debug, Clone, Default)]
 pub struct FollowBook {
     follows: Vec<(Follow, VecDeque<Timestamp>)>,
+    /// Which of them come after each pool.
+    after: BTreeMap<PoolName, Vec<usize>>,
 }
 
 impl FollowBook {
@@ -62,9 +67,14 @@ impl FollowBook {
                 });
             }
         }
+        let mut after: BTreeMap<PoolName, Vec<usize>> = BTreeMap::new();
+        for (index, follow) in follows.iter().enumerate() {
+            after.entry(follow.after.clone()).or_default().push(index);
+        }
         let follows = follows.into_iter().map(|one| (one, VecDeque::new()));
         Ok(Self {
             follows: follows.collect(),
+            after,
         })
     }
 
@@ -81,36 +91,41 @@ impl FollowBook {
 
     /// A request of `pool` came.
     pub fn observe(&mut self, pool: &PoolName, at: Timestamp) {
-        for (follow, expected) in &mut self.follows {
-            if follow.after == *pool {
-                if expected.len() >= MOST_EXPECTED {
-                    expected.pop_front();
-                }
-                expected.push_back(at + follow.delay);
+        for &index in self.after.get(pool).into_iter().flatten() {
+            let (follow, expected) = &mut self.follows[index];
+            if expected.len() >= MOST_EXPECTED {
+                expected.pop_front();
             }
+            expected.push_back(at + follow.delay);
         }
     }
 
-    /// What `pool` must hold for the requests that will follow within `lead`.
-    pub fn floors(&mut self, pool: &PoolName, now: Timestamp, lead: Duration) -> Vec<Floor> {
+    /// What pools must hold for the requests that will follow within the lead time of each; a pool
+    /// without one is left out.
+    pub fn floors(
+        &mut self,
+        now: Timestamp,
+        lead: impl Fn(&PoolName) -> Option<Duration>,
+    ) -> Vec<(PoolName, Floor)> {
         let mut floors = Vec::new();
         for (follow, expected) in &mut self.follows {
-            if follow.pool != *pool {
-                continue;
-            }
             while expected.front().is_some_and(|due| *due < now) {
                 expected.pop_front();
             }
+            let Some(lead) = lead(&follow.pool) else {
+                continue;
+            };
             let near = expected.iter().take_while(|due| **due <= now + lead);
             let requests = near.count() as u32;
             if requests > 0 {
-                floors.push(Floor {
+                let floor = Floor {
                     count: (f64::from(requests) * follow.share).ceil() as u32,
                     cause: FloorCause::Follows {
                         pool: follow.after.clone(),
                         requests,
                     },
-                });
+                };
+                floors.push((follow.pool.clone(), floor));
             }
         }
         floors
@@ -146,8 +161,8 @@ mod tests {
             book.observe(&pool("test"), at(second));
         }
         let mut wanted = |second| {
-            let floors = book.floors(&pool("test"), at(second), Duration::from_mins(3));
-            floors.first().map_or(0, |floor| floor.count)
+            let floors = book.floors(at(second), |_| Some(Duration::from_mins(3)));
+            floors.first().map_or(0, |(_, floor)| floor.count)
         };
         assert_eq!(wanted(30), 0, "four minutes are further than three");
         assert_eq!(wanted(64), 3, "half of five");
@@ -171,10 +186,11 @@ mod tests {
         book.observe(&pool("build"), at(0));
         let same = FollowBook::new(vec![tests_follow_builds(1.0)]).unwrap();
         let mut same = same.going_on_from(&book);
-        let lead = Duration::from_mins(10);
-        assert_eq!(same.floors(&pool("test"), at(1), lead).len(), 1);
+        let lead = |_: &PoolName| Some(Duration::from_mins(10));
+        assert_eq!(same.floors(at(1), lead).len(), 1);
+        assert!(same.floors(at(1), |_| None).is_empty());
         let other = FollowBook::new(vec![tests_follow_builds(0.9)]).unwrap();
         let mut other = other.going_on_from(&book);
-        assert!(other.floors(&pool("test"), at(1), lead).is_empty());
+        assert!(other.floors(at(1), lead).is_empty());
     }
 }

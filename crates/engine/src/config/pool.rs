@@ -6,6 +6,7 @@ use foreshadow_allocator::{HoldMode, PoolSpec};
 use foreshadow_planner::Objective;
 use foreshadow_providers::{Hold, ProcessSpec};
 use foreshadow_types::{InstanceCount, PoolName};
+use thiserror::Error;
 
 /// A kind of interchangeable resource, what starts it, and what it should reach.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,13 +67,22 @@ pub enum Aim {
     /// The highest hit rate that so many idle instances, on average, can buy; above 0.
     IdleBudget(f64),
     /// The least cost.
-    Costs {
-        /// What an idle instance costs in an hour, in any currency; above 0.
-        idle_hour: f64,
-        /// What a second costs that a request waits, in the same currency; above 0.
-        waiting_second: f64,
-    },
+    Costs(Costs),
 }
+
+/// What idle instances and waiting requests cost, in any one currency.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Costs {
+    /// An idle instance in an hour; above 0.
+    pub idle_hour: f64,
+    /// A second that a request waits; above 0.
+    pub waiting_second: f64,
+}
+
+/// A pool was given several aims.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("is given several aims; give one: a hit rate, a number of idle instances or costs")]
+pub struct SeveralAims;
 
 impl Default for Aim {
     fn default() -> Self {
@@ -81,17 +91,37 @@ impl Default for Aim {
 }
 
 impl Aim {
+    /// What is aimed at where each way to say it may be given; more than one is refused.
+    ///
+    /// # Errors
+    /// [`SeveralAims`].
+    pub fn one_of(
+        hit_rate: Option<f64>,
+        idle_instances: Option<f64>,
+        costs: Option<Costs>,
+    ) -> Result<Option<Self>, SeveralAims> {
+        let ways = [
+            hit_rate.map(Self::HitRate),
+            idle_instances.map(Self::IdleBudget),
+            costs.map(Self::Costs),
+        ];
+        let mut given = ways.into_iter().flatten();
+        let aim = given.next();
+        if given.next().is_some() {
+            return Err(SeveralAims);
+        }
+        Ok(aim)
+    }
+
     /// The planner's objective, where a start takes so long: a request that finds nothing ready
     /// waits for about one start.
     pub(crate) fn objective(self, startup: Duration) -> Objective {
         match self {
             Self::HitRate(rate) => Objective::HitRate(rate),
             Self::IdleBudget(idle_instances) => Objective::IdleBudget { idle_instances },
-            Self::Costs {
-                idle_hour,
-                waiting_second,
-            } => Objective::Costs {
-                idle_seconds_per_hit: waiting_second * startup.as_secs_f64() * 3600.0 / idle_hour,
+            Self::Costs(costs) => Objective::Costs {
+                idle_seconds_per_hit: costs.waiting_second * startup.as_secs_f64() * 3600.0
+                    / costs.idle_hour,
             },
         }
     }
@@ -100,7 +130,7 @@ impl Aim {
     pub fn hit_rate(self) -> Option<f64> {
         match self {
             Self::HitRate(rate) => Some(rate),
-            Self::IdleBudget(_) | Self::Costs { .. } => None,
+            Self::IdleBudget(_) | Self::Costs(_) => None,
         }
     }
 }

@@ -334,12 +334,9 @@ fn check_aim(place: impl Fn() -> String, aim: Aim) -> Result<(), ConfigError> {
             Err(refuse(place(), "target_hit_rate", rate, mend))
         }
         Aim::IdleBudget(instances) => positive("idle_instances", instances),
-        Aim::Costs {
-            idle_hour,
-            waiting_second,
-        } => {
-            positive("costs.idle_hour", idle_hour)?;
-            positive("costs.waiting_second", waiting_second)
+        Aim::Costs(costs) => {
+            positive("costs.idle_hour", costs.idle_hour)?;
+            positive("costs.waiting_second", costs.waiting_second)
         }
     }
 }

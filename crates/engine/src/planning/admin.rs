@@ -126,13 +126,14 @@ impl Planning {
         let config = config.clone();
         let pools = std::mem::take(&mut self.pools);
         let planned = tokio::task::spawn_blocking(move || {
+            let mut floors = floors(&pools, &config, &mut follows, now);
             let mut plans = Vec::new();
             for pool in &inventory {
                 let Some(planned) = pools.get(&pool.status.name) else {
                     continue;
                 };
                 let counts = super::tick::counts(pool);
-                let floors = floors(planned, &config, &mut follows, now);
+                let floors = floors.remove(planned.name()).unwrap_or_default();
                 let known = known_demand(pool, &wishes, &overrides, floors);
                 if let Ok(plan) = planned.plan_under(&config, now, &counts, &known) {
                     plans.push(plan_view(planned.name(), &plan, &overrides));

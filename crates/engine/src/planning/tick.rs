@@ -250,6 +250,7 @@ impl Planning {
         inventory: &[PoolInventory],
         wishes: &[PreAllocation],
     ) -> Result<Plans, EngineError> {
+        let mut floors = floors(&self.pools, &self.config.value, &mut self.follows, at);
         let mut asked = Vec::new();
         for pool in inventory {
             let name = &pool.status.name;
@@ -257,7 +258,7 @@ impl Planning {
                 continue;
             };
             planned.execute_as(&self.config.value);
-            let floors = floors(planned, &self.config.value, &mut self.follows, at);
+            let floors = floors.remove(name).unwrap_or_default();
             let known = known_demand(pool, wishes, &self.overrides.value, floors);
             asked.push((name.clone(), counts(pool), known));
         }
@@ -391,20 +392,22 @@ fn record(
     }
 }
 
-/// What schedules and other pools' requests want of a pool.
+/// What schedules and other pools' requests want of each pool.
 pub(super) fn floors(
-    pool: &PlannedPool,
+    pools: &BTreeMap<PoolName, PlannedPool>,
     config: &ShadowConfig,
     follows: &mut FollowBook,
     now: Timestamp,
-) -> Vec<Floor> {
-    let lead = pool.lead_time();
-    let schedules = config.schedules.iter();
-    let mut floors: Vec<Floor> = schedules
-        .filter(|schedule| schedule.pool == *pool.name())
-        .filter_map(|schedule| schedule.floor_at(now, lead))
-        .collect();
-    floors.extend(follows.floors(pool.name(), now, lead));
+) -> BTreeMap<PoolName, Vec<Floor>> {
+    let lead = |pool: &PoolName| pools.get(pool).map(PlannedPool::lead_time);
+    let scheduled = config.schedules.iter().filter_map(|schedule| {
+        let floor = schedule.floor_at(now, lead(&schedule.pool)?)?;
+        Some((schedule.pool.clone(), floor))
+    });
+    let mut floors: BTreeMap<PoolName, Vec<Floor>> = BTreeMap::new();
+    for (pool, floor) in scheduled.chain(follows.floors(now, lead)) {
+        floors.entry(pool).or_default().push(floor);
+    }
     floors
 }
 

@@ -14,9 +14,8 @@ use foreshadow_simulation::backtest::{
     BacktestOptions, PolicyKind, Prices, Setting, StartupTime, Trace, run_backtest,
 };
 
-use crate::failure::Failure;
+use crate::{failure::Failure, format::Format};
 pub(crate) use args::Args;
-use args::Format;
 use host::Host;
 use report::Followed;
 

@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use clap::ValueEnum;
 use foreshadow_forecast::{EvaluationError, ForecastError, Panel, Protocol};
 use foreshadow_history::{DEFAULT_MAX_VALUES, HistoryPaths, PanelLimits, PanelOptions, load_panel};
 use foreshadow_training::{
@@ -16,7 +15,7 @@ use foreshadow_training::{
 };
 use foreshadow_types::parse_duration;
 
-use crate::{clock, failure::Failure};
+use crate::{clock, failure::Failure, format::Format};
 use dump::ForecastDump;
 
 /// Values that are evaluated at once. Nothing is sampled, so more than this is refused.
@@ -61,15 +60,6 @@ pub(crate) struct Args {
     /// How the result is printed.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-}
-
-/// How a result is printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// A table.
-    Text,
-    /// One JSON document.
-    Json,
 }
 
 /// Runs the command.

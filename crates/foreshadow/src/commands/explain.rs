@@ -3,11 +3,11 @@
 use std::{fmt::Write as _, time::Duration};
 
 use anyhow::{Context, bail};
-use clap::ValueEnum;
+use foreshadow_api::{timestamp_from_proto, v1::Explanation, well_known};
 use foreshadow_types::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use crate::failure::Failure;
+use crate::{failure::Failure, format::Format};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -37,37 +37,8 @@ pub(crate) struct Args {
     )]
     token: Option<String>,
     /// How the answer is written.
-    #[arg(long, value_enum, default_value = "text")]
+    #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
-}
-
-/// The server's answer.
-#[derive(Debug, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", default)]
-#[derive(Default)]
-struct Explanation {
-    pool: String,
-    at: String,
-    since: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    until: Option<String>,
-    target: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    proposed: Option<u32>,
-    mode: String,
-    reasons: Vec<String>,
-    ready: u32,
-    starting: u32,
-    leased: u32,
-    queued: u32,
-    /// The proto3 form of JSON writes 64-bit numbers as texts.
-    waits: std::collections::BTreeMap<String, String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -81,7 +52,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let found = asked.map_err(|error| Failure::bad_input(format!("{}: {error:#}", args.server)))?;
     match args.format {
         Format::Json => println!("{}", serde_json::to_string_pretty(&found)?),
-        Format::Text => print!("{}", found.text()),
+        Format::Text => print!("{}", text(&found)),
     }
     Ok(())
 }
@@ -112,34 +83,45 @@ fn ask(args: &Args) -> anyhow::Result<Explanation> {
     serde_json::from_str(&body).context("the answer is not understood; are the versions the same?")
 }
 
-impl Explanation {
-    fn text(&self) -> String {
-        let mut text = format!(
-            "{} at {}: {} instances, {}, since {}",
-            self.pool, self.at, self.target, self.mode, self.since
-        );
-        if let Some(until) = &self.until {
-            let _ = write!(text, " until {until}");
-        }
-        text.push('\n');
-        let _ = writeln!(
-            text,
-            "  then: {} ready, {} starting, {} leased, {} waiting",
-            self.ready, self.starting, self.leased, self.queued
-        );
-        for (number, reason) in self.reasons.iter().enumerate() {
-            let _ = writeln!(text, "  {}. {reason}", number + 1);
-        }
-        let waits = self.waits.iter();
-        let waits: Vec<String> = waits
-            .map(|(cause, count)| format!("{count} {}", cause.replace('_', " ")))
-            .collect();
-        let waits = if waits.is_empty() {
-            "none".to_owned()
-        } else {
-            waits.join(", ")
-        };
-        let _ = writeln!(text, "  waits meanwhile: {waits}");
-        text
+/// The explanation for people.
+fn text(found: &Explanation) -> String {
+    let mut text = format!(
+        "{} at {}: {} instances, {}, since {}",
+        found.pool,
+        time(found.at),
+        found.target,
+        found.mode,
+        time(found.since)
+    );
+    if found.until.is_some() {
+        let _ = write!(text, " until {}", time(found.until));
     }
+    let _ = writeln!(
+        text,
+        "\n  then: {} ready, {} starting, {} leased, {} waiting",
+        found.ready, found.starting, found.leased, found.queued
+    );
+    for (number, reason) in found.reasons.iter().enumerate() {
+        let _ = writeln!(text, "  {}. {reason}", number + 1);
+    }
+    let mut waits: Vec<String> = found
+        .waits
+        .iter()
+        .map(|(cause, count)| format!("{count} {}", cause.replace('_', " ")))
+        .collect();
+    waits.sort();
+    let waits = if waits.is_empty() {
+        "none".to_owned()
+    } else {
+        waits.join(", ")
+    };
+    let _ = writeln!(text, "  waits meanwhile: {waits}");
+    text
+}
+
+fn time(at: Option<well_known::Timestamp>) -> String {
+    let at = timestamp_from_proto("time", at);
+    at.ok()
+        .flatten()
+        .map_or_else(|| "an unknown time".to_owned(), |at| at.to_string())
 }

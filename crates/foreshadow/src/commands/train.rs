@@ -15,7 +15,7 @@ use foreshadow_training::{
 };
 use foreshadow_types::{Timestamp, parse_duration};
 
-use crate::failure::Failure;
+use crate::{failure::Failure, format::Format};
 use bars::Bars;
 
 /// Arguments of `foreshadow train`.
@@ -62,12 +62,6 @@ enum Device {
     Auto,
     Cpu,
     Gpu,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 impl Args {

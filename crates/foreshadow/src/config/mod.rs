@@ -329,7 +329,7 @@ target_hit_rate = 0.99
         ));
         assert!(config.shadow.retrain_at.is_some());
         let two = text.replace("idle_budget", "target_hit_rate = 0.9\nidle_budget");
-        refused(&two, "two aims", Some(3));
+        refused(&two, "several aims", Some(3));
         refused(&text.replace("0 8 * *", "at eight"), "starts", Some(13));
         refused(&text.replace("{ vcpus = 2 }", "{ gpus = 2 }"), "busy", None);
         let alone = "[[follow]]\npool = \"notebook\"\nafter = \"notebook\"\ndelay = \"4m\"\n";

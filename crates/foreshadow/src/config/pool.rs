@@ -7,7 +7,7 @@ use std::{
 
 use foreshadow_engine::{
     allocator::Recycle,
-    config::{Aim, Execution, PoolConfig},
+    config::{Aim, Costs, Execution, PoolConfig},
 };
 use foreshadow_providers::{Hold, ProbeSpec, ProcessSpec, Readiness, Reset};
 use foreshadow_types::{InstanceCount, PoolName, Shape, Vcpus};
@@ -137,7 +137,12 @@ impl RawPool {
         let name = PoolName::new(&self.name).map_err(|error| error.to_string())?;
         let shape = self.shape.check();
         let shape = shape.map_err(|error| format!("pool `{name}`: {error}"))?;
-        let aim = self.aim()?;
+        let costs = self.costs.map(|costs| Costs {
+            idle_hour: costs.idle_hour,
+            waiting_second: costs.waiting_second,
+        });
+        let aim = Aim::one_of(self.target_hit_rate, self.idle_budget, costs);
+        let aim = aim.map_err(|error| format!("pool `{name}` {error}"))?;
         let RawProvider::Process = self.provider;
         let process = process(&self)?;
         let mut pool = PoolConfig::new(name, process, self.max);
@@ -166,28 +171,6 @@ impl RawPool {
         set(&mut spec.grace, self.booking_grace.map(|span| span.0));
         set(&mut spec.startup, self.expected_startup.map(|span| span.0));
         Ok(pool)
-    }
-}
-
-impl RawPool {
-    /// One of three ways to say what the planner aims at, or none.
-    fn aim(&self) -> Result<Option<Aim>, String> {
-        let ways = [
-            self.target_hit_rate.map(Aim::HitRate),
-            self.idle_budget.map(Aim::IdleBudget),
-            self.costs.map(|costs| Aim::Costs {
-                idle_hour: costs.idle_hour,
-                waiting_second: costs.waiting_second,
-            }),
-        ];
-        let mut given = ways.into_iter().flatten();
-        match (given.next(), given.next()) {
-            (aim, None) => Ok(aim),
-            (_, Some(_)) => Err(format!(
-                "pool `{}` has two aims; give one of `target_hit_rate`, `idle_budget` and `costs`",
-                self.name
-            )),
-        }
     }
 }
 

@@ -9,7 +9,7 @@ use foreshadow_api::{
 };
 use foreshadow_engine::{
     Explanation, PoolPlanView, ShadowConfigOutcome, VersionedShadowConfig,
-    config::{Aim, CronTime, Execution, Follow, PoolObjective, Schedule, ShadowConfig},
+    config::{Aim, Costs, CronTime, Execution, Follow, PoolObjective, Schedule, ShadowConfig},
 };
 use foreshadow_types::PoolName;
 
@@ -92,24 +92,13 @@ fn follow_to_proto(follow: &Follow) -> v1::Follow {
     }
 }
 
-/// What an objective aims at: one of three ways to say it, or none.
 fn aim_from_proto(wire: &v1::Objective) -> Result<Option<Aim>, FieldError> {
-    let ways = [
-        wire.target_hit_rate.map(Aim::HitRate),
-        wire.idle_instances.map(Aim::IdleBudget),
-        wire.costs.map(|costs| Aim::Costs {
-            idle_hour: costs.idle_hour,
-            waiting_second: costs.waiting_second,
-        }),
-    ];
-    let mut given = ways.into_iter().flatten();
-    let aim = given.next();
-    if given.next().is_some() {
-        let problem = "is given beside another aim; give one of `target_hit_rate`, \
-                       `idle_instances` and `costs`";
-        return Err(FieldError::new("target_hit_rate", problem));
-    }
-    Ok(aim)
+    let costs = wire.costs.map(|costs| Costs {
+        idle_hour: costs.idle_hour,
+        waiting_second: costs.waiting_second,
+    });
+    Aim::one_of(wire.target_hit_rate, wire.idle_instances, costs)
+        .map_err(|error| FieldError::new("target_hit_rate", error))
 }
 
 fn objective_from_proto(wire: &v1::Objective) -> Result<PoolObjective, FieldError> {
@@ -141,13 +130,10 @@ fn objective_to_proto(pool: &PoolName, objective: &PoolObjective) -> v1::Objecti
         None => {}
         Some(Aim::HitRate(rate)) => wire.target_hit_rate = Some(rate),
         Some(Aim::IdleBudget(instances)) => wire.idle_instances = Some(instances),
-        Some(Aim::Costs {
-            idle_hour,
-            waiting_second,
-        }) => {
+        Some(Aim::Costs(costs)) => {
             wire.costs = Some(objective::Costs {
-                idle_hour,
-                waiting_second,
+                idle_hour: costs.idle_hour,
+                waiting_second: costs.waiting_second,
             });
         }
     }

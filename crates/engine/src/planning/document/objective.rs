@@ -4,7 +4,7 @@ use foreshadow_types::PoolName;
 use serde::{Deserialize, Serialize};
 
 use super::{Unreadable, pool};
-use crate::config::{Aim, Execution, PoolObjective};
+use crate::config::{Aim, Costs, Execution, PoolObjective};
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct ObjectiveRecord {
@@ -46,10 +46,7 @@ pub(super) fn objective_record((pool, objective): (&PoolName, &PoolObjective)) -
         None => {}
         Some(Aim::HitRate(rate)) => record.target_hit_rate = Some(rate),
         Some(Aim::IdleBudget(instances)) => record.idle_instances = Some(instances),
-        Some(Aim::Costs {
-            idle_hour,
-            waiting_second,
-        }) => record.costs = Some((idle_hour, waiting_second)),
+        Some(Aim::Costs(costs)) => record.costs = Some((costs.idle_hour, costs.waiting_second)),
     }
     record
 }
@@ -57,14 +54,13 @@ pub(super) fn objective_record((pool, objective): (&PoolName, &PoolObjective)) -
 pub(super) fn read_objective(
     record: &ObjectiveRecord,
 ) -> Result<(PoolName, PoolObjective), Unreadable> {
-    let hit_rate = record.target_hit_rate.map(Aim::HitRate);
-    let budget = record.idle_instances.map(Aim::IdleBudget);
-    let costs = record.costs.map(|(idle_hour, waiting_second)| Aim::Costs {
+    let costs = record.costs.map(|(idle_hour, waiting_second)| Costs {
         idle_hour,
         waiting_second,
     });
+    let aim = Aim::one_of(record.target_hit_rate, record.idle_instances, costs);
     let objective = PoolObjective {
-        aim: hit_rate.or(budget).or(costs),
+        aim: aim.map_err(|error| error.to_string())?,
         min: record.min,
         max: record.max,
         execution: record.execution.as_ref().map(|execution| match execution {
@@ -83,10 +79,10 @@ mod tests {
     fn costs_read_back() {
         let name = PoolName::new("notebook").unwrap();
         let objective = PoolObjective {
-            aim: Some(Aim::Costs {
+            aim: Some(Aim::Costs(Costs {
                 idle_hour: 0.2,
                 waiting_second: 0.01,
-            }),
+            })),
             execution: Some(Execution::Live),
             ..PoolObjective::default()
         };

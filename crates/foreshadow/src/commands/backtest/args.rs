@@ -8,11 +8,10 @@ use std::{
     time::Duration,
 };
 
-use clap::ValueEnum;
 use foreshadow_simulation::backtest::{MOST_FAILURES, PolicyKind};
 use foreshadow_types::{Timestamp, parse_duration};
 
-use crate::failure::Failure;
+use crate::{failure::Failure, format::Format};
 
 /// The largest spread of start-up times that is accepted: at 3, one start in twenty takes more than
 /// a hundred times the median.
@@ -78,15 +77,6 @@ pub(crate) struct Args {
     /// How to print the result.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(super) format: Format,
-}
-
-/// How the result is printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
-    /// A table.
-    Text,
-    /// One JSON document.
-    Json,
 }
 
 impl Args {
