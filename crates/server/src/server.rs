@@ -37,6 +37,11 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 /// Streams of one connection at a time.
 const MAX_STREAMS: u32 = 4096;
 
+/// What a connection may send before it is read. The allowance that h2 makes for small requests which
+/// wait to be read grows with it, and a connection that uses it up is closed: it is large enough for
+/// [`MAX_STREAMS`] of them.
+const CONNECTION_WINDOW: u32 = MAX_STREAMS * 1024;
+
 /// Why the server did not start or ended.
 #[derive(Debug, Error)]
 pub enum ServeError {
@@ -127,6 +132,7 @@ impl Server {
             .tcp_nodelay(true)
             .http2_keepalive_interval(Some(KEEPALIVE))
             .max_concurrent_streams(MAX_STREAMS)
+            .initial_connection_window_size(CONNECTION_WINDOW)
             .add_routes(Routes::from(router))
             .serve_with_incoming_shutdown(
                 TcpIncoming::from(self.listener).with_nodelay(Some(true)),
