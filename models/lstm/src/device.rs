@@ -22,7 +22,9 @@ pub enum DeviceChoice {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceError {
     /// The build has no graphics support.
-    #[error("this build has no gpu support; build with `-p foreshadow --features gpu`, or use `--device cpu`")]
+    #[error(
+        "this build has no gpu support; build with `-p foreshadow --features gpu`, or use `--device cpu`"
+    )]
     NotBuilt,
     /// No adapter can be used.
     #[error("no graphics adapter can be used ({0}); use `--device cpu`")]
