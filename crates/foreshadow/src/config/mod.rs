@@ -350,6 +350,18 @@ target_hit_rate = 0.99
     }
 
     #[test]
+    fn the_configurations_of_the_packages_are_configurations() {
+        for text in [
+            include_str!("../../../../packaging/foreshadow.toml"),
+            include_str!("../../../../packaging/kubernetes/base/foreshadow.toml"),
+            include_str!("../../../../packaging/kubernetes/overlays/quick-start/foreshadow.toml"),
+        ] {
+            let read = parse(text, Path::new("data"));
+            assert!(read.is_ok(), "{read:?} of {text}");
+        }
+    }
+
+    #[test]
     fn each_fault_names_its_line_and_key() {
         refused("tick = \"5 parsecs\"", "5 parsecs", Some(1));
         refused("tick = \"-5s\"", "negative", Some(1));
