@@ -85,7 +85,9 @@ fn codes(error: &EngineError) -> (Code, StatusCode) {
         | EngineError::UnknownOverride(_)
         | EngineError::NoPlan { .. } => (Code::NotFound, StatusCode::NOT_FOUND),
         EngineError::EtagMismatch { .. } => (Code::Aborted, StatusCode::PRECONDITION_FAILED),
-        EngineError::Model { .. } => (Code::FailedPrecondition, StatusCode::CONFLICT),
+        EngineError::Model { .. } | EngineError::Training => {
+            (Code::FailedPrecondition, StatusCode::CONFLICT)
+        }
         EngineError::Config(_) | EngineError::Argument { .. } => {
             (Code::InvalidArgument, StatusCode::BAD_REQUEST)
         }

@@ -58,6 +58,7 @@ const EXPECTED: &[(&str, [bool; 4])] = &[
     ("rpc Admin.GetAdaptation", [false, false, true, true]),
     ("rpc Admin.ListModels", [false, false, true, true]),
     ("rpc Admin.UseModel", [false, false, true, true]),
+    ("rpc Admin.Retrain", [false, false, true, true]),
     ("rpc Admin.ListAuditEvents", [false, false, false, true]),
     ("rpc Admin.GetOverview", [false, false, true, true]),
     (

@@ -177,6 +177,19 @@ pub(crate) async fn use_model(
     audited(engine, caller, "UseModel", request, change).await
 }
 
+/// Asks for a training: for gRPC and HTTP alike.
+pub(crate) async fn retrain(
+    engine: &EngineHandle,
+    caller: &Caller,
+    request: &v1::RetrainRequest,
+) -> Result<v1::RetrainResponse, ApiError> {
+    let change = async {
+        engine.retrain().await?;
+        Ok(v1::RetrainResponse {})
+    };
+    audited(engine, caller, "Retrain", request, change).await
+}
+
 /// Takes an instance out: for gRPC and HTTP alike.
 pub(crate) async fn drain_instance(
     engine: &EngineHandle,
@@ -331,6 +344,15 @@ impl Admin for AdminService {
     ) -> Result<Response<v1::ListModelsResponse>, Status> {
         let (caller, request) = called(request)?;
         let answer = use_model(&self.engine, &caller, &request).await;
+        Ok(answer.map(Response::new)?)
+    }
+
+    async fn retrain(
+        &self,
+        request: Request<v1::RetrainRequest>,
+    ) -> Result<Response<v1::RetrainResponse>, Status> {
+        let (caller, request) = called(request)?;
+        let answer = retrain(&self.engine, &caller, &request).await;
         Ok(answer.map(Response::new)?)
     }
 

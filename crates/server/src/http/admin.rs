@@ -161,6 +161,14 @@ pub(crate) async fn drain_instance(
     drained.map(Json)
 }
 
+pub(crate) async fn retrain(
+    State(state): State<HttpState>,
+    caller: Caller,
+) -> Result<Json<v1::RetrainResponse>, ApiError> {
+    let asked = grpc::retrain(&state.engine, &caller, &v1::RetrainRequest {}).await;
+    asked.map(Json)
+}
+
 /// Which changes.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]

@@ -82,6 +82,7 @@ pub(crate) fn router(state: HttpState, options: &ServerOptions) -> Router {
             post(admin::drain_instance),
         )
         .route("/admin/audit", get(admin::audit))
+        .route("/admin/retrain", post(admin::retrain))
         .route("/api/v1/pools", get(admin::pools))
         .route(
             "/api/v1/allocations",

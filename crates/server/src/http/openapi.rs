@@ -160,6 +160,10 @@ fn admin_paths() -> Value {
             "parameters": [in_path("instanceId")],
             "responses": answers("DrainInstanceResponse"),
         }},
+        "/admin/retrain": {"post": {
+            "summary": "Train a model now; it is taken up if it is better",
+            "responses": answers("RetrainResponse"),
+        }},
         "/admin/audit": {"get": {
             "summary": "Who changed what, the latest first",
             "parameters": [

@@ -1,6 +1,7 @@
 //! `foreshadow models`.
 
-use foreshadow_api::v1::{ListModelsResponse, UseModelRequest};
+use foreshadow_api::v1::{ListModelsResponse, RetrainResponse, UseModelRequest};
+use serde_json::json;
 
 use super::Asked;
 use crate::{failure::Failure, remote::time, table::Table};
@@ -23,6 +24,11 @@ enum Change {
         #[command(flatten)]
         asked: Asked,
     },
+    /// Train one now; it is taken up if it is better.
+    Retrain {
+        #[command(flatten)]
+        asked: Asked,
+    },
     /// Leave the choice to retraining again.
     Auto {
         #[command(flatten)]
@@ -36,6 +42,10 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         None => {
             let found: ListModelsResponse = args.asked.remote.get("/admin/models", &[])?;
             return args.asked.write(&found, table);
+        }
+        Some(Change::Retrain { asked }) => {
+            let answer: RetrainResponse = asked.remote.post("/admin/retrain", &[], &json!({}))?;
+            return asked.write(&answer, |_| "a training is asked for\n".to_owned());
         }
         Some(Change::Use { name, asked }) => (asked, name.clone()),
         Some(Change::Auto { asked }) => (asked, String::new()),
