@@ -30,7 +30,7 @@ use crate::{
     owner::{self, Owner, Recorder},
     planning::{LatestForecasts, Links, Planning},
     retraining::{Retraining, from_training},
-    scribe::Scribe,
+    scribe::{Kept, Scribe},
 };
 
 /// Messages of each kind that wait between the parts.
@@ -155,7 +155,13 @@ fn assemble(
     let (training, training_inbox) = mpsc::channel(1);
     let (latest, latest_seen) = watch::channel(Arc::new(LatestForecasts::default()));
     let lifecycle = Lifecycle::new();
+    let kept = Kept {
+        plans: config.limits.plans,
+        audit: config.limits.audit,
+    };
+    let scribe = Scribe::start(config.data_dir.clone(), kept)?;
     let shared = Shared {
+        scribe: scribe.clone(),
         owner: owner.clone(),
         collector: collector.clone(),
         planning,
@@ -183,7 +189,7 @@ fn assemble(
         collector: collector.clone(),
         inference,
         training,
-        scribe: Scribe::start(config.data_dir.clone(), config.limits.plans)?,
+        scribe,
         usage_metric: config.usage_metric.clone(),
         latest,
         numbers,

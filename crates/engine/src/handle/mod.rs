@@ -1,6 +1,7 @@
 //! What callers hold: the engine's calls, in domain types.
 
 mod allocations;
+mod audit;
 mod models;
 mod planning;
 mod shadows;
@@ -20,6 +21,7 @@ use crate::{
     numbers::Numbers,
     owner::OwnerCommand,
     planning::{LatestForecasts, PlanningCommand},
+    scribe::Scribe,
     views::Readiness,
 };
 
@@ -34,6 +36,7 @@ pub(crate) struct Shared {
     pub(crate) lifecycle: Lifecycle,
     pub(crate) durability: Durability,
     pub(crate) models: Arc<ModelStore>,
+    pub(crate) scribe: Scribe,
 }
 
 /// When nobody can call the engine any more it stops, and all processes are kept.

@@ -72,7 +72,7 @@ impl EngineHandle {
     ///
     /// # Errors
     /// [`EngineError::UnknownPool`], [`EngineError::NoPlan`] if none was made before that time or it
-    /// is forgotten, [`EngineError::PlanLog`] if the log cannot be read.
+    /// is forgotten, [`EngineError::Log`] if the log cannot be read.
     pub async fn explain(&self, pool: PoolName, at: Timestamp) -> Result<Explanation, EngineError> {
         self.ask_planning(|reply| PlanningCommand::Explain { pool, at, reply })
             .await?

@@ -1,5 +1,6 @@
 //! The configuration file of `serve`: TOML, checked as a whole before any data is touched.
 
+mod access;
 mod pool;
 mod shadow;
 mod telemetry;
@@ -16,6 +17,8 @@ use serde::Deserialize;
 use thiserror::Error;
 use toml::Spanned;
 
+pub(crate) use access::{AccessConfig, JwtConfig};
+use access::{RawAccess, RawCertificate, RawJwt, RawTls, RawToken};
 use pool::RawPool;
 use shadow::{RawFollow, RawRetrain, RawSchedule, RawTrigger};
 use telemetry::RawTelemetry;
@@ -64,12 +67,18 @@ struct RawConfig {
     keep_history: Option<Span>,
     /// How long it is remembered why pools had the size they had; 30 days unless given.
     keep_plans: Option<Span>,
+    /// How long it is remembered who changed what; 400 days unless given.
+    keep_audit: Option<Span>,
     pool: Vec<Spanned<RawPool>>,
     trigger: Vec<Spanned<RawTrigger>>,
     schedule: Vec<Spanned<RawSchedule>>,
     follow: Vec<Spanned<RawFollow>>,
     tenant: Vec<Spanned<RawTenant>>,
     priority: Option<Spanned<RawPriority>>,
+    token: Vec<Spanned<RawToken>>,
+    certificate: Vec<Spanned<RawCertificate>>,
+    jwt: Option<Spanned<RawJwt>>,
+    tls: Option<RawTls>,
     telemetry: RawTelemetry,
 }
 
@@ -78,6 +87,7 @@ struct RawConfig {
 pub(crate) struct ServeConfig {
     pub(crate) engine: EngineConfig,
     pub(crate) telemetry: TelemetryConfig,
+    pub(crate) access: AccessConfig,
 }
 
 #[derive(Debug, Default, Clone, Copy, Deserialize)]
@@ -179,6 +189,9 @@ fn parse(text: &str, data: &Path) -> Result<ServeConfig, Fault> {
     if let Some(keep) = raw.keep_plans {
         config.limits.plans = keep.0;
     }
+    if let Some(keep) = raw.keep_audit {
+        config.limits.audit = keep.0;
+    }
     if let Some(tick) = raw.tick {
         config.shadow.tick = tick.0;
     }
@@ -190,6 +203,12 @@ fn parse(text: &str, data: &Path) -> Result<ServeConfig, Fault> {
         let applied = retrain.into_inner().apply(&mut config);
         applied.map_err(|reason| Fault::at(start, reason))?;
     }
+    let access = RawAccess {
+        tokens: raw.token,
+        certificates: raw.certificate,
+        jwt: raw.jwt,
+        tls: raw.tls,
+    };
     config.validate().map_err(|error| Fault {
         offset: None,
         reason: error.to_string(),
@@ -197,6 +216,7 @@ fn parse(text: &str, data: &Path) -> Result<ServeConfig, Fault> {
     Ok(ServeConfig {
         engine: config,
         telemetry: raw.telemetry.check()?,
+        access: access.check()?,
     })
 }
 

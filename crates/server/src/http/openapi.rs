@@ -45,15 +45,13 @@ fn data_paths() -> Value {
     json!({
         "/user/{userId}/resource_shadow": {"get": {
             "summary": "The live profile of a user",
-            "parameters": [{
-                "name": "userId", "in": "path", "required": true, "schema": {"type": "string"},
-            }],
+            "parameters": [in_path("userId")],
             "responses": answers("ResourceShadow"),
         }},
         "/fencing/{instanceId}": {"get": {
             "summary": "Whether a fencing token is that of the present lease of an instance",
             "parameters": [
-                {"name": "instanceId", "in": "path", "required": true, "schema": {"type": "string"}},
+                in_path("instanceId"),
                 {"name": "token", "in": "query", "required": true,
                  "schema": {"type": "integer", "minimum": 0}},
             ],
@@ -65,10 +63,44 @@ fn data_paths() -> Value {
         }},
         "/user/{userId}": {"delete": {
             "summary": "Delete a user everywhere",
-            "parameters": [{
-                "name": "userId", "in": "path", "required": true, "schema": {"type": "string"},
-            }],
+            "parameters": [in_path("userId")],
             "responses": answers("DeleteUserResponse"),
+        }},
+        "/api/v1/pools": {"get": {
+            "summary": "The pools as they are",
+            "responses": answers("ListPoolsResponse"),
+        }},
+        "/api/v1/allocations": {
+            "get": {
+                "summary": "Allocations, page by page",
+                "parameters": [
+                    text_query("tenantId"), text_query("userId"), text_query("pool"),
+                    text_query("states"), text_query("pageToken"), count_query("pageSize"),
+                ],
+                "responses": answers("ListResponse"),
+            },
+            "post": {
+                "summary": "Claim a resource",
+                "requestBody": body("AllocateRequest"),
+                "responses": answers("Allocation"),
+            },
+        },
+        "/api/v1/allocations/{allocationId}/renew": {"post": {
+            "summary": "Put off the end of a lease",
+            "parameters": [in_path("allocationId")],
+            "requestBody": body("RenewRequest"),
+            "responses": answers("Allocation"),
+        }},
+        "/api/v1/allocations/{allocationId}/release": {"post": {
+            "summary": "Give a lease back",
+            "parameters": [in_path("allocationId")],
+            "requestBody": body("ReleaseRequest"),
+            "responses": answers("Allocation"),
+        }},
+        "/api/v1/allocations/{allocationId}/cancel": {"post": {
+            "summary": "Take a request back that waits",
+            "parameters": [in_path("allocationId")],
+            "responses": answers("Allocation"),
         }},
         "/api/v1/adaptation": {"get": {
             "summary": "Actual against predicted by pool, category and model, and drift",
@@ -115,10 +147,30 @@ fn admin_paths() -> Value {
         },
         "/admin/pools/{pool}/live": {"post": {
             "summary": "Let the plans of a pool that is in preview be carried out from now on",
-            "parameters": [{
-                "name": "pool", "in": "path", "required": true, "schema": {"type": "string"},
-            }],
+            "parameters": [in_path("pool")],
             "responses": answers("SetShadowConfigResponse"),
+        }},
+        "/admin/pools/{pool}/drain": {"post": {
+            "summary": "Take all instances that a pool has now out, after use where they are held",
+            "parameters": [in_path("pool")],
+            "responses": answers("DrainPoolResponse"),
+        }},
+        "/admin/instances/{instanceId}/drain": {"post": {
+            "summary": "Take an instance out, after use if it is held",
+            "parameters": [in_path("instanceId")],
+            "responses": answers("DrainInstanceResponse"),
+        }},
+        "/admin/retrain": {"post": {
+            "summary": "Train a model now; it is taken up if it is better",
+            "responses": answers("RetrainResponse"),
+        }},
+        "/admin/audit": {"get": {
+            "summary": "Who changed what, the latest first",
+            "parameters": [
+                text_query("who"), text_query("action"), text_query("pageToken"),
+                count_query("pageSize"),
+            ],
+            "responses": answers("ListAuditEventsResponse"),
         }},
         "/admin/explain": {"get": {
             "summary": "Why a pool had the size it had at a time",
@@ -152,6 +204,18 @@ fn admin_paths() -> Value {
             },
         },
     })
+}
+
+fn in_path(name: &str) -> Value {
+    json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}})
+}
+
+fn text_query(name: &str) -> Value {
+    json!({"name": name, "in": "query", "schema": {"type": "string"}})
+}
+
+fn count_query(name: &str) -> Value {
+    json!({"name": name, "in": "query", "schema": {"type": "integer", "minimum": 0}})
 }
 
 fn if_match() -> Value {

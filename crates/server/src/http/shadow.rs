@@ -7,25 +7,27 @@ use axum::{
 use foreshadow_api::v1;
 
 use super::HttpState;
-use crate::{error::ApiError, grpc};
+use crate::{access::Caller, error::ApiError, grpc};
 
 /// `DELETE /user/{userId}`.
 pub(crate) async fn delete_user(
     State(state): State<HttpState>,
+    caller: Caller,
     user: Result<Path<String>, PathRejection>,
 ) -> Result<Json<v1::DeleteUserResponse>, ApiError> {
     let Path(user) = user.map_err(|rejection| ApiError::invalid(rejection.body_text()))?;
-    grpc::delete_user(&state.engine, "userId", &user)
+    grpc::delete_user(&state.engine, &caller, "userId", &user)
         .await
         .map(Json)
 }
 
 pub(crate) async fn resource_shadow(
     State(state): State<HttpState>,
+    caller: Caller,
     user: Result<Path<String>, PathRejection>,
 ) -> Result<Json<v1::ResourceShadow>, ApiError> {
     let Path(user) = user.map_err(|rejection| ApiError::invalid(rejection.body_text()))?;
-    grpc::shadow_of(&state.engine, "userId", &user)
+    grpc::shadow_of(&state.engine, &caller, "userId", &user)
         .await
         .map(Json)
 }
