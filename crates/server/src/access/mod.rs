@@ -23,6 +23,10 @@ pub(crate) use self::{
 use self::{credentials::bearer, table::Need};
 use crate::{clock::now, error::ApiError, listen::Peer};
 
+/// What a name that resolves to this machine is told: a page of another site may have made it do so.
+const NOT_LOCAL: &str = "without tokens the server answers to 127.0.0.1, [::1] and localhost only; \
+                         call it by one of these, or give it a token";
+
 /// Everybody who may call; it can be exchanged while calls go on.
 #[derive(Debug, Clone)]
 pub struct Access(Arc<RwLock<Arc<Directory>>>);
@@ -62,7 +66,8 @@ impl Gate {
 /// Lets a request pass that its caller may make, with the caller in its extensions.
 pub(crate) async fn admit(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
     let admitted = match &gate {
-        Gate::Open(local) => Ok(Some(Arc::clone(local))),
+        Gate::Open(local) if sites::is_local(&request) => Ok(Some(Arc::clone(local))),
+        Gate::Open(_) => Err(Refused::Forbidden(NOT_LOCAL.to_owned())),
         Gate::Guarded(access) => admitted(access, &request),
     };
     match admitted {

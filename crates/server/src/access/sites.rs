@@ -1,8 +1,11 @@
-//! No requests on behalf of pages of other sites.
+//! No requests on behalf of pages of other sites, also not of one whose name was made to resolve to this
+//! machine (DNS rebinding).
+
+use std::net::IpAddr;
 
 use axum::{
     extract::Request,
-    http::{HeaderMap, StatusCode, Uri, header},
+    http::{HeaderMap, StatusCode, Uri, header, uri::Authority},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -19,7 +22,24 @@ pub(crate) async fn refuse_other_sites(request: Request, next: Next) -> Response
     ApiError::new(Code::PermissionDenied, StatusCode::FORBIDDEN, message).into_response()
 }
 
+/// Whether a request is for this machine by an address or name of its own.
+pub(super) fn is_local(request: &Request) -> bool {
+    let Some(authority) = host(request).and_then(|host| host.parse::<Authority>().ok()) else {
+        // HTTP/1.0 and some probes name no host; a browser always does.
+        return host(request).is_none();
+    };
+    let name = authority.host();
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    let address = bare.parse::<IpAddr>();
+    name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+}
+
 /// The host is in a header over HTTP/1.1 and in the target over HTTP/2.
+fn host(request: &Request) -> Option<&str> {
+    let authority = request.uri().authority().map(Authority::as_str);
+    text(request.headers(), &header::HOST).or(authority)
+}
+
 fn same_site(request: &Request) -> bool {
     let headers = request.headers();
     let Some(origin) = text(headers, &header::ORIGIN) else {
@@ -27,9 +47,7 @@ fn same_site(request: &Request) -> bool {
     };
     let origin = origin.parse::<Uri>().ok();
     let authority = origin.as_ref().and_then(Uri::authority);
-    let host = text(headers, &header::HOST);
-    let host = host.or_else(|| Some(request.uri().authority()?.as_str()));
-    authority.is_some() && authority.map(axum::http::uri::Authority::as_str) == host
+    authority.is_some() && authority.map(Authority::as_str) == host(request)
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a str> {
@@ -42,13 +60,47 @@ mod tests {
 
     use super::*;
 
-    fn from(target: &str, headers: &[(&str, &str)]) -> bool {
+    fn request(target: &str, headers: &[(&str, &str)]) -> Request {
         let builder = headers
             .iter()
             .fold(Request::builder().uri(target), |builder, &(name, value)| {
                 builder.header(name, value)
             });
-        same_site(&builder.body(Body::empty()).unwrap())
+        builder.body(Body::empty()).unwrap()
+    }
+
+    fn from(target: &str, headers: &[(&str, &str)]) -> bool {
+        same_site(&request(target, headers))
+    }
+
+    #[test]
+    fn a_name_that_was_made_to_resolve_here_is_not_local() {
+        for own in [
+            "127.0.0.1:7070",
+            "localhost",
+            "LOCALHOST:1",
+            "[::1]:7070",
+            "127.8.0.1",
+        ] {
+            assert!(is_local(&request("/", &[("host", own)])), "{own}");
+        }
+        assert!(
+            is_local(&request("http://127.0.0.1:7070/", &[])),
+            "over HTTP/2"
+        );
+        for other in [
+            "evil.example:7070",
+            "192.0.2.1",
+            "localhost.evil.example",
+            "",
+            "a b",
+        ] {
+            assert!(!is_local(&request("/", &[("host", other)])), "{other}");
+        }
+        assert!(
+            !is_local(&request("http://evil.example/", &[])),
+            "over HTTP/2"
+        );
     }
 
     #[test]

@@ -59,6 +59,7 @@ fn data_paths() -> Value {
                 "204": {"description": "It is"},
                 "409": {"description": "It is stale", "content": content("Error")},
                 "404": {"description": "Nobody holds the instance", "content": content("Error")},
+                "default": {"description": "Refused, with the reason", "content": content("Error")},
             },
         }},
         "/user/{userId}": {"delete": {
