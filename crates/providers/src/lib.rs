@@ -2,11 +2,17 @@
 
 mod clock;
 mod event;
+mod external;
 mod process;
 mod provider;
+mod providers;
 mod spec;
+mod supervision;
+pub mod wire;
 
 pub use event::{GoneReason, ProviderEvent};
+pub use external::{ExternalProvider, ExternalSpec};
 pub use process::{ProcessProvider, ReconcileReport};
 pub use provider::{Provider, ProviderError};
+pub use providers::Providers;
 pub use spec::{Hold, ProbeSpec, ProcessSpec, Readiness, Reset, SpecError};

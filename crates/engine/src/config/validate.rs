@@ -11,7 +11,7 @@ use foreshadow_providers::SpecError;
 use foreshadow_types::{PoolName, Shape};
 use thiserror::Error;
 
-use super::{Aim, EngineConfig, Execution, PoolConfig, ProviderConfig, ShadowConfig};
+use super::{Aim, EngineConfig, Execution, PoolConfig, ShadowConfig};
 
 /// The shortest tick.
 const SHORTEST_TICK: Duration = Duration::from_millis(50);
@@ -47,9 +47,9 @@ pub enum ConfigError {
     /// What follows what does not make sense.
     #[error(transparent)]
     Follow(#[from] FollowError),
-    /// The process of a pool cannot be started as given.
+    /// The instances of a pool cannot be started as given.
     #[error("pool `{pool}`: {source}")]
-    Process {
+    Provider {
         /// Which pool.
         pool: PoolName,
         /// Why.
@@ -168,8 +168,8 @@ impl EngineConfig {
 impl PoolConfig {
     fn validate(&self) -> Result<(), ConfigError> {
         let place = || format!("pool `{}`", self.name());
-        let ProviderConfig::Process(process) = &self.provider;
-        process.validate().map_err(|source| ConfigError::Process {
+        let checked = self.provider.validate();
+        checked.map_err(|source| ConfigError::Provider {
             pool: self.name().clone(),
             source,
         })?;

@@ -222,7 +222,9 @@ fn line_of(text: &str, offset: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use foreshadow_engine::config::{Aim, Execution, Wanted};
+    use std::time::Duration;
+
+    use foreshadow_engine::config::{Aim, Execution, ProviderConfig, Wanted};
 
     use super::*;
 
@@ -361,6 +363,48 @@ target_hit_rate = 0.99
         refused(&POOL.replace("256MiB", "lots"), "lots", Some(9));
         refused(&POOL.replace("0.99", "1.5"), "target_hit_rate", None);
         refused("[[pool]]\nname = \"a\"", "missing field", Some(1));
+    }
+
+    #[test]
+    fn a_pool_of_an_external_provider_is_read_and_takes_no_key_of_a_process() {
+        let pool = r#"
+[[pool]]
+name = "game"
+provider = "grpc"
+endpoint = "http://127.0.0.1:9000"
+parameters = { map = "harbour" }
+call_timeout = "2s"
+stop_grace = "10s"
+probe = { interval = "15s" }
+max = 4
+"#;
+        let config = parse(pool, Path::new("data")).expect("the configuration is valid");
+        let ProviderConfig::External(external) = &config.engine.pools[0].provider else {
+            panic!("{:?}", config.engine.pools[0].provider);
+        };
+        assert_eq!(external.endpoint, "http://127.0.0.1:9000");
+        assert_eq!(external.parameters["map"], "harbour");
+        assert_eq!(external.call_timeout, Duration::from_secs(2));
+        assert_eq!(external.probe_interval, Duration::from_secs(15));
+        for (more, expected) in [
+            ("command = [\"true\"]", "`command` is for"),
+            ("ready = { tcp = true }", "`ready` is for"),
+        ] {
+            refused(&format!("{pool}{more}"), expected, Some(2));
+        }
+        let timeout = pool.replace("interval = \"15s\"", "timeout = \"1s\"");
+        refused(&timeout, "`probe.timeout` is for", Some(2));
+        refused(
+            &pool.replace("endpoint = \"http://127.0.0.1:9000\"", ""),
+            "endpoint",
+            Some(2),
+        );
+        refused(&pool.replace("http://", ""), "http://HOST:PORT", None);
+        refused(
+            &format!("{POOL}\nendpoint = \"http://a:1\""),
+            "`endpoint` is for",
+            Some(3),
+        );
     }
 
     #[test]
