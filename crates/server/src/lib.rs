@@ -10,6 +10,7 @@ mod error;
 mod grpc;
 mod http;
 mod options;
+mod replicas;
 mod server;
 
 pub use options::{OptionsError, ServerOptions};

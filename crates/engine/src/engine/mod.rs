@@ -245,7 +245,7 @@ fn define_pools(
         match &pool.provider {
             ProviderConfig::Process(process) => provider.define_process(name, process.clone())?,
             ProviderConfig::External(external) => {
-                provider.define_external(name, external.clone())?
+                provider.define_external(name, external.clone())?;
             }
         }
         let define = Input::DefinePool(Box::new(pool.resolved()));

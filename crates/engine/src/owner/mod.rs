@@ -148,6 +148,9 @@ impl Owner {
                 replies.read(reply, self.allocator.quotas().collect());
             }
             OwnerCommand::Pools { reply } => replies.read(reply, self.allocator.pools()),
+            OwnerCommand::Pool { name, reply } => {
+                replies.read(reply, self.allocator.pool_status(&name));
+            }
             OwnerCommand::Inventory { reply } => replies.read(reply, self.inventory()),
             OwnerCommand::EndSegment => self.end_segment(),
             OwnerCommand::Forget { user, reply } => {

@@ -97,10 +97,8 @@ pub(super) fn endpoint(text: &str) -> Result<Endpoint, SpecError> {
     let http = uri.scheme_str() == Some("http")
         && uri.host().is_some_and(|host| !host.is_empty())
         && uri.port().is_some()
-        && matches!(
-            uri.path_and_query().map(|path| path.as_str()),
-            None | Some("/")
-        );
+        && uri.path() == "/"
+        && uri.query().is_none();
     if unix.is_some() || http {
         return Ok(endpoint);
     }

@@ -70,7 +70,7 @@ impl Fake {
         self.0.lock().unwrap()
     }
 
-    async fn note<T>(&self, call: &str, owner: &str, request: &Request<T>) -> bool {
+    fn note<T>(&self, call: &str, owner: &str, request: &Request<T>) -> bool {
         let mut world = self.world();
         world.calls.push(call.to_owned());
         if !world.owners.iter().any(|known| known == owner) {
@@ -86,7 +86,7 @@ impl Fake {
     /// Answers, or never does.
     async fn answer(&self, answered: bool, id: &str) -> Result<Response<Instance>, Status> {
         if !answered {
-            sleep(Duration::from_secs(3600)).await;
+            sleep(Duration::from_hours(1)).await;
         }
         self.world().instance(id).map(Response::new)
     }
@@ -99,7 +99,7 @@ impl Provider for Fake {
     async fn start(&self, request: Request<StartRequest>) -> Result<Response<Instance>, Status> {
         let wire = request.get_ref().clone();
         let call = format!("start {}", wire.instance_id);
-        let answered = self.note(&call, &wire.owner, &request).await;
+        let answered = self.note(&call, &wire.owner, &request);
         {
             let mut world = self.world();
             if let Some(status) = &world.refuses_starts {
@@ -122,7 +122,7 @@ impl Provider for Fake {
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<Instance>, Status> {
         let wire = request.get_ref().clone();
         let call = format!("get {}", wire.instance_id);
-        let answered = self.note(&call, &wire.owner, &request).await;
+        let answered = self.note(&call, &wire.owner, &request);
         {
             let mut world = self.world();
             world.looks_until_ready = world.looks_until_ready.saturating_sub(1);
@@ -140,7 +140,7 @@ impl Provider for Fake {
     async fn reset(&self, request: Request<ResetRequest>) -> Result<Response<Instance>, Status> {
         let wire = request.get_ref().clone();
         let call = format!("reset {}", wire.instance_id);
-        let answered = self.note(&call, &wire.owner, &request).await;
+        let answered = self.note(&call, &wire.owner, &request);
         if !self.world().resets {
             return Err(Status::unimplemented("no resets here"));
         }
@@ -149,22 +149,20 @@ impl Provider for Fake {
 
     async fn hold(&self, request: Request<HoldRequest>) -> Result<Response<HoldResponse>, Status> {
         let wire = request.get_ref().clone();
-        self.note(&format!("hold {}", wire.instance_id), &wire.owner, &request)
-            .await;
+        self.note(&format!("hold {}", wire.instance_id), &wire.owner, &request);
         Ok(Response::new(HoldResponse {}))
     }
 
     async fn thaw(&self, request: Request<ThawRequest>) -> Result<Response<ThawResponse>, Status> {
         let wire = request.get_ref().clone();
-        self.note(&format!("thaw {}", wire.instance_id), &wire.owner, &request)
-            .await;
+        self.note(&format!("thaw {}", wire.instance_id), &wire.owner, &request);
         Ok(Response::new(ThawResponse {}))
     }
 
     async fn stop(&self, request: Request<StopRequest>) -> Result<Response<Instance>, Status> {
         let wire = request.get_ref().clone();
         let call = format!("stop {}", wire.instance_id);
-        let answered = self.note(&call, &wire.owner, &request).await;
+        let answered = self.note(&call, &wire.owner, &request);
         {
             let mut world = self.world();
             world.stops_until_gone = world.stops_until_gone.saturating_sub(1);
@@ -183,7 +181,7 @@ impl Provider for Fake {
         request: Request<ListRequest>,
     ) -> Result<Response<Self::ListStream>, Status> {
         let owner = request.get_ref().owner.clone();
-        self.note("list", &owner, &request).await;
+        self.note("list", &owner, &request);
         let world = self.world();
         let all: Vec<_> = world
             .instances

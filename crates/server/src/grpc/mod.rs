@@ -2,6 +2,7 @@
 
 mod admin;
 mod allocations;
+mod external_scaler;
 mod forecasts;
 mod otlp;
 mod shadows;
@@ -13,6 +14,7 @@ pub(crate) use admin::{
     set_tenant_quota, tenant_quotas, use_model,
 };
 pub(crate) use allocations::{AllocationsService, check_token};
+pub(crate) use external_scaler::ExternalScalerService;
 pub(crate) use forecasts::ForecastsService;
 pub(crate) use otlp::OtlpService;
 pub(crate) use shadows::{ShadowsService, shadow_of};

@@ -1,6 +1,7 @@
 //! HTTP with JSON: the proto3 JSON of the same messages as gRPC.
 
 mod admin;
+mod agones;
 mod fencing;
 mod json;
 mod metrics;
@@ -69,6 +70,7 @@ pub(crate) fn router(state: HttpState, options: &ServerOptions) -> Router {
         .route("/admin/explain", get(admin::explain))
         .route("/admin/pools/{pool}/live", post(admin::make_live))
         .route("/admin/models", get(admin::models).post(admin::use_model))
+        .route("/integrations/agones/{pool}", post(agones::review))
         .route("/api/v1/adaptation", get(admin::adaptation))
         .route("/api/v1/overview", get(overview::overview))
         .route("/healthz", get(probes::healthz))
