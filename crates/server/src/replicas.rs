@@ -43,7 +43,7 @@ impl Number {
     /// The number of this pool now.
     ///
     /// # Errors
-    /// UNAVAILABLE before the first plan: an autoscaler is to keep what it has rather than go by a
+    /// `UNAVAILABLE` before the first plan: an autoscaler is to keep what it has rather than go by a
     /// zero that means nothing.
     pub(crate) fn of(self, pool: &PoolView) -> Result<u32, ApiError> {
         let status = &pool.status;
@@ -69,7 +69,7 @@ fn planned(pool: &PoolView) -> Result<u32, ApiError> {
 /// The pool of this name as it stands.
 ///
 /// # Errors
-/// INVALID_ARGUMENT if it cannot be a pool's name, NOT_FOUND if there is none.
+/// `INVALID_ARGUMENT` if it cannot be a pool's name, `NOT_FOUND` if there is none.
 pub(crate) async fn pool_named(engine: &EngineHandle, name: &str) -> Result<PoolView, ApiError> {
     let name = PoolName::new(name).map_err(|error| ApiError::invalid(error.to_string()))?;
     Ok(engine.pool(name).await?)

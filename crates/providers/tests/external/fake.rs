@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
+    path::Path,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
@@ -13,10 +14,20 @@ use foreshadow_providers::wire::v1::{
     instance::State,
     provider_server::{Provider, ProviderServer},
 };
-use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time::sleep};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, UnixListener},
+    sync::oneshot,
+    task::JoinHandle,
+    time::sleep,
+};
+use tokio_stream::{Stream, wrappers::UnixListenerStream};
 use tonic::{
     Request, Response, Status,
-    transport::{Server, server::TcpIncoming},
+    transport::{
+        Server,
+        server::{Connected, TcpIncoming},
+    },
 };
 
 /// What it has, what it was asked, and how it is to behave.
@@ -203,10 +214,25 @@ impl Listening {
     pub(crate) async fn at(address: SocketAddr, fake: &Fake) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
+        Self::on(TcpIncoming::from(listener), address, fake)
+    }
+
+    /// On a Unix socket.
+    pub(crate) fn unix(path: &Path, fake: &Fake) -> Self {
+        let listener = UnixListener::bind(path).unwrap();
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        Self::on(UnixListenerStream::new(listener), nowhere, fake)
+    }
+
+    fn on<C, I>(incoming: I, address: SocketAddr, fake: &Fake) -> Self
+    where
+        C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+        I: Stream<Item = std::io::Result<C>> + Send + 'static,
+    {
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = Server::builder()
             .add_service(ProviderServer::new(fake.clone()))
-            .serve_with_incoming_shutdown(TcpIncoming::from(listener), async move {
+            .serve_with_incoming_shutdown(incoming, async move {
                 let _ = stopped.await;
             });
         let task = tokio::spawn(async move { serving.await.unwrap() });

@@ -166,6 +166,20 @@ async fn an_instance_is_started_held_thawed_reset_and_stopped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_provider_may_listen_on_a_unix_socket() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("provider.sock");
+    let fake = Fake::default();
+    let _listening = Listening::unix(&socket, &fake);
+    let (provider, mut events) = open(folder.path());
+    let spec = ExternalSpec::new(format!("unix://{}", socket.display()));
+    provider.define(pool(), spec).unwrap();
+    provider.start(&pool(), ONE);
+    let ready = next(&mut events).await;
+    assert!(matches!(ready, ProviderEvent::Ready { .. }), "{ready:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_start_that_is_refused_says_why_and_is_cleaned_up() {
     let mut test = Setup::new().await;
     test.fake.world().refuses_starts = Some(Status::invalid_argument("no such map"));
