@@ -198,6 +198,8 @@ async fn a_provider_that_is_away_costs_no_instance_that_was_ready() {
     let address = test.listening.away().await;
     test.provider.probe(ONE);
     test.provider.hold(ONE);
+    // A first try fails before the provider is there.
+    sleep(Duration::from_millis(200)).await;
     test.listening = Listening::at(address, &test.fake).await;
     // What was wished during the outage is carried out after it.
     let held = async {
