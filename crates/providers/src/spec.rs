@@ -117,6 +117,9 @@ pub enum SpecError {
         /// Why.
         reason: String,
     },
+    /// Not where a fallback can be called.
+    #[error("`fallback.url` is {0:?}; give `http://HOST[:PORT][/PATH]`")]
+    FallbackUrl(String),
     /// Too much to tell an external provider at each start.
     #[error("`parameters` has {0} keys and {1} bytes; at most 1024 and 262144 are allowed")]
     Parameters(usize, usize),

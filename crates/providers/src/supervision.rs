@@ -112,9 +112,14 @@ impl Supervision {
         wishes.is_some()
     }
 
+    /// An instance is not looked after here any more, and nothing is reported of it.
+    pub(crate) fn dismiss(&self, id: InstanceId) {
+        self.state().instances.remove(&id);
+    }
+
     /// An instance is not looked after any more; what became of it is reported.
     pub(crate) async fn end(&self, id: InstanceId, event: ProviderEvent) {
-        self.state().instances.remove(&id);
+        self.dismiss(id);
         let _ = self.events.send(event).await;
     }
 

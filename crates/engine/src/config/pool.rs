@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use foreshadow_allocator::{HoldMode, PoolSpec};
 use foreshadow_planner::Objective;
-use foreshadow_providers::{ExternalSpec, Hold, ProcessSpec, SpecError};
+use foreshadow_providers::{ExternalSpec, FallbackSpec, Hold, ProcessSpec, SpecError};
 use foreshadow_types::{InstanceCount, PoolName};
 use thiserror::Error;
 
@@ -16,6 +16,8 @@ pub struct PoolConfig {
     pub spec: PoolSpec,
     /// What starts its instances.
     pub provider: ProviderConfig,
+    /// An allocator that a start is asked of first which a request waits for.
+    pub fallback: Option<FallbackSpec>,
     /// What its planner aims at.
     pub aim: Aim,
     /// Whether its plans are carried out.
@@ -35,6 +37,7 @@ impl PoolConfig {
         Self {
             spec,
             provider,
+            fallback: None,
             aim: Aim::default(),
             execution: Execution::default(),
         }

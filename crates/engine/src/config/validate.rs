@@ -5,9 +5,9 @@ use std::{
     time::Duration,
 };
 
-use foreshadow_allocator::{PoolSpecError, QuotaError};
+use foreshadow_allocator::{PoolSpecError, QuotaError, Recycle};
 use foreshadow_planner::{FollowBook, FollowError, RuleBook, RuleError, TriggerRule};
-use foreshadow_providers::SpecError;
+use foreshadow_providers::{FallbackSpec, SpecError};
 use foreshadow_types::{PoolName, Shape};
 use thiserror::Error;
 
@@ -168,11 +168,18 @@ impl EngineConfig {
 impl PoolConfig {
     fn validate(&self) -> Result<(), ConfigError> {
         let place = || format!("pool `{}`", self.name());
-        let checked = self.provider.validate();
-        checked.map_err(|source| ConfigError::Provider {
-            pool: self.name().clone(),
-            source,
-        })?;
+        let fallback = self.fallback.as_ref();
+        let checked = fallback.map_or(Ok(()), FallbackSpec::validate);
+        checked
+            .and(self.provider.validate())
+            .map_err(|source| ConfigError::Provider {
+                pool: self.name().clone(),
+                source,
+            })?;
+        if fallback.is_some() && self.spec.recycle == Recycle::Reuse {
+            let mend = "what a fallback gave is given back after use; give `delete` or `reset`";
+            return Err(refuse(place(), "recycle", "reuse", mend));
+        }
         if self.spec.max.0 == 0 {
             return Err(refuse(place(), "max", 0, "give at least 1"));
         }

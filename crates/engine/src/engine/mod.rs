@@ -248,6 +248,9 @@ fn define_pools(
                 provider.define_external(name, external.clone())?;
             }
         }
+        if let Some(fallback) = &pool.fallback {
+            provider.define_fallback(pool.name().clone(), fallback.clone())?;
+        }
         let define = Input::DefinePool(Box::new(pool.resolved()));
         allocator.handle(define, now).map_err(refused)?;
     }

@@ -15,7 +15,7 @@ use foreshadow_allocator::{
     Allocation, AllocationState, Allocator, Effect, Input, ListFilter, Reply,
 };
 use foreshadow_ledger::{Ledger, LedgerError};
-use foreshadow_providers::{Provider, ProviderEvent};
+use foreshadow_providers::{Claim, Provider, ProviderEvent};
 use foreshadow_types::{AllocationId, InstanceId, PoolName, Timestamp};
 use tokio::sync::mpsc;
 
@@ -323,7 +323,10 @@ impl Owner {
 
     fn carry_out(&mut self, effect: &Effect, now: Timestamp) {
         match effect {
-            Effect::Start { instance, pool } => self.provider.start(pool, *instance),
+            Effect::Start { instance, pool } => match self.allocator.holder(*instance, now) {
+                Some(holder) => self.provider.start_for(pool, *instance, &claim_of(holder)),
+                None => self.provider.start(pool, *instance),
+            },
             Effect::Stop { instance, .. } => self.provider.stop(*instance),
             Effect::Reset { instance, pool } => self.provider.reset(pool, *instance),
             Effect::Hold { instance, .. } => self.provider.hold(*instance),
@@ -388,6 +391,16 @@ impl Owner {
                 return held;
             }
         }
+    }
+}
+
+/// What a provider is told of the request that waits for an instance.
+fn claim_of(holder: Allocation) -> Claim {
+    Claim {
+        allocation: holder.id,
+        tenant: holder.tenant,
+        user: holder.user,
+        application: holder.application,
     }
 }
 

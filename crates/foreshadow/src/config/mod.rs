@@ -408,6 +408,27 @@ max = 4
     }
 
     #[test]
+    fn a_fallback_is_read_and_must_be_one_that_can_be_called() {
+        let with = |more: &str| format!("{POOL}\n{more}");
+        let fallback = "fallback = { url = \"http://allocator:9100/game\", timeout = \"200ms\" }";
+        let config = parse(&with(fallback), Path::new("data")).expect("it is valid");
+        let read = config.engine.pools[0]
+            .fallback
+            .as_ref()
+            .expect("it is read");
+        assert_eq!(read.url, "http://allocator:9100/game");
+        assert_eq!(read.timeout, Duration::from_millis(200));
+        refused(
+            &with("fallback = { url = \"allocator\" }"),
+            "fallback.url",
+            None,
+        );
+        refused(&with("fallback = { timeout = \"1s\" }"), "url", Some(13));
+        let reused = with(&format!("{fallback}\nrecycle = \"reuse\""));
+        refused(&reused, "recycle", None);
+    }
+
+    #[test]
     fn mappings_are_read_and_faults_in_them_have_their_line() {
         let mapping = r#"
 [telemetry]

@@ -14,7 +14,7 @@ use foreshadow_engine::{
 use foreshadow_types::{InstanceCount, PoolName, Shape, Vcpus};
 use serde::Deserialize;
 
-use self::provider::{RawHold, RawProbe, RawProvider, RawReady, RawReset};
+use self::provider::{RawFallback, RawHold, RawProbe, RawProvider, RawReady, RawReset};
 use super::text::{Size, Span};
 
 /// A `[[pool]]` table.
@@ -36,6 +36,7 @@ pub(super) struct RawPool {
     start_timeout: Option<Span>,
     stop_grace: Option<Span>,
     probe: Option<RawProbe>,
+    fallback: Option<RawFallback>,
     #[serde(default)]
     shape: RawShape,
     #[serde(default)]
@@ -111,6 +112,7 @@ impl RawPool {
         let provider = provider.map_err(|error| format!("pool `{name}`: {error}"))?;
         let mut pool = PoolConfig::with(name, provider, self.max);
         set(&mut pool.aim, aim);
+        pool.fallback = self.fallback.map(RawFallback::read);
         if let Some(RawPreview { keep }) = self.preview {
             pool.execution = Execution::Preview { keep };
         }

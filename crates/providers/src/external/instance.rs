@@ -10,12 +10,12 @@ use tokio::{
 
 use super::{
     calls::{Answer, CallError, Caller},
-    pause::Pause,
     spec::ExternalSpec,
 };
 use crate::{
     clock,
     event::{GoneReason, ProviderEvent},
+    pause::Pause,
     spec::Hold,
     supervision::{Wishes, first_probe, stop_wished},
     wire::v1::instance::State,

@@ -2,7 +2,6 @@
 
 mod calls;
 mod instance;
-mod pause;
 mod record;
 mod spec;
 
@@ -20,11 +19,12 @@ pub use self::spec::ExternalSpec;
 use self::{
     calls::{CallError, Caller, Line},
     instance::{Contact, Instance, Origin},
-    record::{Record, Records},
+    record::{Record, owner},
 };
 use crate::{
     event::{GoneReason, ProviderEvent},
     provider::{Provider, ProviderError},
+    records::Records,
     supervision::{Supervision, Wishes},
 };
 
@@ -47,7 +47,7 @@ pub struct ExternalProvider {
 
 #[derive(Debug)]
 struct Shared {
-    records: Records,
+    records: Records<Record>,
     events: mpsc::Sender<ProviderEvent>,
     supervised: Supervision,
     state: Mutex<State>,
@@ -76,7 +76,7 @@ impl ExternalProvider {
         let state = State {
             left: left
                 .into_iter()
-                .map(|record| (record.id(), record))
+                .map(|record: Record| (record.id(), record))
                 .collect(),
             ..State::default()
         };
@@ -216,7 +216,7 @@ impl Shared {
         if let Some(owner) = &self.state().owner {
             return Ok(owner.clone());
         }
-        let named = self.records.owner();
+        let named = owner(self.records.folder());
         let owner: Arc<str> = named
             .map_err(|source| io(self.records.folder(), source))?
             .into();
@@ -388,7 +388,7 @@ async fn supervise_to_the_end(shared: Arc<Shared>, mut instance: Instance, origi
         },
         Ok(()) | Err(_) => instance.live(origin).await,
     };
-    shared.records.remove(id);
+    shared.records.remove(&id.to_string());
     shared.supervised.end(id, event).await;
 }
 

@@ -1,7 +1,9 @@
 //! What starts the instances of a pool, as written in the configuration.
 
 use foreshadow_engine::config::ProviderConfig;
-use foreshadow_providers::{ExternalSpec, Hold, ProbeSpec, ProcessSpec, Readiness, Reset};
+use foreshadow_providers::{
+    ExternalSpec, FallbackSpec, Hold, ProbeSpec, ProcessSpec, Readiness, Reset,
+};
 use serde::Deserialize;
 
 use super::{RawPool, RawRecycle, set};
@@ -43,6 +45,22 @@ pub(super) struct RawProbe {
     interval: Option<Span>,
     timeout: Option<Span>,
     failures: Option<u32>,
+}
+
+/// An allocator that was there before.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawFallback {
+    url: String,
+    timeout: Option<Span>,
+}
+
+impl RawFallback {
+    pub(super) fn read(self) -> FallbackSpec {
+        let mut fallback = FallbackSpec::new(self.url);
+        set(&mut fallback.timeout, self.timeout.map(|span| span.0));
+        fallback
+    }
 }
 
 /// What starts the pool's instances, or what is wrong with it.

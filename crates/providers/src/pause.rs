@@ -6,14 +6,14 @@ use tokio::time::sleep;
 
 /// A pause that doubles each time, up to a longest one.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Pause {
+pub(crate) struct Pause {
     next: Duration,
     longest: Duration,
 }
 
 impl Pause {
     /// Between two looks at an instance that is starting.
-    pub(super) fn of_looks() -> Self {
+    pub(crate) fn of_looks() -> Self {
         Self {
             next: Duration::from_millis(20),
             longest: Duration::from_secs(1),
@@ -21,7 +21,7 @@ impl Pause {
     }
 
     /// Between two tries of a call that failed.
-    pub(super) fn of_tries() -> Self {
+    pub(crate) fn of_tries() -> Self {
         Self {
             next: Duration::from_millis(50),
             longest: Duration::from_secs(5),
@@ -29,13 +29,13 @@ impl Pause {
     }
 
     /// How long to wait now; the next will be longer.
-    pub(super) fn take(&mut self) -> Duration {
+    pub(crate) fn take(&mut self) -> Duration {
         let now = self.next;
         self.next = (now * 2).min(self.longest);
         now
     }
 
-    pub(super) async fn wait(&mut self) {
+    pub(crate) async fn wait(&mut self) {
         sleep(self.take()).await;
     }
 }
