@@ -111,7 +111,7 @@ impl Allocator {
     }
 
     /// Who holds an instance or waits for it to start; the first if several share it.
-    pub fn holder(&self, instance: InstanceId, now: Timestamp) -> Option<Allocation> {
+    pub fn first_holder(&self, instance: InstanceId, now: Timestamp) -> Option<Allocation> {
         let known = self.state.instances.get(&instance)?;
         let first = known.holders.iter().next()?;
         self.allocation(first, now)

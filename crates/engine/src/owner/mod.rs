@@ -323,7 +323,7 @@ impl Owner {
 
     fn carry_out(&mut self, effect: &Effect, now: Timestamp) {
         match effect {
-            Effect::Start { instance, pool } => match self.allocator.holder(*instance, now) {
+            Effect::Start { instance, pool } => match self.allocator.first_holder(*instance, now) {
                 Some(holder) => self.provider.start_for(pool, *instance, &claim_of(holder)),
                 None => self.provider.start(pool, *instance),
             },
