@@ -155,10 +155,19 @@ impl Setup {
             .unwrap()
     }
 
-    async fn ready(&mut self) -> (String, Duration) {
+    /// Where the pool's own provider started it.
+    async fn started(&mut self) {
         match self.next().await {
-            ProviderEvent::Ready { address, took, .. } => (address, took),
+            ProviderEvent::Ready { address, .. } => assert!(address.starts_with("127.0.0.1:")),
             other => panic!("not ready but {other:?}"),
+        }
+    }
+
+    /// Given by the fallback.
+    async fn given(&mut self) {
+        match self.next().await {
+            ProviderEvent::Given { address, .. } => assert_eq!(address, "10.9.9.9:80"),
+            other => panic!("not given but {other:?}"),
         }
     }
 
@@ -188,8 +197,7 @@ impl Setup {
 async fn a_start_that_is_waited_for_is_given_by_the_fallback_and_given_back_at_its_end() {
     let mut test = Setup::new().await;
     test.providers.start_for(&pool(), ONE, &claim());
-    let (address, took) = test.ready().await;
-    assert_eq!((address.as_str(), took), ("10.9.9.9:80", Duration::ZERO));
+    test.given().await;
     let asked = test.fake.world().allocated[0].clone();
     assert_eq!(asked["pool"], "game");
     assert_eq!(asked["tenantId"], "acme");
@@ -226,7 +234,7 @@ async fn a_start_that_is_waited_for_is_given_by_the_fallback_and_given_back_at_i
 async fn a_start_that_nobody_waits_for_is_the_pools_own() {
     let mut test = Setup::new().await;
     test.providers.start(&pool(), ONE);
-    assert!(test.ready().await.0.starts_with("127.0.0.1:"));
+    test.started().await;
     assert!(test.fake.world().allocated.is_empty());
     test.end().await;
 }
@@ -236,12 +244,12 @@ async fn what_the_fallback_does_not_give_is_the_pools_own() {
     let mut test = Setup::new().await;
     test.fake.world().refuses = Some(StatusCode::CONFLICT);
     test.providers.start_for(&pool(), ONE, &claim());
-    assert!(test.ready().await.0.starts_with("127.0.0.1:"));
+    test.started().await;
     assert!(test.fake.world().released.is_empty(), "nothing was given");
     // It has nothing, which is no failure: it is asked again at once.
     test.fake.world().refuses = None;
     test.providers.start_for(&pool(), TWO, &claim());
-    assert_eq!(test.ready().await.0, "10.9.9.9:80");
+    test.given().await;
     test.end().await;
 }
 
@@ -252,7 +260,7 @@ async fn an_answer_that_never_comes_or_makes_no_sense_is_given_back_and_not_wait
         test.fake.world().never_answers = !nonsense;
         test.fake.world().answers_nonsense = nonsense;
         test.providers.start_for(&pool(), ONE, &claim());
-        assert!(test.ready().await.0.starts_with("127.0.0.1:"));
+        test.started().await;
         test.until("it is given back", |world| world.released.len() == 1)
             .await;
         {
@@ -262,7 +270,7 @@ async fn an_answer_that_never_comes_or_makes_no_sense_is_given_back_and_not_wait
         }
         // For a while after that it is not asked.
         test.providers.start_for(&pool(), TWO, &claim());
-        assert!(test.ready().await.0.starts_with("127.0.0.1:"));
+        test.started().await;
         assert_eq!(test.fake.world().allocated.len(), 1);
         test.end().await;
     }
@@ -275,7 +283,7 @@ async fn a_fallback_that_is_away_leaves_all_starts_to_the_pool() {
     let _ = (&mut test.listening).await;
     for id in [ONE, TWO] {
         test.providers.start_for(&pool(), id, &claim());
-        assert!(test.ready().await.0.starts_with("127.0.0.1:"));
+        test.started().await;
     }
     test.end().await;
 }
@@ -284,7 +292,7 @@ async fn a_fallback_that_is_away_leaves_all_starts_to_the_pool() {
 async fn an_instance_is_gone_at_once_though_the_fallback_takes_it_back_later() {
     let mut test = Setup::new().await;
     test.providers.start_for(&pool(), ONE, &claim());
-    test.ready().await;
+    test.given().await;
     test.fake.world().refuses_releases = true;
     test.providers.stop(ONE);
     assert!(matches!(test.next().await, ProviderEvent::Gone { .. }));
@@ -297,9 +305,9 @@ async fn an_instance_is_gone_at_once_though_the_fallback_takes_it_back_later() {
 async fn a_reset_gives_it_back_and_starts_the_pools_own_in_its_place() {
     let mut test = Setup::new().await;
     test.providers.start_for(&pool(), ONE, &claim());
-    test.ready().await;
+    test.given().await;
     test.providers.reset(&pool(), ONE);
-    assert!(test.ready().await.0.starts_with("127.0.0.1:"));
+    test.started().await;
     test.until("it is given back", |world| world.released.len() == 1)
         .await;
     test.end().await;
@@ -310,7 +318,7 @@ async fn the_next_run_keeps_what_is_known_and_gives_the_rest_back() {
     let mut test = Setup::new().await;
     for id in [ONE, TWO] {
         test.providers.start_for(&pool(), id, &claim());
-        test.ready().await;
+        test.given().await;
     }
     test.providers.close(&[]).await;
     let (providers, events) = open(test.folder.path(), &test.url);
@@ -320,7 +328,7 @@ async fn the_next_run_keeps_what_is_known_and_gives_the_rest_back() {
         .await;
     assert_eq!(test.fake.world().released[0]["id"], "vm-2");
     test.providers.verify(&pool(), ONE);
-    assert_eq!(test.ready().await.0, "10.9.9.9:80");
+    test.given().await;
     test.providers.close(&[ONE]).await;
     assert_eq!(
         test.fake.world().released.len(),

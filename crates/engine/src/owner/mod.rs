@@ -240,6 +240,10 @@ impl Owner {
                 let address = address.into();
                 (instance, Input::Ready { instance, address })
             }
+            ProviderEvent::Given { instance, address } => {
+                let address = address.into();
+                (instance, Input::Given { instance, address })
+            }
             ProviderEvent::Failed { instance, reason } => {
                 if let Some(pool) = self.pool_of(instance) {
                     tracing::warn!(%pool, %instance, reason, "a start failed");
@@ -253,7 +257,7 @@ impl Owner {
             }
         };
         self.numbers.decisions.inputs.add(1);
-        let was_ready = matches!(input, Input::Ready { .. });
+        let was_ready = matches!(input, Input::Ready { .. } | Input::Given { .. });
         if self.allocator.handle(input, now).is_err() && was_ready {
             // Nobody wants it any more.
             self.provider.stop(instance);

@@ -267,13 +267,9 @@ impl<P: Provider> Shared<P> {
         let Some(granted) = record.granted.clone() else {
             return self.start_own(&record, &wishes);
         };
-        let ready = ProviderEvent::Ready {
-            instance,
-            address: granted.address,
-            // It tells nothing of how long the pool's own instances take to start.
-            took: Duration::ZERO,
-        };
-        let _ = self.events.send(ready).await;
+        let address = granted.address;
+        let given = ProviderEvent::Given { instance, address };
+        let _ = self.events.send(given).await;
         let ends = |wished: &Wishes| wished.stop || wished.resets > 0;
         if wishes.wait_for(ends).await.is_err() {
             // The provider was dropped; the instance stays for the next run.

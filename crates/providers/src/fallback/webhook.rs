@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use foreshadow_types::{ApplicationId, UserId};
 use serde::{Deserialize, Serialize};
 use tokio::{sync::Semaphore, time::timeout};
 
@@ -110,8 +111,8 @@ impl Webhook {
             pool,
             allocation_id: claim.allocation.to_string(),
             tenant_id: claim.tenant.as_str(),
-            user_id: claim.user.as_ref().map(|user| user.as_str()),
-            application_id: claim.application.as_ref().map(|name| name.as_str()),
+            user_id: claim.user.as_ref().map(UserId::as_str),
+            application_id: claim.application.as_ref().map(ApplicationId::as_str),
         };
         let answered = self.call("allocate", &body).await;
         let outcome = match &answered {

@@ -84,7 +84,8 @@ impl Driver {
         let result = self.core.handle(input.clone(), now);
         self.note(|| format!("{now} {input:?} -> {result:?}"));
         self.collect();
-        if let (Err(AllocatorError::UnknownInstance(id)), Input::Ready { .. }) = (result, input) {
+        let was_up = matches!(input, Input::Ready { .. } | Input::Given { .. });
+        if let (Err(AllocatorError::UnknownInstance(id)), true) = (result, was_up) {
             provider.stop(id, now, faults);
         }
     }
