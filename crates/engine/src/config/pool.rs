@@ -53,6 +53,8 @@ impl PoolConfig {
         let provider = &self.provider;
         let margin = Duration::from_secs(5);
         let (start_timeout, stop_grace) = provider.timeouts();
+        let fallback = self.fallback.as_ref();
+        let asking = fallback.map_or(Duration::ZERO, |fallback| fallback.timeout);
         PoolSpec {
             revision: provider.revision(),
             hold: match provider.hold() {
@@ -60,7 +62,7 @@ impl PoolConfig {
                 Hold::Run => HoldMode::Run,
             },
             // The provider gives up first and says why; the allocator's deadline is the backstop.
-            start_timeout: start_timeout + margin,
+            start_timeout: asking + start_timeout + margin,
             stop_timeout: stop_grace + margin,
             ..self.spec.clone()
         }

@@ -84,8 +84,11 @@ impl Driver {
         let result = self.core.handle(input.clone(), now);
         self.note(|| format!("{now} {input:?} -> {result:?}"));
         self.collect();
-        let was_up = matches!(input, Input::Ready { .. } | Input::Given { .. });
-        if let (Err(AllocatorError::UnknownInstance(id)), true) = (result, was_up) {
+        if let (
+            Err(AllocatorError::UnknownInstance(id)),
+            Input::Ready { .. } | Input::Given { .. },
+        ) = (result, input)
+        {
             provider.stop(id, now, faults);
         }
     }
