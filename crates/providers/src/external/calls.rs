@@ -3,8 +3,8 @@
 use std::{
     path::PathBuf,
     sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -15,7 +15,7 @@ use tokio::{sync::Semaphore, time::timeout};
 use tonic::{
     Code, Request, Response, Status, Streaming,
     metadata::{Ascii, MetadataValue},
-    transport::Channel,
+    transport::{Channel, Endpoint},
 };
 
 use super::spec::{ExternalSpec, token};
@@ -23,6 +23,13 @@ use crate::wire::v1::{self, instance::State, provider_client::ProviderClient};
 
 /// How many calls are under way at one provider at a time.
 const CALLS_AT_A_TIME: usize = 64;
+
+/// How many of them are checks of living instances, so that all others find a place.
+const CHECKS_AT_A_TIME: usize = 16;
+
+/// After so many calls in a row without any answer another connection is tried: that of a machine
+/// which has gone says nothing.
+const SILENT_CALLS: u32 = 3;
 
 /// The longest address that is taken.
 const MAX_ADDRESS: usize = 255;
@@ -49,39 +56,63 @@ pub(super) enum CallError {
 
 /// One provider: the connection that all its pools share.
 #[derive(Debug, Clone)]
-pub(super) struct Line {
-    client: ProviderClient<Channel>,
-    permits: Arc<Semaphore>,
+pub(super) struct Line(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    endpoint: Endpoint,
+    client: Mutex<ProviderClient<Channel>>,
+    permits: Semaphore,
+    checks: Semaphore,
     /// Whether it answered when it was called last, so that an outage is told once.
-    answers: Arc<AtomicBool>,
-    endpoint: Arc<str>,
+    answers: AtomicBool,
+    /// Calls in a row that got no answer at all.
+    silent: AtomicU32,
 }
 
 impl Line {
-    /// A line to a provider; it is connected when it is called.
-    pub(super) fn new(endpoint: &str, channel: Channel) -> Self {
-        Self {
-            client: ProviderClient::new(channel),
-            permits: Arc::new(Semaphore::new(CALLS_AT_A_TIME)),
-            answers: Arc::new(AtomicBool::new(true)),
-            endpoint: endpoint.into(),
+    /// A line to a provider; it is connected when it is called. To be made within a tokio runtime.
+    pub(super) fn new(endpoint: Endpoint) -> Self {
+        Self(Arc::new(Shared {
+            client: Mutex::new(ProviderClient::new(endpoint.connect_lazy())),
+            endpoint,
+            permits: Semaphore::new(CALLS_AT_A_TIME),
+            checks: Semaphore::new(CHECKS_AT_A_TIME),
+            answers: AtomicBool::new(true),
+            silent: AtomicU32::new(0),
+        }))
+    }
+
+    /// Held for a few instructions at a time, never over an await.
+    fn client(&self) -> ProviderClient<Channel> {
+        let client = self.0.client.lock();
+        client.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The deadline of a call passed without a word.
+    fn silent(&self) {
+        if self.0.silent.fetch_add(1, Ordering::Relaxed) + 1 < SILENT_CALLS {
+            return;
         }
+        self.0.silent.store(0, Ordering::Relaxed);
+        let another = ProviderClient::new(self.0.endpoint.connect_lazy());
+        *self.0.client.lock().unwrap_or_else(PoisonError::into_inner) = another;
     }
 
     fn note(&self, error: Option<&CallError>) {
         match error {
             Some(CallError::Passing(reason)) => {
-                if self.answers.swap(false, Ordering::Relaxed) {
+                if self.0.answers.swap(false, Ordering::Relaxed) {
                     tracing::warn!(
-                        endpoint = %self.endpoint,
+                        endpoint = %self.0.endpoint.uri(),
                         reason,
                         "an external provider does not answer; its instances stay as they are"
                     );
                 }
             }
             Some(CallError::NotFound | CallError::Unimplemented | CallError::Refused(_)) | None => {
-                if !self.answers.swap(true, Ordering::Relaxed) {
-                    tracing::info!(endpoint = %self.endpoint, "the external provider answers again");
+                if !self.0.answers.swap(true, Ordering::Relaxed) {
+                    tracing::info!(endpoint = %self.0.endpoint.uri(), "the external provider answers again");
                 }
             }
         }
@@ -111,7 +142,7 @@ impl Caller {
             parameters: spec.parameters.clone(),
         };
         let request = self.request(message)?;
-        let mut client = self.line.client.clone();
+        let mut client = self.line.client();
         Answer::of(id, self.within(client.start(request)).await?)
     }
 
@@ -121,8 +152,14 @@ impl Caller {
             instance_id: id.to_string(),
         };
         let request = self.request(message)?;
-        let mut client = self.line.client.clone();
+        let mut client = self.line.client();
         Answer::of(id, self.within(client.get(request)).await?)
+    }
+
+    /// The same as a regular check, of which only so many are made at a time.
+    pub(super) async fn check(&self, id: InstanceId) -> Result<Answer, CallError> {
+        let _permit = self.line.0.checks.acquire().await;
+        self.get(id).await
     }
 
     pub(super) async fn reset(&self, id: InstanceId) -> Result<Answer, CallError> {
@@ -131,14 +168,14 @@ impl Caller {
             instance_id: id.to_string(),
         };
         let request = self.request(message)?;
-        let mut client = self.line.client.clone();
+        let mut client = self.line.client();
         Answer::of(id, self.within(client.reset(request)).await?)
     }
 
     /// Puts an instance at rest, or wakes it.
     pub(super) async fn rest(&self, id: InstanceId, rest: bool) -> Result<(), CallError> {
         let (owner, instance_id) = (self.owner.to_string(), id.to_string());
-        let mut client = self.line.client.clone();
+        let mut client = self.line.client();
         if rest {
             let message = v1::HoldRequest { owner, instance_id };
             let request = self.request(message)?;
@@ -157,7 +194,7 @@ impl Caller {
             grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX),
         };
         let request = self.request(message)?;
-        let mut client = self.line.client.clone();
+        let mut client = self.line.client();
         Answer::of(id, self.within(client.stop(request)).await?)
     }
 
@@ -169,7 +206,7 @@ impl Caller {
         let mut request = self.request(message)?;
         // The deadline that travels is that of the whole call, which a long list may pass.
         request.metadata_mut().remove("grpc-timeout");
-        let mut client = self.line.client.clone();
+        let mut client = self.line.client();
         let stream = self.within(client.list(request)).await?;
         let deadline = self.deadline;
         Ok(Listing { stream, deadline })
@@ -177,7 +214,8 @@ impl Caller {
 
     fn request<M>(&self, message: M) -> Result<Request<M>, CallError> {
         let mut request = Request::new(message);
-        request.set_timeout(self.deadline);
+        // A little longer than our own, which tells silence from an answer.
+        request.set_timeout(self.deadline + self.deadline / 4);
         if let Some(path) = &self.token_file {
             let header = bearer(path).map_err(CallError::Passing)?;
             request.metadata_mut().insert("authorization", header);
@@ -190,11 +228,16 @@ impl Caller {
         call: impl Future<Output = Result<Response<T>, Status>>,
     ) -> Result<T, CallError> {
         // Who waits for a permit waits for calls that all have a deadline.
-        let _permit = self.line.permits.acquire().await;
+        let _permit = self.line.0.permits.acquire().await;
         let outcome = match timeout(self.deadline, call).await {
-            Ok(Ok(response)) => Ok(response.into_inner()),
-            Ok(Err(status)) => Err(refused(&status)),
+            Ok(answer) => {
+                self.line.0.silent.store(0, Ordering::Relaxed);
+                answer
+                    .map(Response::into_inner)
+                    .map_err(|status| refused(&status))
+            }
             Err(_) => {
+                self.line.silent();
                 let limit = self.deadline;
                 let reason = format!("the provider did not answer within {limit:?}");
                 Err(CallError::Passing(reason))

@@ -266,7 +266,7 @@ impl Contact {
 
     /// Whether it still lives. Only what the provider says for sure counts.
     async fn check(&self) -> Result<(), LifeEnd> {
-        match self.caller.get(self.id).await {
+        match self.caller.check(self.id).await {
             Ok(answer) => match answer.state {
                 State::Ready | State::Starting => Ok(()),
                 State::Gone => Err(LifeEnd::Gone(GoneReason::Exited(answer.because()))),

@@ -31,6 +31,9 @@ use crate::{
 /// How often instances are looked for that nobody knows.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 
+/// How long a connection may take to come about.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// How much longer than its `stop_grace` an instance may take to end at a shutdown.
 const CLOSE_MARGIN: Duration = Duration::from_secs(5);
 
@@ -292,7 +295,7 @@ impl Shared {
         }
         let connector = spec::endpoint(endpoint).map_err(|error| error.to_string())?;
         let _context = self.supervised.runtime().enter();
-        let line = Line::new(endpoint, connector.connect_lazy());
+        let line = Line::new(connector.connect_timeout(CONNECT_TIMEOUT));
         let mut state = self.state();
         Ok(state
             .lines

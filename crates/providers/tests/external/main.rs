@@ -14,6 +14,8 @@ use foreshadow_providers::{
 use foreshadow_types::{InstanceId, PoolName};
 use tempfile::TempDir;
 use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
     sync::mpsc,
     time::{sleep, timeout},
 };
@@ -221,10 +223,7 @@ async fn a_start_waits_for_a_provider_that_comes_back_in_time() {
     // A first try fails before the provider is there.
     sleep(Duration::from_millis(100)).await;
     test.listening = Listening::at(address, &test.fake).await;
-    match next(&mut test.events).await {
-        ProviderEvent::Ready { took, .. } => assert!(took >= Duration::from_millis(100)),
-        other => panic!("not ready but {other:?}"),
-    }
+    test.ready().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -251,6 +250,35 @@ async fn a_start_whose_answer_was_lost_is_asked_for_again_and_starts_one_instanc
     test.ready().await;
     assert_eq!(test.fake.world().count("start i-1"), 2);
     assert_eq!(test.fake.world().instances.len(), 1);
+}
+
+/// Passes connections on to a provider, all but the first: that one says nothing, as if the machine
+/// at its other end had gone.
+async fn first_connection_is_silent(provider: SocketAddr) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let _silent = listener.accept().await.unwrap();
+        loop {
+            let (mut here, _) = listener.accept().await.unwrap();
+            let mut there = TcpStream::connect(provider).await.unwrap();
+            tokio::spawn(async move { copy_bidirectional(&mut here, &mut there).await });
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_has_gone_silent_is_replaced() {
+    let mut test = Setup::new().await;
+    let quiet = first_connection_is_silent(test.listening.address).await;
+    let spec = ExternalSpec {
+        call_timeout: Duration::from_millis(200),
+        ..ExternalSpec::new(format!("http://{quiet}"))
+    };
+    test.provider.define(pool(), spec).unwrap();
+    test.provider.start(&pool(), ONE);
+    test.ready().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
