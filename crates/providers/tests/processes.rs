@@ -167,7 +167,9 @@ async fn until(what: &str, holds: impl Fn() -> bool) {
 fn gone(event: &ProviderEvent) -> Option<&GoneReason> {
     match event {
         ProviderEvent::Gone { reason, .. } => Some(reason),
-        ProviderEvent::Ready { .. } | ProviderEvent::Failed { .. } => None,
+        ProviderEvent::Ready { .. }
+        | ProviderEvent::Given { .. }
+        | ProviderEvent::Failed { .. } => None,
     }
 }
 

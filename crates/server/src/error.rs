@@ -37,6 +37,11 @@ impl ApiError {
         Self::new(Code::InvalidArgument, StatusCode::BAD_REQUEST, message)
     }
 
+    /// It may be asked again in a moment.
+    pub(crate) fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(Code::Unavailable, StatusCode::SERVICE_UNAVAILABLE, message)
+    }
+
     /// Too many calls are under way.
     pub(crate) fn busy() -> Self {
         let message = "too many calls are under way; try again after the delay given";

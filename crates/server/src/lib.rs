@@ -11,6 +11,7 @@ mod grpc;
 mod http;
 mod listen;
 mod options;
+mod replicas;
 mod server;
 
 pub use access::Access;

@@ -5,6 +5,7 @@ use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 use axum::{Router, middleware};
 use foreshadow_api::{
     DESCRIPTORS,
+    externalscaler::external_scaler_server::ExternalScalerServer,
     v1::{
         admin_server::AdminServer, allocations_server::AllocationsServer,
         forecasts_server::ForecastsServer, shadows_server::ShadowsServer,
@@ -23,8 +24,8 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 use crate::{
     access::{Gate, admit},
     grpc::{
-        AdminService, AllocationsService, ForecastsService, OtlpService, ShadowsService,
-        TelemetryService,
+        AdminService, AllocationsService, ExternalScalerService, ForecastsService, OtlpService,
+        ShadowsService, TelemetryService,
     },
     http::{self, HttpState, Receivers},
     listen::connections,
@@ -210,6 +211,7 @@ async fn set_health(reporter: &HealthReporter, status: ServingStatus) {
         "foreshadow.v1.Forecasts",
         "foreshadow.v1.Shadows",
         "foreshadow.v1.Telemetry",
+        "externalscaler.ExternalScaler",
     ] {
         reporter.set_service_status(service, status).await;
     }
@@ -245,6 +247,10 @@ fn grpc_routes(
     let otlp = OtlpService {
         receivers: receivers.clone(),
     };
+    let scaler = ExternalScalerService {
+        engine: engine.clone(),
+        shutdown: telemetry.shutdown.clone(),
+    };
     let most = options.max_message_bytes;
     Ok(
         Routes::new(AllocationsServer::new(allocations).max_decoding_message_size(most))
@@ -257,6 +263,7 @@ fn grpc_routes(
             .add_service(AdminServer::new(admin).max_decoding_message_size(most))
             .add_service(ForecastsServer::new(forecasts).max_decoding_message_size(most))
             .add_service(ShadowsServer::new(shadows).max_decoding_message_size(most))
+            .add_service(ExternalScalerServer::new(scaler).max_decoding_message_size(most))
             .add_service(reflection().build_v1()?)
             .add_service(reflection().build_v1alpha()?),
     )

@@ -73,6 +73,7 @@ const EXPECTED: &[(&str, [bool; 4])] = &[
     ("get /api/v1/adaptation", [false, false, true, true]),
     ("get /api/v1/overview", [false, false, true, true]),
     ("get /metrics", [false, true, true, true]),
+    ("post /integrations/*", [false, false, true, true]),
     ("get /admin/audit", [false, false, false, true]),
     ("get /admin/*", [false, false, true, true]),
     ("post /admin/shadow_config", [false, false, false, true]),

@@ -121,6 +121,19 @@ impl EngineHandle {
             .collect())
     }
 
+    /// One pool as it stands.
+    ///
+    /// # Errors
+    /// [`EngineError::UnknownPool`].
+    pub async fn pool(&self, name: PoolName) -> Result<PoolView, EngineError> {
+        let asked = name.clone();
+        let status = self
+            .ask_owner(|reply| OwnerCommand::Pool { name: asked, reply })
+            .await?;
+        let status = status.ok_or(EngineError::UnknownPool(name))?;
+        Ok(self.shared.latest.borrow().complete(status))
+    }
+
     /// The latest plan.
     pub fn plan(&self) -> Vec<PoolPlanView> {
         self.shared.latest.borrow().plan()

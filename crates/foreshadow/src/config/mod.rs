@@ -242,7 +242,9 @@ fn line_of(text: &str, offset: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use foreshadow_engine::config::{Aim, Execution, Wanted};
+    use std::time::Duration;
+
+    use foreshadow_engine::config::{Aim, Execution, ProviderConfig, Wanted};
 
     use super::*;
 
@@ -393,6 +395,69 @@ target_hit_rate = 0.99
         refused(&POOL.replace("256MiB", "lots"), "lots", Some(9));
         refused(&POOL.replace("0.99", "1.5"), "target_hit_rate", None);
         refused("[[pool]]\nname = \"a\"", "missing field", Some(1));
+    }
+
+    #[test]
+    fn a_pool_of_an_external_provider_is_read_and_takes_no_key_of_a_process() {
+        let pool = r#"
+[[pool]]
+name = "game"
+provider = "grpc"
+endpoint = "http://127.0.0.1:9000"
+parameters = { map = "harbour" }
+call_timeout = "2s"
+stop_grace = "10s"
+probe = { interval = "15s" }
+max = 4
+"#;
+        let config = parse(pool, Path::new("data")).expect("the configuration is valid");
+        let ProviderConfig::External(external) = &config.engine.pools[0].provider else {
+            panic!("{:?}", config.engine.pools[0].provider);
+        };
+        assert_eq!(external.endpoint, "http://127.0.0.1:9000");
+        assert_eq!(external.parameters["map"], "harbour");
+        assert_eq!(external.call_timeout, Duration::from_secs(2));
+        assert_eq!(external.probe_interval, Duration::from_secs(15));
+        for (more, expected) in [
+            ("command = [\"true\"]", "`command` is for"),
+            ("ready = { tcp = true }", "`ready` is for"),
+        ] {
+            refused(&format!("{pool}{more}"), expected, Some(2));
+        }
+        let timeout = pool.replace("interval = \"15s\"", "timeout = \"1s\"");
+        refused(&timeout, "`probe.timeout` is for", Some(2));
+        refused(
+            &pool.replace("endpoint = \"http://127.0.0.1:9000\"", ""),
+            "endpoint",
+            Some(2),
+        );
+        refused(&pool.replace("http://", ""), "http://HOST:PORT", None);
+        refused(
+            &format!("{POOL}\nendpoint = \"http://a:1\""),
+            "`endpoint` is for",
+            Some(3),
+        );
+    }
+
+    #[test]
+    fn a_fallback_is_read_and_must_be_one_that_can_be_called() {
+        let with = |more: &str| format!("{POOL}\n{more}");
+        let fallback = "fallback = { url = \"http://allocator:9100/game\", timeout = \"200ms\" }";
+        let config = parse(&with(fallback), Path::new("data")).expect("it is valid");
+        let read = config.engine.pools[0]
+            .fallback
+            .as_ref()
+            .expect("it is read");
+        assert_eq!(read.url, "http://allocator:9100/game");
+        assert_eq!(read.timeout, Duration::from_millis(200));
+        refused(
+            &with("fallback = { url = \"allocator\" }"),
+            "fallback.url",
+            None,
+        );
+        refused(&with("fallback = { timeout = \"1s\" }"), "url", Some(13));
+        let reused = with(&format!("{fallback}\nrecycle = \"reuse\""));
+        refused(&reused, "recycle", None);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod admin;
 mod allocations;
 mod audit;
+mod external_scaler;
 mod forecasts;
 mod otlp;
 mod shadows;
@@ -15,6 +16,7 @@ pub(crate) use admin::{
 };
 pub(crate) use allocations::{AllocationsService, check_token};
 pub(crate) use audit::audit_events;
+pub(crate) use external_scaler::ExternalScalerService;
 pub(crate) use forecasts::ForecastsService;
 pub(crate) use otlp::OtlpService;
 pub(crate) use shadows::{ShadowsService, shadow_of};

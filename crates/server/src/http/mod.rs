@@ -1,6 +1,7 @@
 //! HTTP with JSON: the proto3 JSON of the same messages as gRPC.
 
 mod admin;
+mod agones;
 mod allocations;
 mod fencing;
 mod json;
@@ -95,6 +96,7 @@ pub(crate) fn router(state: HttpState, options: &ServerOptions) -> Router {
         )
         .route("/api/v1/allocations/{id}/cancel", post(allocations::cancel))
         .route("/admin/models", get(admin::models).post(admin::use_model))
+        .route("/integrations/agones/{pool}", post(agones::review))
         .route("/api/v1/adaptation", get(admin::adaptation))
         .route("/api/v1/overview", get(overview::overview))
         .route("/healthz", get(probes::healthz))

@@ -111,6 +111,18 @@ fn data_paths() -> Value {
             "summary": "Everything that the console shows",
             "responses": answers("Overview"),
         }},
+        "/integrations/agones/{pool}": {"post": {
+            "summary": "The webhook of an Agones FleetAutoscaler",
+            "parameters": [{
+                "name": "pool", "in": "path", "required": true, "schema": {"type": "string"},
+            }],
+            "requestBody": {"required": true, "content": {"application/json": {"schema": review()}}},
+            "responses": {
+                "200": {"description": "How many replicas the fleet is to have",
+                        "content": {"application/json": {"schema": reviewed()}}},
+                "default": {"description": "Refused, with the reason", "content": content("Error")},
+            },
+        }},
         "/healthz": {"get": probe("The process answers")},
         "/readyz": {"get": probe("Whether requests should be sent here")},
         "/metrics": {"get": probe("Metrics in the text format of Prometheus")},
@@ -237,6 +249,31 @@ fn answers(message: &str) -> Value {
         "200": {"description": "Done", "content": content(message)},
         "default": {"description": "Refused, with the reason", "content": content("Error")},
     })
+}
+
+/// `FleetAutoscaleReview` as far as it is read.
+fn review() -> Value {
+    let status = json!({
+        "type": "object",
+        "required": ["allocatedReplicas"],
+        "properties": {"allocatedReplicas": {"type": "integer", "minimum": 0}},
+    });
+    let request = json!({
+        "type": "object",
+        "required": ["uid", "status"],
+        "properties": {"uid": {"type": "string"}, "status": status},
+    });
+    json!({"type": "object", "required": ["request"], "properties": {"request": request}})
+}
+
+/// `FleetAutoscaleReview` as it is answered.
+fn reviewed() -> Value {
+    let response = json!({"type": "object", "properties": {
+        "uid": {"type": "string"},
+        "scale": {"type": "boolean"},
+        "replicas": {"type": "integer"},
+    }});
+    json!({"type": "object", "properties": {"response": response}})
 }
 
 fn probe(summary: &str) -> Value {
