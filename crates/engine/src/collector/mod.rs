@@ -154,8 +154,9 @@ impl Collector {
             let timely = observation.at >= oldest && observation.at <= latest;
             if timely && self.shadows.observe(&observation) {
                 outcome.accepted += 1;
-                let key = SeriesKey::Entity(observation.entity.clone(), observation.metric.clone());
-                self.series.sample(key, observation.at, observation.value);
+                let (entity, metric) = (&observation.entity, &observation.metric);
+                self.series
+                    .sample(entity, metric, observation.at, observation.value);
                 taken.push(observation);
             } else {
                 outcome.rejected += 1;
@@ -202,11 +203,11 @@ impl Collector {
         }
         for entity in request.entities() {
             let key = SeriesKey::Entity(entity, self.requests_metric.clone());
-            self.series.count(key, seen.at);
+            self.series.count(&key, seen.at);
         }
         if seen.fate != Fate::Booked {
             self.series
-                .count(SeriesKey::Pool(seen.pool.clone()), seen.at);
+                .count(&SeriesKey::Pool(seen.pool.clone()), seen.at);
         }
     }
 

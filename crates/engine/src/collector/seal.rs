@@ -1,8 +1,14 @@
 //! Rows of the journal become Parquet files, each row once: a file's name ends with the last segment
 //! that it holds, and segments up to the highest such number are not read again.
 
-use std::{collections::BTreeMap, io, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    io,
+    path::Path,
+    sync::Arc,
+};
 
+use foldhash::fast::RandomState;
 use foreshadow_history::{
     HistoryError, RequestRecord, RequestWriter, UsageWriter, read_segment, remove_segment, segments,
 };
@@ -160,19 +166,12 @@ fn write_usage(samples: &[Observation], path: &Path) -> Result<(), HistoryError>
         *place = column;
     }
     let names: Vec<&Arc<str>> = columns.keys().copied().collect();
-    let mut order: Vec<u32> = (0..samples.len() as u32).collect();
-    let key = |index: &u32| {
-        let sample = &samples[*index as usize];
-        (sample.at, &sample.entity)
-    };
-    // Stable, so that of several samples the last stays the last.
-    order.sort_by(|a, b| key(a).cmp(&key(b)));
     let mut writer = UsageWriter::create(path, &names)?;
     let mut values = vec![None; names.len()];
     let mut row: Option<(Timestamp, &EntityId)> = None;
-    for index in &order {
-        let sample = &samples[*index as usize];
-        let here = key(index);
+    for index in in_order(samples) {
+        let sample = &samples[index as usize];
+        let here = (sample.at, &sample.entity);
         if let Some((at, entity)) = row
             && (at, entity) != here
         {
@@ -188,4 +187,50 @@ fn write_usage(samples: &[Observation], path: &Path) -> Result<(), HistoryError>
         writer.write(at, entity, &values)?;
     }
     writer.finish()
+}
+
+/// The places of samples in the order of their time and of their entity's name; those of one time and
+/// entity in the order they came in. Names are put into order once each, and not once for each sample.
+fn in_order(samples: &[Observation]) -> impl Iterator<Item = u32> {
+    let mut numbers: HashMap<&str, u32, RandomState> = HashMap::default();
+    let mut names: Vec<&str> = Vec::new();
+    let numbered: Vec<u32> = samples
+        .iter()
+        .map(|sample| {
+            *numbers.entry(sample.entity.as_str()).or_insert_with(|| {
+                names.push(sample.entity.as_str());
+                (names.len() - 1) as u32
+            })
+        })
+        .collect();
+    let mut by_name: Vec<u32> = (0..names.len() as u32).collect();
+    by_name.sort_unstable_by_key(|number| names[*number as usize]);
+    let mut ranks = vec![0_u32; names.len()];
+    for (rank, number) in (0..).zip(by_name) {
+        ranks[number as usize] = rank;
+    }
+    let keyed = samples.iter().zip(numbered).zip(0_u32..);
+    let mut order: Vec<(Timestamp, u32, u32)> = keyed
+        .map(|((sample, number), place)| (sample.at, ranks[number as usize], place))
+        .collect();
+    order.sort_unstable();
+    order.into_iter().map(|(.., place)| place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_are_ordered_by_time_then_name_and_equals_stay_as_they_came() {
+        let sample = |(at, entity): (i64, &str)| Observation {
+            entity: EntityId::new(entity).unwrap(),
+            metric: "cpu".into(),
+            at: Timestamp::from_millis(at),
+            value: 1.0,
+        };
+        let samples = [(2, "b"), (1, "z"), (2, "a"), (1, "z"), (2, "b"), (1, "m")].map(sample);
+        let order: Vec<u32> = in_order(&samples).collect();
+        assert_eq!(order, [5, 1, 3, 2, 0, 4]);
+    }
 }
