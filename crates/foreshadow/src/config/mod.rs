@@ -1,5 +1,6 @@
 //! The configuration file of `serve`: TOML, checked as a whole before any data is touched.
 
+mod history;
 mod pool;
 mod shadow;
 mod telemetry;
@@ -16,6 +17,7 @@ use serde::Deserialize;
 use thiserror::Error;
 use toml::Spanned;
 
+use history::RawHistory;
 use pool::RawPool;
 use shadow::{RawFollow, RawRetrain, RawSchedule, RawTrigger};
 use telemetry::RawTelemetry;
@@ -71,6 +73,7 @@ struct RawConfig {
     tenant: Vec<Spanned<RawTenant>>,
     priority: Option<Spanned<RawPriority>>,
     telemetry: RawTelemetry,
+    history: RawHistory,
 }
 
 /// What a configuration file says.
@@ -179,6 +182,7 @@ fn parse(text: &str, data: &Path) -> Result<ServeConfig, Fault> {
     if let Some(keep) = raw.keep_plans {
         config.limits.plans = keep.0;
     }
+    raw.history.apply(&mut config);
     if let Some(tick) = raw.tick {
         config.shadow.tick = tick.0;
     }
@@ -347,6 +351,29 @@ target_hit_rate = 0.99
         let config = parse(example, Path::new("data")).expect("the example is valid");
         assert_eq!(config.engine.pools.len(), 2);
         assert_eq!(config.engine.shadow.follows.len(), 1);
+    }
+
+    #[test]
+    fn where_history_lies_and_how_it_becomes_coarser_is_read() {
+        let text = "[history]\nfolder = \"/var/history\"\ndownsample = [\n\
+                    { after = \"7d\", interval = \"5m\" },\n{ after = \"90d\", interval = \"1h\" },\n]\n";
+        let config = parse(text, Path::new("data")).expect("the configuration is valid");
+        let config = config.engine;
+        assert_eq!(config.history_dir(), Path::new("/var/history"));
+        assert_eq!(config.downsampling.len(), 2);
+        assert_eq!(config.downsampling[1].interval.as_secs(), 3_600);
+        refused(&text.replace("7d", "7h"), "a day or more", None);
+        refused(&text.replace("1h", "7m"), "multiple", None);
+        refused(
+            &text.replace("interval = \"5m\"", "to = \"5m\""),
+            "to",
+            Some(4),
+        );
+        refused(
+            &text.replace("/var", "ftp://host"),
+            "s3://bucket/prefix",
+            None,
+        );
     }
 
     #[test]
