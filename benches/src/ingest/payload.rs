@@ -12,7 +12,7 @@ use crate::clock::{now_ms, seconds};
 /// Pods, each of two containers.
 const PODS: u64 = 2_000;
 /// Scrapes, and how far they are apart.
-const ROUNDS: i64 = 150;
+const ROUNDS: i64 = 400;
 const SCRAPE_MS: i64 = 15_000;
 /// Connections, each of which sends its share of the series in the order of their time, as the shards
 /// of a remote write queue do.

@@ -2,6 +2,7 @@
 
 mod allocations;
 mod models;
+mod past;
 mod planning;
 mod shadows;
 
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use allocations::{AllocationWatch, Exchanged};
+pub(crate) use past::PastShadows;
 
 use crate::{
     collector::CollectorCommand,
@@ -34,6 +36,7 @@ pub(crate) struct Shared {
     pub(crate) lifecycle: Lifecycle,
     pub(crate) durability: Durability,
     pub(crate) models: Arc<ModelStore>,
+    pub(crate) past: PastShadows,
 }
 
 /// When nobody can call the engine any more it stops, and all processes are kept.
