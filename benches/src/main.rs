@@ -4,9 +4,11 @@ mod allocate;
 mod backtest;
 mod clock;
 mod forecast;
+mod ingest;
 mod ledger;
 mod overload;
 mod peers;
+mod process;
 mod report;
 mod train;
 
@@ -44,6 +46,9 @@ enum Name {
     Ledger,
     /// Twice the load that the server can take, for a minute, beside its peak.
     Overload,
+    /// Samples through Prometheus remote write, beside Prometheus itself, and resource shadows read
+    /// among a million.
+    Ingest,
     /// Requests replayed under a constant pool, beside a plain event queue.
     Backtest,
 }
@@ -60,6 +65,7 @@ fn main() -> anyhow::Result<()> {
     match words.next().as_deref() {
         Some("worker") => return allocate::serve_worker(words.next().as_deref()),
         Some("overload-server") => return overload::serve(),
+        Some("ingest-server") => return ingest::serve(words.next().as_deref()),
         Some(_) | None => {}
     }
     let cli = Cli::parse();
@@ -69,6 +75,7 @@ fn main() -> anyhow::Result<()> {
         Name::Allocate => allocate::rows()?,
         Name::Ledger => ledger::rows()?,
         Name::Overload => overload::rows()?,
+        Name::Ingest => ingest::rows()?,
         Name::Backtest => backtest::rows()?,
     };
     match cli.format {

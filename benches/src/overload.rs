@@ -3,9 +3,6 @@
 //! from the clients'.
 
 use std::{
-    io::{BufRead as _, BufReader},
-    net::SocketAddr,
-    process::{Child, Command, Stdio},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
@@ -13,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use foreshadow_engine::config::Durability;
 use tokio::{
     sync::Semaphore,
@@ -24,6 +21,7 @@ use tonic::Code;
 use crate::{
     allocate::{Claims as _, GrpcClient, Served, clients, rate},
     clock::Watch,
+    process::OtherProcess,
     report::Row,
 };
 
@@ -45,7 +43,7 @@ pub(crate) fn rows() -> anyhow::Result<Vec<Row>> {
     let seconds =
         std::env::var("FORESHADOW_OVERLOAD_SECONDS").map_or(Ok(60), |text| text.parse())?;
     tokio::runtime::Runtime::new()?.block_on(async {
-        let server = OtherProcess::start()?;
+        let server = OtherProcess::start(&["overload-server"])?;
         let peak = rate(clients(server.address, CLOSED).await?, 1).await? / 2.0;
         let before_mb = server.memory_mb()?;
         let outcome = open_loop(&server, 2.0 * peak, Duration::from_secs(seconds)).await?;
@@ -69,43 +67,6 @@ pub(crate) fn serve() -> anyhow::Result<()> {
         ended.await??;
         served.stop().await
     })
-}
-
-struct OtherProcess {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl OtherProcess {
-    fn start() -> anyhow::Result<Self> {
-        let mut child = Command::new(std::env::current_exe()?)
-            .arg("overload-server")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let stdout = child.stdout.take().context("stdout is piped")?;
-        let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line)?;
-        let address = line.trim().parse().context("the server did not start")?;
-        Ok(Self { child, address })
-    }
-
-    /// Resident memory.
-    fn memory_mb(&self) -> anyhow::Result<f64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kilobytes = line.and_then(|line| line.trim().strip_suffix("kB"));
-        let kilobytes: f64 = kilobytes.context("no memory is told")?.trim().parse()?;
-        Ok(kilobytes / 1024.0)
-    }
-}
-
-impl Drop for OtherProcess {
-    fn drop(&mut self) {
-        // It ends with its standard input.
-        drop(self.child.stdin.take());
-        let _ = self.child.wait();
-    }
 }
 
 /// What became of the claims.

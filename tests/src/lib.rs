@@ -76,7 +76,15 @@ impl Server {
     /// # Panics
     /// If it ends before it listens.
     pub fn start(config: &str, data: &Path) -> Self {
-        Self::start_saying(config, data, Stdio::inherit())
+        Self::start_saying(config, data, Stdio::inherit(), &[])
+    }
+
+    /// The same with these variables in its environment.
+    ///
+    /// # Panics
+    /// If it ends before it listens.
+    pub fn start_with(config: &str, data: &Path, variables: &[(&str, &str)]) -> Self {
+        Self::start_saying(config, data, Stdio::inherit(), variables)
     }
 
     /// The same; what it says on stderr goes to a file.
@@ -85,10 +93,10 @@ impl Server {
     /// If it ends before it listens, or the file cannot be written.
     pub fn start_with_stderr(config: &str, data: &Path, stderr: &Path) -> Self {
         let stderr = std::fs::File::create(stderr).expect("the file can be written");
-        Self::start_saying(config, data, stderr.into())
+        Self::start_saying(config, data, stderr.into(), &[])
     }
 
-    fn start_saying(config: &str, data: &Path, stderr: Stdio) -> Self {
+    fn start_saying(config: &str, data: &Path, stderr: Stdio, variables: &[(&str, &str)]) -> Self {
         let file = data.with_extension("toml");
         std::fs::write(&file, config).expect("the configuration can be written");
         let mut child = Command::new(binary())
@@ -98,6 +106,7 @@ impl Server {
             .arg(&file)
             .arg("--data")
             .arg(data)
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(stderr)

@@ -85,6 +85,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("burn", &["lstm"]),
     ("arrow", &["history"]),
     ("parquet", &["history"]),
+    ("object_store", &["history"]),
     ("augurs", &["classical"]),
     ("rusqlite", &["ledger"]),
     (

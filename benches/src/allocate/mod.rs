@@ -20,6 +20,7 @@ use crate::report::{Row, median};
 pub(crate) use self::{
     load::{Claims, rate},
     ours::{GrpcClient, Served, clients},
+    peers::free_port,
     worker::serve as serve_worker,
 };
 

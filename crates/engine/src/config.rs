@@ -1,5 +1,6 @@
 //! What the engine is started with: plain, validated, independent of any file format.
 
+mod history;
 mod pool;
 mod shadow;
 mod validate;
@@ -10,6 +11,7 @@ use foreshadow_allocator::{PriorityWeights, TenantQuota};
 use foreshadow_types::TenantId;
 
 pub use foreshadow_planner::{CronTime, Follow, RuleSubject, Schedule, TriggerRule, Wanted};
+pub use history::Downsampling;
 pub use pool::{Aim, Costs, Execution, PoolConfig, ProviderConfig, SeveralAims};
 pub use shadow::{CapacityOverride, OverrideSubject, PoolObjective, ShadowConfig};
 pub use validate::ConfigError;
@@ -35,8 +37,10 @@ pub struct EngineConfig {
     pub shadow: ShadowConfig,
     /// A model to begin with, as `train` writes it; a model promoted later takes precedence.
     pub model_dir: Option<PathBuf>,
-    /// Where the history is written; `data_dir/history` if `None`.
+    /// Where the history is written, a folder or `s3://bucket/prefix`; `data_dir/history` if `None`.
     pub history_dir: Option<PathBuf>,
+    /// How past usage becomes coarser with age, by age; nothing does if it is empty.
+    pub downsampling: Vec<Downsampling>,
     /// Request histories that the planners learn from when they start: files, folders or globs.
     pub demand_import: Vec<String>,
     /// How models are trained again.
@@ -62,19 +66,13 @@ impl EngineConfig {
             shadow: ShadowConfig::default(),
             model_dir: None,
             history_dir: None,
+            downsampling: Vec::new(),
             demand_import: Vec::new(),
             retraining: RetrainingConfig::default(),
             on_shutdown: OnShutdown::default(),
             limits: Limits::default(),
             seed: 0,
         }
-    }
-
-    /// The folder of the history.
-    pub fn history_dir(&self) -> PathBuf {
-        self.history_dir
-            .clone()
-            .unwrap_or_else(|| self.data_dir.join("history"))
     }
 
     /// The folder of the models that retraining makes.
@@ -146,6 +144,8 @@ pub struct Limits {
     pub horizon_steps: usize,
     /// The largest page of `list`.
     pub page: NonZeroU32,
+    /// Samples that may wait for their file of the history; further ones wait with their senders.
+    pub unsealed: usize,
     /// How long the history is kept; `None` for ever.
     pub history: Option<Duration>,
     /// How long it is remembered why pools had the size they had.
@@ -163,6 +163,7 @@ impl Default for Limits {
             series: 262_144,
             horizon_steps: 10_080,
             page: NonZeroU32::MIN.saturating_add(999),
+            unsealed: 4_000_000,
             history: None,
             plans: Duration::from_hours(30 * 24),
             audit: Duration::from_hours(400 * 24),

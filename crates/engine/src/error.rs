@@ -20,6 +20,14 @@ pub enum EngineError {
     /// Nothing is known of the entity.
     #[error("nothing is known of `{0}`")]
     UnknownEntity(EntityId),
+    /// Nothing was known of the entity at a time.
+    #[error("nothing was known of `{entity}` at {at}")]
+    UnknownThen {
+        /// The entity.
+        entity: EntityId,
+        /// The time.
+        at: Timestamp,
+    },
     /// Nothing of this metric is known of the entity or pool.
     #[error("`{subject}` has no metric `{metric}`")]
     UnknownMetric {

@@ -39,7 +39,8 @@ impl ModelStore {
             .find(|folder| folder.file_name().is_some_and(|one| one == name))
             .ok_or_else(|| format!("there is no model `{name}`"))?;
         let model = (self.load)(folder)?;
-        let panel = load_history(&self.history.filled(), model.interval, DEFAULT_MAX_VALUES)?;
+        let filled = self.history.filled().map_err(|error| error.to_string())?;
+        let panel = load_history(&filled, model.interval, DEFAULT_MAX_VALUES)?;
         let failed = |error: io::Error| error.to_string();
         // First, so that an error leaves the model in use as it is.
         let kept = pinned(&self.models);

@@ -5,11 +5,13 @@ use std::{collections::BTreeMap, time::Duration};
 use foreshadow_allocator::{Allocation, PoolStatus};
 use foreshadow_forecast::QuantileForecast;
 use foreshadow_ledger::{PlanAndNext, PlanBasis};
+use foreshadow_planner::Outcome;
 use foreshadow_shadow::ShadowSnapshot;
 use foreshadow_types::{EntityId, PoolName, Shape, Timestamp};
 
 use crate::{
     config::{CapacityOverride, OverrideSubject, ShadowConfig},
+    demand::Fate,
     error::EngineError,
     planning::LatestForecasts,
 };
@@ -228,9 +230,26 @@ pub struct OutcomeCounts {
 }
 
 impl OutcomeCounts {
+    /// Takes note of a request.
+    pub(crate) fn add(&mut self, fate: Fate) {
+        let count = match fate {
+            Fate::Served(Outcome::Hit) => &mut self.hits,
+            Fate::Served(Outcome::Join) => &mut self.joins,
+            Fate::Served(Outcome::Miss) => &mut self.misses,
+            Fate::Rejected => &mut self.rejected,
+            Fate::Booked => &mut self.booked,
+        };
+        *count += 1;
+    }
+
+    /// All requests but those for a time ahead.
+    pub fn requests(&self) -> u64 {
+        self.hits + self.joins + self.misses + self.rejected
+    }
+
     /// Hits ÷ all requests but those for a time ahead; `None` before the first.
     pub fn hit_rate(&self) -> Option<f64> {
-        let all = self.hits + self.joins + self.misses + self.rejected;
+        let all = self.requests();
         (all > 0).then(|| self.hits as f64 / all as f64)
     }
 }
@@ -279,6 +298,8 @@ pub struct GroupAccuracy {
     pub drifts: u64,
     /// When it was found last.
     pub drifted_at: Option<Timestamp>,
+    /// Requests for the pool, or of the users of the category, since the start.
+    pub outcomes: OutcomeCounts,
 }
 
 /// What a plan holds for one pool.

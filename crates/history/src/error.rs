@@ -30,6 +30,24 @@ pub enum HistoryError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// An object store refused a request.
+    #[error("{}: the object store: {reason}", path.display())]
+    Remote {
+        /// The object or prefix.
+        path: PathBuf,
+        /// What it said.
+        reason: String,
+    },
+    /// A path leads to a store that speaks S3, which this build does not.
+    #[error(
+        "{}: this build cannot reach S3; use one with the feature `s3`: \
+         `cargo build --release -p foreshadow --features s3`",
+        .0.display()
+    )]
+    NoS3(PathBuf),
+    /// A path begins with the name of a protocol that is not spoken.
+    #[error("{}: no such place; give a local path or s3://bucket/prefix", .0.display())]
+    Protocol(PathBuf),
     /// The file is not Parquet, or is damaged.
     #[error("{}: not a readable Parquet file ({reason}); restore it or leave it out", path.display())]
     Parquet {

@@ -7,16 +7,23 @@ use std::{
     sync::Arc,
 };
 
-use arrow::{array::ArrayRef, datatypes::Schema, record_batch::RecordBatch};
-use parquet::arrow::{
-    ProjectionMask,
-    arrow_reader::{
-        ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
-        ParquetRecordBatchReaderBuilder,
+use arrow::{
+    array::ArrayRef,
+    datatypes::{DataType, Schema, TimeUnit},
+    record_batch::RecordBatch,
+};
+use parquet::{
+    arrow::{
+        ProjectionMask,
+        arrow_reader::{
+            ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
+            ParquetRecordBatchReaderBuilder,
+        },
     },
+    file::{metadata::RowGroupMetaData, statistics::Statistics},
 };
 
-use crate::{HistoryError, guard::decode};
+use crate::{HistoryError, guard::decode, past::Span, schema::TIMESTAMP, storage};
 
 /// Rows decoded at once, whatever the size of the file and of its row groups.
 const BATCH_ROWS: usize = 8_192;
@@ -34,7 +41,7 @@ pub(crate) struct HistoryFile {
 
 impl HistoryFile {
     pub(crate) fn open(path: &Path) -> Result<Self, HistoryError> {
-        let file = File::open(path).map_err(|error| HistoryError::io(path, error))?;
+        let file = storage::open(path)?;
         let metadata = decode(|| ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()))
             .ok_or_else(|| HistoryError::parquet(path, DAMAGED))?
             .map_err(|error| HistoryError::parquet(path, &error))?;
@@ -56,6 +63,45 @@ impl HistoryFile {
 
     /// Reads the columns that are there of those named, in batches.
     pub(crate) fn batches(&self, columns: &[&str]) -> Result<Batches, HistoryError> {
+        let all = (0..self.metadata.metadata().num_row_groups()).collect();
+        self.batches_of(columns, all)
+    }
+
+    /// The same of the row groups that may have rows of a span of time, by their statistics: all rows of
+    /// the span are among them, and others.
+    pub(crate) fn batches_within(
+        &self,
+        columns: &[&str],
+        span: &Span,
+    ) -> Result<Batches, HistoryError> {
+        let groups = self.metadata.metadata().row_groups().iter().enumerate();
+        let fitting = groups.filter(|(_, group)| self.may_hold(group, span));
+        self.batches_of(columns, fitting.map(|(number, _)| number).collect())
+    }
+
+    fn may_hold(&self, group: &RowGroupMetaData, span: &Span) -> bool {
+        let field = self.schema().field_with_name(TIMESTAMP);
+        let unit = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
+        if !field.is_ok_and(|field| *field.data_type() == unit) {
+            return true;
+        }
+        let mut columns = group.columns().iter();
+        let times = columns.find(|column| column.column_path().string() == TIMESTAMP);
+        match times.and_then(|times| times.statistics()) {
+            Some(Statistics::Int64(known)) => {
+                let begins = known
+                    .min_opt()
+                    .is_none_or(|ms| *ms < span.until.as_millis());
+                let ends = known
+                    .max_opt()
+                    .is_none_or(|ms| *ms >= span.from.as_millis());
+                begins && ends
+            }
+            _ => true,
+        }
+    }
+
+    fn batches_of(&self, columns: &[&str], groups: Vec<usize>) -> Result<Batches, HistoryError> {
         let indices = columns
             .iter()
             .filter_map(|column| self.schema().index_of(column).ok());
@@ -67,6 +113,7 @@ impl HistoryFile {
         let builder =
             ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone())
                 .with_projection(mask)
+                .with_row_groups(groups)
                 .with_batch_size(BATCH_ROWS);
         let reader = decode(|| builder.build())
             .ok_or_else(|| HistoryError::parquet(&self.path, DAMAGED))?

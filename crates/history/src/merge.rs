@@ -17,7 +17,7 @@ use crate::{
 /// Writes all rows of some files of one kind into one; `out` appears when it is whole, and the
 /// others are left as they are. Requests are put into the order of their time; usage stays in the
 /// order of the files, with a column for each metric of any. Memory does not grow with
-/// their length, but all files of requests are open at once.
+/// their length, but all files are open at once.
 ///
 /// # Errors
 /// [`HistoryError`] if a file cannot be read or written.
@@ -38,9 +38,10 @@ pub fn merge_files(files: &HistoryPaths, out: &Path) -> Result<(), HistoryError>
 }
 
 fn merge_usage(files: &HistoryPaths, out: &Path) -> Result<(), HistoryError> {
+    let opened = files.files().iter().map(|path| HistoryFile::open(path));
+    let opened: Vec<HistoryFile> = opened.collect::<Result<_, _>>()?;
     let mut fields: Vec<Arc<Field>> = Vec::new();
-    for path in files.files() {
-        let file = HistoryFile::open(path)?;
+    for file in &opened {
         for field in file.schema().fields() {
             if !fields.iter().any(|known| known.name() == field.name()) {
                 fields.push(field.clone());
@@ -54,8 +55,8 @@ fn merge_usage(files: &HistoryPaths, out: &Path) -> Result<(), HistoryError> {
         .map(|field| field.name().as_str())
         .collect();
     let mut writer = TableWriter::create(out, schema.clone())?;
-    for path in files.files() {
-        for batch in HistoryFile::open(path)?.batches(&columns)? {
+    for file in &opened {
+        for batch in file.batches(&columns)? {
             writer.write(aligned(&batch?, &schema)?)?;
         }
     }

@@ -6,7 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::HistoryError;
+use crate::{
+    HistoryError,
+    storage::{is_parquet, is_remote, parquet_files, remote_file_exists},
+};
 
 /// The deepest nesting of folders that is followed.
 const MAX_FOLDER_DEPTH: usize = 16;
@@ -16,7 +19,8 @@ const MAX_FOLDER_DEPTH: usize = 16;
 pub struct HistoryPaths(Vec<PathBuf>);
 
 impl HistoryPaths {
-    /// Expands files, folders (all `*.parquet` in them, nested folders included, sorted) and globs.
+    /// Expands files, folders (all `*.parquet` in them, nested folders included, sorted) and globs, of
+    /// this machine and, under `s3://bucket/`, of an object store.
     ///
     /// # Errors
     /// [`HistoryError`] names the path that does not exist or holds no Parquet file.
@@ -50,7 +54,9 @@ impl HistoryPaths {
 
 fn expand_one(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), HistoryError> {
     let before = files.len();
-    if path.is_dir() {
+    if is_remote(path) {
+        collect_remote(path, files)?;
+    } else if path.is_dir() {
         collect_folder(path, 0, files)?;
     } else if path.exists() {
         files.push(path.to_owned());
@@ -113,9 +119,25 @@ fn collect_glob(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), HistoryErro
     Ok(())
 }
 
-fn is_parquet(path: &Path) -> bool {
-    path.extension()
-        .is_some_and(|extension| extension.eq_ignore_ascii_case("parquet"))
+/// An object, all objects below a prefix, or those of them that a glob matches.
+fn collect_remote(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), HistoryError> {
+    let text = path.to_string_lossy();
+    if let Some(first) = text.find(['*', '?', '[']) {
+        let pattern = glob::Pattern::new(&text).map_err(|error| HistoryError::Glob {
+            pattern: text.to_string(),
+            reason: error.to_string(),
+        })?;
+        let folder = text[..first]
+            .rsplit_once('/')
+            .map_or("", |(folder, _)| folder);
+        let found = parquet_files(Path::new(folder))?.into_iter();
+        files.extend(found.filter(|path| pattern.matches(&path.to_string_lossy())));
+    } else if is_parquet(path) && remote_file_exists(path)? {
+        files.push(path.to_owned());
+    } else {
+        files.extend(parquet_files(path)?);
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ use crate::{HistoryError, column, file::HistoryFile};
 pub(crate) const TIMESTAMP: &str = "timestamp";
 /// Whose usage it is.
 pub(crate) const ENTITY_ID: &str = "entity_id";
+/// How many samples the values of a row are the mean of; one where it is absent.
+pub(crate) const SAMPLE_COUNT: &str = "sample_count";
 /// The pool a request was for.
 pub(crate) const POOL: &str = "pool";
 /// Who asked.
@@ -66,13 +68,16 @@ impl HistoryKind {
     }
 }
 
+/// The columns of a usage file that are no metrics.
+const NO_METRICS: [&str; 3] = [TIMESTAMP, ENTITY_ID, SAMPLE_COUNT];
+
 /// The columns of a usage file that can be metrics. A column whose type is null is one only when it
 /// is asked for, since nothing tells whether numbers or text are absent from it.
 fn metric_columns(schema: &Schema) -> Vec<String> {
     schema
         .fields()
         .iter()
-        .filter(|field| field.name() != TIMESTAMP && field.name() != ENTITY_ID)
+        .filter(|field| !NO_METRICS.contains(&field.name().as_str()))
         .filter(|field| {
             column::is_number(field.data_type()) && field.data_type() != &DataType::Null
         })

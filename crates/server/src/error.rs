@@ -86,6 +86,7 @@ fn codes(error: &EngineError) -> (Code, StatusCode) {
         EngineError::Allocator(refusal) => allocator_codes(refusal),
         EngineError::UnknownPool(_)
         | EngineError::UnknownEntity(_)
+        | EngineError::UnknownThen { .. }
         | EngineError::UnknownMetric { .. }
         | EngineError::UnknownOverride(_)
         | EngineError::NoPlan { .. } => (Code::NotFound, StatusCode::NOT_FOUND),

@@ -1,10 +1,11 @@
 //! All shadows, bounded.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeSet, HashMap},
     sync::Arc,
 };
 
+use foldhash::fast::RandomState;
 use foreshadow_types::{EntityId, Timestamp};
 
 use crate::{
@@ -72,7 +73,8 @@ struct Slot {
 #[derive(Debug, Default)]
 pub struct ShadowStore {
     limits: StoreLimits,
-    index: BTreeMap<EntityId, u32>,
+    /// Looked up and never gone through, so that its order does not matter.
+    index: HashMap<EntityId, u32, RandomState>,
     slots: Vec<Option<Slot>>,
     free: Vec<u32>,
     recency: Recency,

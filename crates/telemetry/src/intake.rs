@@ -12,7 +12,7 @@ use crate::{
     mapper::Mapper,
     mapping::Mapping,
     otlp::map_export,
-    remote_write::{WriteRequest, map_write_request},
+    remote_write::{ReceivedWrite, map_write_request},
 };
 
 /// Maps what passive senders send. Requests are mapped one at a time, since sums and rates need the
@@ -58,7 +58,7 @@ impl Intake {
     }
 
     /// Maps a remote write request.
-    pub fn write_request(&self, request: &WriteRequest, now: Timestamp) -> Mapped {
+    pub fn write_request(&self, request: &ReceivedWrite, now: Timestamp) -> Mapped {
         self.mapped(now, |mapper, into| {
             map_write_request(request, mapper, now, into);
             0

@@ -21,6 +21,6 @@ pub use otlp::{OtlpEncoding, OtlpError, read_export};
 pub use presets::{PRESETS, preset};
 pub use refusals::Refusals;
 pub use remote_write::{
-    Label, TimeSeries, WriteError, WriteRequest, WriteSample, read_write_request,
+    Label, ReceivedWrite, TimeSeries, WriteError, WriteRequest, WriteSample, read_write_request,
 };
 pub use report::{Batch, IntakeLimits, batch_from_report};

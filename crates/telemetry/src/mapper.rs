@@ -1,7 +1,7 @@
 //! Samples of passive senders become observations: mapped to entities, counters turned into rates,
 //! series of one entity summed; in bounded memory.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, ops::Range, sync::Arc};
 
 use foldhash::fast::RandomState;
 use foreshadow_shadow::Observation;
@@ -33,6 +33,8 @@ struct Series {
     key: Arc<[u8]>,
     mapping: u32,
     target: u32,
+    /// Its place among the members of the target.
+    member: u32,
     latest: RawSample,
     /// Whether it was heard of since the hand last came by.
     used: bool,
@@ -42,7 +44,8 @@ struct Series {
 #[derive(Debug)]
 pub struct Mapper {
     mappings: Vec<Mapping>,
-    by_metric: HashMap<String, Vec<u32>, RandomState>,
+    /// The mappings of each metric: neighbours.
+    by_metric: HashMap<String, Range<u32>, RandomState>,
     limits: IntakeLimits,
     index: HashMap<Arc<[u8]>, u32, RandomState>,
     series: Vec<Option<Series>>,
@@ -54,7 +57,9 @@ pub struct Mapper {
     /// not heard of for a whole turn.
     hand: usize,
     counts: IntakeCounts,
+    /// The key that is looked up, and the bytes of labels that came one by one.
     key: Vec<u8>,
+    sent: Vec<u8>,
 }
 
 /// Where the samples of a series go.
@@ -68,11 +73,12 @@ enum Place {
 
 impl Mapper {
     /// With these mappings and limits.
-    pub fn new(mappings: Vec<Mapping>, limits: IntakeLimits) -> Self {
-        let mut by_metric: HashMap<String, Vec<u32>, RandomState> = HashMap::default();
-        for (number, mapping) in mappings.iter().enumerate() {
-            let numbers = by_metric.entry(mapping.metric.clone()).or_default();
-            numbers.push(number as u32);
+    pub fn new(mut mappings: Vec<Mapping>, limits: IntakeLimits) -> Self {
+        mappings.sort_by(|a, b| a.metric.cmp(&b.metric));
+        let mut by_metric: HashMap<String, Range<u32>, RandomState> = HashMap::default();
+        for (mapping, number) in mappings.iter().zip(0_u32..) {
+            let known = by_metric.entry(mapping.metric.clone());
+            known.or_insert(number..number).end = number + 1;
         }
         Self {
             mappings,
@@ -87,6 +93,7 @@ impl Mapper {
             hand: 0,
             counts: IntakeCounts::default(),
             key: Vec::new(),
+            sent: Vec::new(),
         }
     }
 
@@ -100,21 +107,41 @@ impl Mapper {
 
     /// Takes the samples of one series, in the order of their time. `labels` come in any order, but
     /// always in the same.
-    pub fn take<'a>(
+    pub fn take(
         &mut self,
         metric: &str,
-        labels: &[(&'a str, &'a str)],
+        labels: &[(&str, &str)],
         samples: impl Iterator<Item = RawSample> + Clone,
         now: Timestamp,
         into: &mut Vec<Observation>,
     ) {
-        let Some(numbers) = self.by_metric.get(metric).cloned() else {
-            self.counts.unmapped += samples.count() as u64;
-            return;
-        };
+        let mut sent = std::mem::take(&mut self.sent);
+        sent.clear();
+        for (name, value) in labels {
+            for text in [name, value] {
+                sent.extend(text.as_bytes());
+                // A byte that no text holds.
+                sent.push(0xff);
+            }
+        }
+        self.take_as_sent(metric, &sent, || labels.to_vec(), samples, now, into);
+        self.sent = sent;
+    }
+
+    /// The same for a series whose labels are told by `sent`, the bytes that its sender always sends
+    /// for it; they are only read where the series is not known yet.
+    pub(crate) fn take_as_sent<'a>(
+        &mut self,
+        metric: &str,
+        sent: &[u8],
+        labels: impl Fn() -> Vec<(&'a str, &'a str)>,
+        samples: impl Iterator<Item = RawSample> + Clone,
+        now: Timestamp,
+        into: &mut Vec<Observation>,
+    ) {
         let mut mapped = false;
-        for number in numbers {
-            match self.series_of(number, labels, now) {
+        for number in self.by_metric.get(metric).cloned().unwrap_or_default() {
+            match self.series_of(number, sent, &labels, now) {
                 Place::Series(series) => self.samples(series, samples.clone(), now, into),
                 Place::Refused => self.counts.refused += samples.clone().count() as u64,
                 Place::Unmapped => continue,
@@ -143,23 +170,23 @@ impl Mapper {
     }
 
     /// The state of a series under a mapping.
-    fn series_of(&mut self, number: u32, labels: &[(&str, &str)], now: Timestamp) -> Place {
+    fn series_of<'a>(
+        &mut self,
+        number: u32,
+        sent: &[u8],
+        labels: &impl Fn() -> Vec<(&'a str, &'a str)>,
+        now: Timestamp,
+    ) -> Place {
         self.key.clear();
         self.key.extend(number.to_le_bytes());
-        for (name, value) in labels {
-            for text in [name, value] {
-                self.key.extend(text.as_bytes());
-                // A byte that no text holds.
-                self.key.push(0xff);
-            }
-        }
+        self.key.extend(sent);
         if let Some(&series) = self.index.get(self.key.as_slice()) {
             if let Some(known) = &mut self.series[series as usize] {
                 known.used = true;
             }
             return Place::Series(series);
         }
-        self.begin_series(number, labels, now)
+        self.begin_series(number, &labels(), now)
     }
 
     fn begin_series(&mut self, number: u32, labels: &[(&str, &str)], now: Timestamp) -> Place {
@@ -197,6 +224,7 @@ impl Mapper {
             key: key.clone(),
             mapping: number,
             target,
+            member: 0,
             latest: RawSample {
                 at: Timestamp::MIN,
                 value: f64::NAN,
@@ -205,9 +233,9 @@ impl Mapper {
             used: false,
         };
         let place = put(&mut self.series, &mut self.free, series);
-        if let Some(target) = &mut self.targets[target as usize] {
-            target.join(place, now);
-        }
+        let joined = self.targets[target as usize].as_mut();
+        let member = joined.map(|target| target.join(place, now));
+        self.move_member(place, member);
         self.index.insert(key, place);
         Place::Series(place)
     }
@@ -279,7 +307,7 @@ impl Mapper {
         };
         into.extend(match mapping.combine {
             Combine::Last => Some(target.observation(sample.at, value)),
-            Combine::Sum => target.add(place, sample.at, value),
+            Combine::Sum => target.add(series.member, sample.at, value),
         });
     }
 
@@ -308,10 +336,25 @@ impl Mapper {
         self.index.remove(&series.key);
         self.free.push(place);
         let slot = &mut self.targets[series.target as usize];
-        let empty = slot.as_mut().is_some_and(|target| target.leave(place));
-        if empty && let Some(target) = slot.take() {
+        let Some(target) = slot else {
+            return;
+        };
+        let moved = target.leave(series.member);
+        if target.is_empty()
+            && let Some(target) = slot.take()
+        {
             self.by_name.remove(&(target.entity, target.resource));
             self.free_targets.push(series.target);
+        }
+        if let Some(moved) = moved {
+            self.move_member(moved, Some(series.member));
+        }
+    }
+
+    /// Takes note of a series' place among the members of its target.
+    fn move_member(&mut self, place: u32, member: Option<u32>) {
+        if let (Some(series), Some(member)) = (&mut self.series[place as usize], member) {
+            series.member = member;
         }
     }
 }

@@ -67,32 +67,37 @@ impl Target {
         self.members.len() >= MOST_MEMBERS
     }
 
-    /// Takes a series in.
-    pub(crate) fn join(&mut self, series: u32, at: Timestamp) {
+    /// Whether it has no series.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// Takes a series in; gives its place among the members.
+    pub(crate) fn join(&mut self, series: u32, at: Timestamp) -> u32 {
         self.members.push(Member {
             series,
             value: None,
             at,
             round: 0,
         });
+        (self.members.len() - 1) as u32
     }
 
-    /// Lets a series go; whether none is left.
-    pub(crate) fn leave(&mut self, series: u32) -> bool {
-        if let Some(place) = self.place(series) {
-            let left = self.members.swap_remove(place);
+    /// Lets a member go; the series that takes its place, if one does.
+    pub(crate) fn leave(&mut self, member: u32) -> Option<u32> {
+        if (member as usize) < self.members.len() {
+            let left = self.members.swap_remove(member as usize);
             self.reported -= usize::from(left.round == self.round);
         }
-        self.members.is_empty()
+        self.members.get(member as usize).map(|moved| moved.series)
     }
 
-    /// Takes note of a series' value; the sum, where this ends a round.
-    pub(crate) fn add(&mut self, series: u32, at: Timestamp, value: f64) -> Option<Observation> {
-        let place = self.place(series)?;
-        let again = self.members[place].round == self.round;
+    /// Takes note of a member's value; the sum, where this ends a round.
+    pub(crate) fn add(&mut self, member: u32, at: Timestamp, value: f64) -> Option<Observation> {
+        let again = self.members.get(member as usize)?.round == self.round;
         let ended = again.then(|| self.end_round()).flatten();
         let round = self.round;
-        let member = &mut self.members[place];
+        let member = &mut self.members[member as usize];
         (member.value, member.at, member.round) = (Some(value), at, round);
         self.reported += 1;
         self.at = self.at.max(at);
@@ -122,12 +127,6 @@ impl Target {
         self.settled = true;
         (any && sum.is_finite()).then(|| self.observation(latest, sum))
     }
-
-    fn place(&self, series: u32) -> Option<usize> {
-        self.members
-            .iter()
-            .position(|member| member.series == series)
-    }
 }
 
 #[cfg(test)]
@@ -136,7 +135,9 @@ mod tests {
 
     fn target(members: u32) -> Target {
         let mut target = Target::new(EntityId::new("db").unwrap(), "cpu".into());
-        (0..members).for_each(|series| target.join(series, Timestamp::MIN));
+        for series in 0..members {
+            assert_eq!(target.join(series, Timestamp::MIN), series);
+        }
         target
     }
 
@@ -178,8 +179,18 @@ mod tests {
     fn a_series_that_leaves_is_not_waited_for() {
         let mut target = target(2);
         target.begin();
-        assert!(!target.leave(1));
+        assert_eq!(target.leave(1), None);
         assert_eq!(target.add(0, at(0), 1.0).unwrap().value, 1.0);
-        assert!(target.leave(0));
+        assert_eq!(target.leave(0), None);
+        assert!(target.is_empty());
+    }
+
+    #[test]
+    fn the_last_takes_the_place_of_one_that_leaves() {
+        let mut target = target(3);
+        target.begin();
+        assert_eq!(target.leave(0), Some(2));
+        assert!(target.add(0, at(0), 1.0).is_none());
+        assert_eq!(target.add(1, at(0), 2.0).unwrap().value, 3.0);
     }
 }

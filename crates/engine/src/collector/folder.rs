@@ -1,12 +1,9 @@
-//! Where the history lies: one folder for each schema, in it one for each day, beside them the
+//! Where the history lies: one folder for each schema, in it one for each day; and on this machine the
 //! journal of what is in no Parquet file yet.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use foreshadow_history::{HistoryError, erase_entity};
+use foreshadow_history::{HistoryError, erase_entity, make_folder, parquet_files};
 use foreshadow_types::{EntityId, Timestamp};
 
 const EXTENSION: &str = "parquet";
@@ -39,15 +36,18 @@ impl Kind {
 }
 
 impl HistoryFolder {
-    /// Makes the folders.
-    pub(crate) fn open(dir: &Path) -> io::Result<Self> {
+    /// Makes the folders; `dir` may be a prefix of an object store, `journal` is on this machine.
+    ///
+    /// # Errors
+    /// [`HistoryError`] if one cannot be made or reached.
+    pub(crate) fn open(dir: &Path, journal: &Path) -> Result<Self, HistoryError> {
         let folder = Self {
             usage: dir.join(Kind::Usage.name()),
             requests: dir.join(Kind::Requests.name()),
-            journal: dir.join("journal"),
+            journal: journal.to_owned(),
         };
         for folder in [&folder.usage, &folder.requests, &folder.journal] {
-            fs::create_dir_all(folder)?;
+            make_folder(folder)?;
         }
         Ok(folder)
     }
@@ -73,12 +73,17 @@ impl HistoryFolder {
     }
 
     /// The folders that hold any file.
-    pub(crate) fn filled(&self) -> Vec<PathBuf> {
-        [&self.usage, &self.requests]
-            .into_iter()
-            .filter(|folder| has_files(folder))
-            .cloned()
-            .collect()
+    ///
+    /// # Errors
+    /// [`HistoryError`] if they cannot be read.
+    pub(crate) fn filled(&self) -> Result<Vec<PathBuf>, HistoryError> {
+        let mut filled = Vec::new();
+        for folder in [&self.usage, &self.requests] {
+            if !parquet_files(folder)?.is_empty() {
+                filled.push(folder.clone());
+            }
+        }
+        Ok(filled)
     }
 
     /// Requests that have not ended yet; the file is replaced as they come and go.
@@ -87,10 +92,14 @@ impl HistoryFolder {
     }
 
     /// The file for the rows of the journal's segments up to `number`, in the folder of the day.
-    pub(crate) fn file(&self, kind: Kind, at: Timestamp, number: u64) -> io::Result<PathBuf> {
-        let day: String = at.to_string().chars().take(10).collect();
-        let folder = self.of(kind).join(format!("date={day}"));
-        fs::create_dir_all(&folder)?;
+    pub(crate) fn file(
+        &self,
+        kind: Kind,
+        at: Timestamp,
+        number: u64,
+    ) -> Result<PathBuf, HistoryError> {
+        let folder = self.of(kind).join(format!("date={}", day_of(at)));
+        make_folder(&folder)?;
         Ok(folder.join(format!("{}-{number}.{EXTENSION}", at.as_millis())))
     }
 
@@ -98,7 +107,7 @@ impl HistoryFolder {
     pub(crate) fn erase(&self, entity: &EntityId) -> Result<u64, HistoryError> {
         let mut rows = 0;
         for kind in [Kind::Usage, Kind::Requests] {
-            for path in parquet_files(self.of(kind)) {
+            for path in parquet_files(self.of(kind))? {
                 rows += erase_entity(&path, entity)?;
             }
         }
@@ -106,42 +115,20 @@ impl HistoryFolder {
     }
 
     /// The latest segment of the journal whose rows are in a Parquet file; zero if there is none.
-    pub(crate) fn sealed(&self, kind: Kind) -> u64 {
-        let numbers = parquet_files(self.of(kind)).into_iter();
-        numbers
-            .filter_map(|path| number_of(&path))
-            .max()
-            .unwrap_or(0)
+    pub(crate) fn sealed(&self, kind: Kind) -> Result<u64, HistoryError> {
+        let files = parquet_files(self.of(kind))?;
+        let numbers = files.iter().filter_map(|path| number_of(path));
+        Ok(numbers.max().unwrap_or(0))
     }
+}
+
+/// The day of a time, in UTC, as folders are named after it.
+pub(crate) fn day_of(at: Timestamp) -> String {
+    at.to_string().chars().take(10).collect()
 }
 
 /// The segment that a file's name ends with.
 pub(crate) fn number_of(path: &Path) -> Option<u64> {
     let (_, number) = path.file_stem()?.to_str()?.rsplit_once('-')?;
     number.parse().ok()
-}
-
-/// The Parquet files of a folder and of the folders in it, in the order of their names.
-pub(crate) fn parquet_files(folder: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        let Ok(entries) = fs::read_dir(folder) else {
-            continue;
-        };
-        for path in entries.flatten().map(|entry| entry.path()) {
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|end| end == EXTENSION) {
-                files.push(path);
-            }
-        }
-    }
-    files.sort();
-    files
-}
-
-/// Whether there is any file of the history in a folder.
-pub(crate) fn has_files(folder: &Path) -> bool {
-    !parquet_files(folder).is_empty()
 }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use foreshadow_history::{Journal, RequestRecord};
+use foreshadow_history::{HistoryError, Journal, RequestRecord};
 use foreshadow_shadow::Observation;
 use foreshadow_types::{AllocationId, EntityId, Timestamp};
 use tokio::{
@@ -18,6 +18,7 @@ use tokio::{
 };
 
 use super::{
+    compact::{Upkeep, Upkept},
     folder::{HistoryFolder, Kind},
     rows::encode_usage,
     seal::{Due, SealError, seal_left, seal_requests, seal_usage, write_requests},
@@ -29,11 +30,11 @@ use crate::{
 /// How long rows wait at most for their Parquet file.
 const SEAL_EVERY: Duration = Duration::from_mins(1);
 
-/// How many samples wait at most for their Parquet file.
-const MOST_SAMPLES: usize = 1_000_000;
+/// The share of the samples that may wait for their Parquet file that one gets at the most.
+const SHARE_OF_A_FILE: usize = 4;
 
-/// How often past days are merged.
-const COMPACT_EVERY: Duration = Duration::from_hours(1);
+/// How often past days are kept up.
+const KEEP_UP_EVERY: Duration = Duration::from_hours(1);
 
 /// How often the clock is looked at, and how long a failed sealing waits.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -80,7 +81,7 @@ struct Erase {
 enum Done {
     Sealed(Batch),
     Erased,
-    Compacted(Result<usize, SealError>),
+    KeptUp(Result<Upkept, HistoryError>),
 }
 
 /// Rows that are in the journal and not in a Parquet file yet.
@@ -96,9 +97,10 @@ pub(super) struct HistoryBuffer {
     due_requests: Option<Due<RequestRecord>>,
     sealing: Option<JoinHandle<Done>>,
     erasing: Vec<Erase>,
-    /// How long the history is kept.
-    keep: Option<Duration>,
-    compacted: Option<Stopwatch>,
+    upkeep: Upkeep,
+    /// How many samples may wait for their file.
+    most_waiting: usize,
+    kept_up: Option<Stopwatch>,
     failed: bool,
     begun: Option<Stopwatch>,
     /// The owner is still to be asked to end its segment.
@@ -114,7 +116,7 @@ impl HistoryBuffer {
     pub(super) fn new(
         (folder, journal): (HistoryFolder, Journal),
         owner: mpsc::Sender<OwnerCommand>,
-        keep: Option<Duration>,
+        (upkeep, most_waiting): (Upkeep, usize),
         numbers: Arc<Numbers>,
     ) -> Self {
         Self {
@@ -127,8 +129,9 @@ impl HistoryBuffer {
             due_usage: None,
             due_requests: None,
             sealing: None,
-            keep,
-            compacted: None,
+            upkeep,
+            most_waiting,
+            kept_up: None,
             erasing: Vec::new(),
             failed: false,
             begun: None,
@@ -152,6 +155,12 @@ impl HistoryBuffer {
         Ok(())
     }
 
+    /// Whether so many samples wait for their file that no more are to be taken.
+    pub(super) fn is_full(&self) -> bool {
+        let due = self.due_usage.as_ref().map_or(0, |due| due.rows.len());
+        self.samples.len() + due >= self.most_waiting
+    }
+
     /// Takes note of what the owner has journalled.
     pub(super) fn take_request(&mut self, recorded: &Recorded) {
         match recorded {
@@ -167,7 +176,7 @@ impl HistoryBuffer {
                 self.awaited = self.awaited.saturating_sub(1);
                 if let Some(number) = *ended {
                     let rows = std::mem::take(&mut self.requests);
-                    Due::merge(&mut self.due_requests, Due { number, rows });
+                    Due::merge(&mut self.due_requests, Due::of(number, rows));
                 }
             }
         }
@@ -183,12 +192,17 @@ impl HistoryBuffer {
         self.sealing = None;
         match ended {
             Ok(Done::Sealed(batch)) => self.sealed(batch),
-            Ok(Done::Erased | Done::Compacted(Ok(0))) => {}
-            Ok(Done::Compacted(Ok(fewer))) => {
-                tracing::info!(fewer, "files of the history were merged");
+            Ok(Done::Erased) => {}
+            Ok(Done::KeptUp(Ok(done))) if done == Upkept::default() => {}
+            Ok(Done::KeptUp(Ok(Upkept { fewer, coarser }))) => {
+                tracing::info!(
+                    fewer,
+                    coarser,
+                    "files of the history were merged or made coarser"
+                );
             }
-            Ok(Done::Compacted(Err(error))) => {
-                tracing::error!(%error, "the history cannot be compacted");
+            Ok(Done::KeptUp(Err(error))) => {
+                tracing::error!(%error, "the history cannot be kept up");
             }
             Err(error) => {
                 tracing::error!(%error, "work on the history broke off");
@@ -209,8 +223,8 @@ impl HistoryBuffer {
 
     /// Rows that could not be sealed go before those that came since.
     fn put_back(&mut self, usage: Option<Due<Observation>>, requests: Option<Due<RequestRecord>>) {
-        Due::put_before(&mut self.due_usage, usage);
-        Due::put_before(&mut self.due_requests, requests);
+        Due::put_before(&mut self.due_usage, usage.map(Due::tried));
+        Due::put_before(&mut self.due_requests, requests.map(Due::tried));
     }
 
     /// Seals what is due, and answers those who wait for it.
@@ -218,7 +232,8 @@ impl HistoryBuffer {
         let waited_long = self
             .begun
             .is_some_and(|begun| begun.elapsed() >= SEAL_EVERY);
-        if waited_long || self.samples.len() >= MOST_SAMPLES {
+        let many = (self.most_waiting / SHARE_OF_A_FILE).max(1);
+        if waited_long || self.samples.len() >= many {
             self.end_segments();
         }
         self.ask_owner();
@@ -230,8 +245,8 @@ impl HistoryBuffer {
             self.sealing = Some(self.begin_sealing());
         } else if settled && !self.erasing.is_empty() {
             self.sealing = Some(self.begin_erasing());
-        } else if self.compaction_is_due() {
-            self.sealing = Some(self.begin_compacting());
+        } else if self.upkeep_is_due() {
+            self.sealing = Some(self.begin_upkeep());
         } else if settled {
             for waiting in self.waiting.drain(..) {
                 let _ = waiting.send(());
@@ -278,18 +293,18 @@ impl HistoryBuffer {
         })
     }
 
-    fn compaction_is_due(&self) -> bool {
+    fn upkeep_is_due(&self) -> bool {
         self.waiting.is_empty()
             && self
-                .compacted
-                .is_none_or(|compacted| compacted.elapsed() >= COMPACT_EVERY)
+                .kept_up
+                .is_none_or(|kept_up| kept_up.elapsed() >= KEEP_UP_EVERY)
     }
 
-    fn begin_compacting(&mut self) -> JoinHandle<Done> {
-        self.compacted = Some(Stopwatch::start());
-        let (folder, keep) = (self.folder.clone(), self.keep);
+    fn begin_upkeep(&mut self) -> JoinHandle<Done> {
+        self.kept_up = Some(Stopwatch::start());
+        let (folder, upkeep) = (self.folder.clone(), self.upkeep.clone());
         let now = self.numbers.clock.now();
-        tokio::task::spawn_blocking(move || Done::Compacted(folder.compact(now, keep)))
+        tokio::task::spawn_blocking(move || Done::KeptUp(folder.keep_up(now, &upkeep)))
     }
 
     fn end_segments(&mut self) {
@@ -314,7 +329,7 @@ impl HistoryBuffer {
         match self.journal.rotate() {
             Ok(number) => {
                 let rows = std::mem::take(&mut self.samples);
-                Due::merge(&mut self.due_usage, Due { number, rows });
+                Due::merge(&mut self.due_usage, Due::of(number, rows));
             }
             Err(error) => tracing::error!(%error, "the journal of samples cannot go on"),
         }

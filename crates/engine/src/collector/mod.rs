@@ -5,27 +5,33 @@ mod command;
 mod compact;
 mod folder;
 mod history;
+mod name;
+mod past;
 mod rows;
 mod seal;
 mod series;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use foreshadow_history::Journal;
 use foreshadow_shadow::{Access, Observation, ShadowStore, StoreLimits};
 use foreshadow_types::{EntityId, Timestamp};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use self::{
     command::{CollectorCommand, Gathered, GatheredSeries, WarmSeries},
-    folder::{HistoryFolder, has_files},
+    folder::HistoryFolder,
     history::{Journals, begin_journals},
     rows::encode_requests,
     series::SeriesKey,
 };
-use self::{history::HistoryBuffer, series::SeriesStore};
+use self::{compact::Upkeep, history::HistoryBuffer, series::SeriesStore};
 use crate::{
-    config::Limits,
+    config::{EngineConfig, Limits},
     demand::{Fate, Happening, Recorded, RequestSeen},
     error::EngineError,
     numbers::Numbers,
@@ -43,14 +49,25 @@ const OLDEST: Duration = Duration::from_hours(24 * 30);
 /// Happenings kept for planning at most; beyond it the oldest are dropped.
 const MOST_HAPPENINGS: usize = 1 << 20;
 
+/// Reports that wait for the history at the most.
+const MOST_WAITING: usize = 1_024;
+
 /// How often categories are found anew.
 const RECLUSTER_EVERY: Duration = Duration::from_mins(10);
+
+/// Observations and who is told what became of them.
+type Report = (
+    Vec<Observation>,
+    oneshot::Sender<Result<ReportOutcome, EngineError>>,
+);
 
 /// The shadows and what is gathered for the next tick.
 pub(crate) struct Collector {
     shadows: ShadowStore,
     series: SeriesStore,
     history: HistoryBuffer,
+    /// Reports that wait until files have been written: senders wait for their answers.
+    waiting: VecDeque<Report>,
     happenings: Vec<Happening>,
     clustered_at: Option<Timestamp>,
     requests_metric: Arc<str>,
@@ -67,11 +84,16 @@ pub(crate) struct Inbox {
 impl Collector {
     pub(crate) fn new(
         interval: Duration,
-        limits: Limits,
+        config: &EngineConfig,
         history: (HistoryFolder, Journal),
         owner: mpsc::Sender<OwnerCommand>,
         numbers: Arc<Numbers>,
     ) -> Self {
+        let limits = config.limits;
+        let upkeep = Upkeep {
+            keep: limits.history,
+            downsampling: config.downsampling.clone(),
+        };
         let store = StoreLimits {
             max_entities: limits.entities,
             ..StoreLimits::default()
@@ -79,7 +101,8 @@ impl Collector {
         Self {
             shadows: ShadowStore::new(store),
             series: SeriesStore::new(interval, limits.series),
-            history: HistoryBuffer::new(history, owner, limits.history, numbers.clone()),
+            history: HistoryBuffer::new(history, owner, (upkeep, limits.unsealed), numbers.clone()),
+            waiting: VecDeque::new(),
             happenings: Vec::new(),
             clustered_at: None,
             requests_metric: REQUESTS.into(),
@@ -100,6 +123,7 @@ impl Collector {
                 () = self.history.progressed() => {}
             }
             self.history.advance();
+            self.take_waiting();
         }
         while let Ok(happened) = inbox.happenings.try_recv() {
             self.take_happenings(happened);
@@ -112,10 +136,7 @@ impl Collector {
             CollectorCommand::Report {
                 observations,
                 reply,
-            } => {
-                let outcome = self.observe(observations);
-                let _ = reply.send(outcome);
-            }
+            } => self.report((observations, reply)),
             CollectorCommand::Shadow { entity, reply } => {
                 let now = self.numbers.clock.now();
                 let _ = reply.send(self.shadows.snapshot(&entity, now));
@@ -131,6 +152,26 @@ impl Collector {
                 self.history.forget(entity, known, reply);
             }
             CollectorCommand::Finish => {}
+        }
+    }
+
+    /// Takes a report, or lets it wait while too many samples are in no file yet.
+    fn report(&mut self, (observations, reply): Report) {
+        if !self.history.is_full() {
+            let _ = reply.send(self.observe(observations));
+        } else if self.waiting.len() < MOST_WAITING {
+            self.waiting.push_back((observations, reply));
+        } else {
+            let reason = "the history is behind; send again later".to_owned();
+            let _ = reply.send(Err(EngineError::Ledger(reason)));
+        }
+    }
+
+    fn take_waiting(&mut self) {
+        while !self.history.is_full()
+            && let Some((observations, reply)) = self.waiting.pop_front()
+        {
+            let _ = reply.send(self.observe(observations));
         }
     }
 
@@ -154,8 +195,9 @@ impl Collector {
             let timely = observation.at >= oldest && observation.at <= latest;
             if timely && self.shadows.observe(&observation) {
                 outcome.accepted += 1;
-                let key = SeriesKey::Entity(observation.entity.clone(), observation.metric.clone());
-                self.series.sample(key, observation.at, observation.value);
+                let (entity, metric) = (&observation.entity, &observation.metric);
+                self.series
+                    .sample(entity, metric, observation.at, observation.value);
                 taken.push(observation);
             } else {
                 outcome.rejected += 1;
@@ -202,11 +244,11 @@ impl Collector {
         }
         for entity in request.entities() {
             let key = SeriesKey::Entity(entity, self.requests_metric.clone());
-            self.series.count(key, seen.at);
+            self.series.count(&key, seen.at);
         }
         if seen.fate != Fate::Booked {
             self.series
-                .count(SeriesKey::Pool(seen.pool.clone()), seen.at);
+                .count(&SeriesKey::Pool(seen.pool.clone()), seen.at);
         }
     }
 

@@ -1,33 +1,63 @@
 //! Rows of the journal become Parquet files, each row once: a file's name ends with the last segment
 //! that it holds, and segments up to the highest such number are not read again.
 
-use std::{collections::BTreeMap, io, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    io,
+    path::Path,
+    sync::Arc,
+};
 
+use foldhash::fast::RandomState;
 use foreshadow_history::{
-    HistoryError, RequestRecord, RequestWriter, UsageWriter, read_segment, remove_segment, segments,
+    HistoryError, RequestRecord, RequestWriter, UsageWriter, parquet_files, read_segment,
+    remove_file, remove_segment, segments,
 };
 use foreshadow_shadow::Observation;
 use foreshadow_types::{EntityId, Timestamp};
 
 use super::{
-    folder::{HistoryFolder, Kind},
+    folder::{HistoryFolder, Kind, number_of},
     rows::{decode_requests, decode_usage},
 };
 
 /// Rows of ended segments that wait for their Parquet file.
 #[derive(Debug)]
 pub(super) struct Due<Row> {
-    /// The last of the segments.
-    pub(super) number: u64,
+    /// The first and the last of the segments.
+    first: u64,
+    last: u64,
     pub(super) rows: Vec<Row>,
+    /// Whether they have been tried before: a file may be there although the answer said otherwise.
+    tried: bool,
 }
 
 impl<Row> Due<Row> {
+    /// The rows of one segment.
+    pub(super) fn of(segment: u64, rows: Vec<Row>) -> Self {
+        Self {
+            first: segment,
+            last: segment,
+            rows,
+            tried: false,
+        }
+    }
+
+    /// The same after they could not be sealed.
+    pub(super) fn tried(self) -> Self {
+        Self {
+            tried: true,
+            ..self
+        }
+    }
+
     /// Adds a later segment.
     pub(super) fn merge(due: &mut Option<Self>, later: Self) {
         match due {
             Some(due) => {
-                due.number = due.number.max(later.number);
+                due.first = due.first.min(later.first);
+                due.last = due.last.max(later.last);
+                due.tried |= later.tried;
                 due.rows.extend(later.rows);
             }
             None => *due = Some(later),
@@ -62,11 +92,12 @@ pub(super) fn seal_usage(
     due: &Due<Observation>,
     now: Timestamp,
 ) -> Result<(), SealError> {
+    let kind = Kind::Usage;
+    discard_tried(folder, kind, due)?;
     if !due.rows.is_empty() {
-        let path = folder.file(Kind::Usage, now, due.number)?;
-        write_usage(&due.rows, &path)?;
+        write_usage(&due.rows, &folder.file(kind, now, due.last)?)?;
     }
-    forget_sealed(folder, Kind::Usage, due.number);
+    forget_sealed(folder, kind, due.last);
     Ok(())
 }
 
@@ -75,11 +106,33 @@ pub(super) fn seal_requests(
     due: &Due<RequestRecord>,
     now: Timestamp,
 ) -> Result<(), SealError> {
+    let kind = Kind::Requests;
+    discard_tried(folder, kind, due)?;
     if !due.rows.is_empty() {
-        let path = folder.file(Kind::Requests, now, due.number)?;
-        write_requests(&due.rows, &path)?;
+        write_requests(&due.rows, &folder.file(kind, now, due.last)?)?;
     }
-    forget_sealed(folder, Kind::Requests, due.number);
+    forget_sealed(folder, kind, due.last);
+    Ok(())
+}
+
+/// Removes what an attempt that was told to have failed has written all the same, such as an object whose
+/// store did not answer in time. The rows are about to be written again.
+fn discard_tried<Row>(
+    folder: &HistoryFolder,
+    kind: Kind,
+    due: &Due<Row>,
+) -> Result<(), HistoryError> {
+    if !due.tried {
+        return Ok(());
+    }
+    let files = parquet_files(folder.of(kind))?;
+    let written = files
+        .iter()
+        .filter(|path| number_of(path).is_some_and(|number| number >= due.first));
+    for path in written {
+        tracing::warn!(path = %path.display(), "a file of an attempt that failed is removed");
+        remove_file(path)?;
+    }
     Ok(())
 }
 
@@ -89,7 +142,7 @@ pub(super) fn seal_left(
     kind: Kind,
     now: Timestamp,
 ) -> Result<u64, SealError> {
-    let sealed = folder.sealed(kind);
+    let sealed = folder.sealed(kind)?;
     let mut last = sealed;
     for segment in segments(folder.journal(), kind.name())? {
         last = last.max(segment.number);
@@ -112,12 +165,12 @@ fn seal_segment(
         Kind::Usage => {
             let mut rows = Vec::new();
             read_segment(&segment.path, |bytes| decode_usage(bytes, &mut rows))?;
-            seal_usage(folder, &Due { number, rows }, now)
+            seal_usage(folder, &Due::of(number, rows), now)
         }
         Kind::Requests => {
             let mut rows = Vec::new();
             read_segment(&segment.path, |bytes| decode_requests(bytes, &mut rows))?;
-            seal_requests(folder, &Due { number, rows }, now)
+            seal_requests(folder, &Due::of(number, rows), now)
         }
     }
 }
@@ -160,19 +213,12 @@ fn write_usage(samples: &[Observation], path: &Path) -> Result<(), HistoryError>
         *place = column;
     }
     let names: Vec<&Arc<str>> = columns.keys().copied().collect();
-    let mut order: Vec<u32> = (0..samples.len() as u32).collect();
-    let key = |index: &u32| {
-        let sample = &samples[*index as usize];
-        (sample.at, &sample.entity)
-    };
-    // Stable, so that of several samples the last stays the last.
-    order.sort_by(|a, b| key(a).cmp(&key(b)));
     let mut writer = UsageWriter::create(path, &names)?;
     let mut values = vec![None; names.len()];
     let mut row: Option<(Timestamp, &EntityId)> = None;
-    for index in &order {
-        let sample = &samples[*index as usize];
-        let here = key(index);
+    for index in in_order(samples) {
+        let sample = &samples[index as usize];
+        let here = (sample.at, &sample.entity);
         if let Some((at, entity)) = row
             && (at, entity) != here
         {
@@ -188,4 +234,79 @@ fn write_usage(samples: &[Observation], path: &Path) -> Result<(), HistoryError>
         writer.write(at, entity, &values)?;
     }
     writer.finish()
+}
+
+/// The places of samples in the order of their time and of their entity's name; those of one time and
+/// entity in the order they came in. Names are put into order once each, and not once for each sample.
+fn in_order(samples: &[Observation]) -> impl Iterator<Item = u32> {
+    let mut numbers: HashMap<&str, u32, RandomState> = HashMap::default();
+    let mut names: Vec<&str> = Vec::new();
+    let numbered: Vec<u32> = samples
+        .iter()
+        .map(|sample| {
+            *numbers.entry(sample.entity.as_str()).or_insert_with(|| {
+                names.push(sample.entity.as_str());
+                (names.len() - 1) as u32
+            })
+        })
+        .collect();
+    let mut by_name: Vec<u32> = (0..names.len() as u32).collect();
+    by_name.sort_unstable_by_key(|number| names[*number as usize]);
+    let mut ranks = vec![0_u32; names.len()];
+    for (rank, number) in (0..).zip(by_name) {
+        ranks[number as usize] = rank;
+    }
+    let keyed = samples.iter().zip(numbered).zip(0_u32..);
+    let mut order: Vec<(Timestamp, u32, u32)> = keyed
+        .map(|((sample, number), place)| (sample.at, ranks[number as usize], place))
+        .collect();
+    order.sort_unstable();
+    order.into_iter().map(|(.., place)| place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(at: i64, entity: &str) -> Observation {
+        Observation {
+            entity: EntityId::new(entity).unwrap(),
+            metric: "cpu".into(),
+            at: Timestamp::from_millis(at),
+            value: 1.0,
+        }
+    }
+
+    #[test]
+    fn what_a_failed_attempt_has_written_all_the_same_is_not_there_twice() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = HistoryFolder::open(dir.path(), &dir.path().join("journal")).unwrap();
+        let seal = |due: &Due<Observation>, at| {
+            seal_usage(&folder, due, Timestamp::from_millis(at)).unwrap();
+        };
+        let numbers = || {
+            let files = parquet_files(folder.usage()).unwrap();
+            let numbers = files.iter().filter_map(|path| number_of(path));
+            numbers.collect::<Vec<_>>()
+        };
+        seal(&Due::of(1, vec![sample(1, "ada")]), 1);
+        let second = || Due::of(2, vec![sample(2, "ada")]);
+        // Its file is there, but the answer was lost.
+        seal(&second(), 2);
+        assert_eq!(numbers(), [1, 2]);
+        let mut due = Some(Due::of(3, vec![sample(3, "ada")]));
+        Due::put_before(&mut due, Some(second().tried()));
+        let due = due.unwrap();
+        assert_eq!((due.first, due.last, due.rows.len()), (2, 3, 2));
+        seal(&due, 3);
+        assert_eq!(numbers(), [1, 3]);
+    }
+
+    #[test]
+    fn samples_are_ordered_by_time_then_name_and_equals_stay_as_they_came() {
+        let samples = [(2, "b"), (1, "z"), (2, "a"), (1, "z"), (2, "b"), (1, "m")]
+            .map(|(at, entity)| sample(at, entity));
+        let order: Vec<u32> = in_order(&samples).collect();
+        assert_eq!(order, [5, 1, 3, 2, 0, 4]);
+    }
 }

@@ -1,13 +1,11 @@
 //! Recent values of each series on one grid of time.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, hash::BuildHasher as _, sync::Arc, time::Duration};
 
+use foldhash::fast::RandomState;
 use foreshadow_forecast::{Panel, SeriesId};
 use foreshadow_types::{EntityId, PoolName, Timestamp};
+use hashbrown::HashTable;
 
 use super::WarmSeries;
 
@@ -24,6 +22,13 @@ pub(crate) enum SeriesKey {
     Entity(EntityId, Arc<str>),
     /// The requests for a pool.
     Pool(PoolName),
+}
+
+/// A key by its names, as it is looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Named<'a> {
+    Entity(&'a str, &'a str),
+    Pool(&'a str),
 }
 
 /// How the samples of a bin become its value.
@@ -51,9 +56,16 @@ struct Series {
 pub(crate) struct SeriesStore {
     interval: Duration,
     limit: usize,
-    series: BTreeMap<SeriesKey, Series>,
+    /// In the order of their keys, but for those that have come since the last bin closed.
+    series: Vec<(SeriesKey, Series)>,
+    sorted: usize,
+    /// Where each series is among them.
+    index: HashTable<u32>,
+    hasher: RandomState,
     /// The bin that was open when the series were last asked for.
     asked_at: i64,
+    /// The bin that was open when room for further series was last sought.
+    sought_at: i64,
 }
 
 impl SeriesStore {
@@ -61,8 +73,12 @@ impl SeriesStore {
         Self {
             interval,
             limit,
-            series: BTreeMap::new(),
+            series: Vec::new(),
+            sorted: 0,
+            index: HashTable::new(),
+            hasher: RandomState::default(),
             asked_at: i64::MIN,
+            sought_at: i64::MIN,
         }
     }
 
@@ -70,14 +86,22 @@ impl SeriesStore {
         self.interval
     }
 
-    /// Takes a sample of a metric; false if there are too many series.
-    pub(crate) fn sample(&mut self, key: SeriesKey, at: Timestamp, value: f64) -> bool {
-        self.add(key, Kind::Mean, at, value)
+    /// Takes a sample of an entity's metric; false if there are too many series.
+    pub(crate) fn sample(
+        &mut self,
+        entity: &EntityId,
+        metric: &Arc<str>,
+        at: Timestamp,
+        value: f64,
+    ) -> bool {
+        let key = || SeriesKey::Entity(entity.clone(), metric.clone());
+        let named = Named::Entity(entity.as_str(), metric);
+        self.add(named, key, Kind::Mean, at, value)
     }
 
     /// Takes note of one request.
-    pub(crate) fn count(&mut self, key: SeriesKey, at: Timestamp) -> bool {
-        self.add(key, Kind::Count, at, 1.0)
+    pub(crate) fn count(&mut self, key: &SeriesKey, at: Timestamp) -> bool {
+        self.add(key.named(), || key.clone(), Kind::Count, at, 1.0)
     }
 
     /// Takes over past values at the same width of bins.
@@ -102,31 +126,107 @@ impl SeriesStore {
                 .copied()
                 .collect();
             self.series
-                .insert(pool.map_or_else(entity, SeriesKey::Pool), series);
+                .push((pool.map_or_else(entity, SeriesKey::Pool), series));
+        }
+        self.sorted = 0;
+        self.arrange();
+        // Of two of one name the later counts.
+        self.series.reverse();
+        self.series.dedup_by(|a, b| a.0 == b.0);
+        self.series.reverse();
+        self.reindex();
+    }
+
+    fn add(
+        &mut self,
+        named: Named<'_>,
+        key: impl Fn() -> SeriesKey,
+        kind: Kind,
+        at: Timestamp,
+        value: f64,
+    ) -> bool {
+        let bin = bin_of(at, self.interval);
+        let keep = self.kept_bins();
+        let hash = self.hasher.hash_one(named);
+        let series = &self.series;
+        let known = self.index.find(hash, |place| {
+            let (key, _) = &series[*place as usize];
+            key.named() == named
+        });
+        let place = if let Some(place) = known {
+            *place as usize
+        } else {
+            if !self.has_room(bin, keep) {
+                return false;
+            }
+            self.insert(hash, key(), Series::new(kind, bin))
+        };
+        self.series[place].1.add(bin, value, keep);
+        true
+    }
+
+    /// Whether a further series fits, or can be made to. It is sought once in each bin, since that
+    /// goes through all of them.
+    fn has_room(&mut self, bin: i64, keep: usize) -> bool {
+        if self.series.len() < self.limit {
+            return true;
+        }
+        if bin > self.sought_at {
+            self.sought_at = bin;
+            self.forget_stale(bin, keep);
+        }
+        self.series.len() < self.limit
+    }
+
+    fn insert(&mut self, hash: u64, key: SeriesKey, series: Series) -> usize {
+        let place = self.series.len();
+        self.series.push((key, series));
+        let (all, hasher) = (&self.series, &self.hasher);
+        self.index.insert_unique(hash, place as u32, |place| {
+            hasher.hash_one(all[*place as usize].0.named())
+        });
+        place
+    }
+
+    /// Keeps some series; the others' places are taken by those that follow.
+    fn retain(&mut self, keep: impl Fn(&SeriesKey, &Series) -> bool) {
+        let before = self.series.len();
+        let mut sorted = 0;
+        let mut place = 0;
+        self.series.retain(|(key, series)| {
+            let kept = keep(key, series);
+            sorted += usize::from(kept && place < self.sorted);
+            place += 1;
+            kept
+        });
+        self.sorted = sorted;
+        if self.series.len() < before {
+            self.reindex();
         }
     }
 
-    fn add(&mut self, key: SeriesKey, kind: Kind, at: Timestamp, value: f64) -> bool {
-        let bin = bin_of(at, self.interval);
-        let keep = self.kept_bins();
-        if self.series.len() >= self.limit && !self.series.contains_key(&key) {
-            self.forget_stale(bin, keep);
-            if self.series.len() >= self.limit {
-                return false;
-            }
+    /// Puts the series that have come since into the order of the keys.
+    fn arrange(&mut self) {
+        if self.sorted < self.series.len() {
+            // Stable sorting finds the part that is in order already.
+            self.series.sort_by(|(a, _), (b, _)| a.cmp(b));
+            self.sorted = self.series.len();
+            self.reindex();
         }
-        let series = self
-            .series
-            .entry(key)
-            .or_insert_with(|| Series::new(kind, bin));
-        series.add(bin, value, keep);
-        true
+    }
+
+    fn reindex(&mut self) {
+        self.index.clear();
+        let (all, hasher) = (&self.series, &self.hasher);
+        let hash = |place: &u32| hasher.hash_one(all[*place as usize].0.named());
+        for place in 0..all.len() as u32 {
+            self.index.insert_unique(hash(&place), place, hash);
+        }
     }
 
     /// Drops all series of an entity.
     pub(crate) fn forget(&mut self, entity: &EntityId) {
-        self.series
-            .retain(|key, _| !matches!(key, SeriesKey::Entity(of, _) if of == entity));
+        self.retain(|key, _| !matches!(key, SeriesKey::Entity(of, _) if of == entity));
     }
 
     fn kept_bins(&self) -> usize {
@@ -135,8 +235,7 @@ impl SeriesStore {
     }
 
     fn forget_stale(&mut self, now: i64, keep: usize) {
-        self.series
-            .retain(|_, series| now.saturating_sub(series.open) < keep as i64);
+        self.retain(|_, series| now.saturating_sub(series.open) < keep as i64);
     }
 
     /// All series with the bins that have closed, if any has since the last time.
@@ -147,17 +246,18 @@ impl SeriesStore {
         }
         self.asked_at = open;
         let keep = self.kept_bins();
-        for series in self.series.values_mut() {
+        for (_, series) in &mut self.series {
             series.advance(open, keep);
         }
         self.forget_empty();
-        let bins = self.series.values().map(|series| series.bins.len()).max()?;
+        self.arrange();
+        let bins = self.series.iter().map(|(_, one)| one.bins.len()).max()?;
         (bins > 0).then(|| self.panel(open, bins))
     }
 
     /// Series in which nothing is left but absent values.
     fn forget_empty(&mut self) {
-        self.series.retain(|_, series| {
+        self.retain(|_, series| {
             series.samples > 0
                 || series
                     .bins
@@ -168,20 +268,27 @@ impl SeriesStore {
 
     fn panel(&self, open: i64, bins: usize) -> (Panel, Vec<SeriesKey>) {
         let mut values = Vec::with_capacity(self.series.len() * bins);
-        for series in self.series.values() {
+        for (_, series) in &self.series {
             let absent = bins - series.bins.len();
             values.extend(std::iter::repeat_n(f32::NAN, absent));
             values.extend(series.bins.iter());
         }
         let interval_ms = self.interval.as_millis() as i64;
         let start = Timestamp::from_millis((open - bins as i64) * interval_ms);
-        let keys: Vec<SeriesKey> = self.series.keys().cloned().collect();
+        let keys: Vec<SeriesKey> = self.series.iter().map(|(key, _)| key.clone()).collect();
         let ids = keys.iter().map(SeriesKey::id).collect();
         (Panel::new(start, self.interval, ids, bins, values), keys)
     }
 }
 
 impl SeriesKey {
+    fn named(&self) -> Named<'_> {
+        match self {
+            Self::Entity(entity, metric) => Named::Entity(entity.as_str(), metric),
+            Self::Pool(pool) => Named::Pool(pool.as_str()),
+        }
+    }
+
     /// As panels name it.
     pub(crate) fn id(&self) -> SeriesId {
         match self {
@@ -273,8 +380,19 @@ mod tests {
         Timestamp::from_millis(ms)
     }
 
+    fn cpu_of(entity: &str) -> SeriesKey {
+        SeriesKey::Entity(EntityId::new(entity).unwrap(), "cpu".into())
+    }
+
     fn cpu() -> SeriesKey {
-        SeriesKey::Entity(EntityId::new("ada").unwrap(), "cpu".into())
+        cpu_of("ada")
+    }
+
+    fn sample(store: &mut SeriesStore, key: &SeriesKey, at: Timestamp, value: f64) -> bool {
+        let SeriesKey::Entity(entity, metric) = key else {
+            panic!("pools have no samples");
+        };
+        store.sample(entity, metric, at, value)
     }
 
     fn pool() -> SeriesKey {
@@ -284,12 +402,12 @@ mod tests {
     #[test]
     fn bins_are_means_of_samples_and_counts_of_requests() {
         let mut store = SeriesStore::new(SECOND, 10);
-        store.sample(cpu(), at(100), 1.0);
-        store.sample(cpu(), at(200), 3.0);
-        store.sample(cpu(), at(2_100), 5.0);
-        store.count(pool(), at(300));
-        store.count(pool(), at(2_300));
-        store.count(pool(), at(2_400));
+        sample(&mut store, &cpu(), at(100), 1.0);
+        sample(&mut store, &cpu(), at(200), 3.0);
+        sample(&mut store, &cpu(), at(2_100), 5.0);
+        store.count(&pool(), at(300));
+        store.count(&pool(), at(2_300));
+        store.count(&pool(), at(2_400));
         let (panel, keys) = store.closed(at(3_000)).unwrap();
         assert_eq!(keys, [cpu(), pool()]);
         assert_eq!(panel.start(), at(0));
@@ -304,8 +422,8 @@ mod tests {
     #[test]
     fn a_late_sample_does_not_change_a_closed_bin() {
         let mut store = SeriesStore::new(SECOND, 10);
-        store.sample(cpu(), at(1_500), 1.0);
-        store.sample(cpu(), at(500), 9.0);
+        sample(&mut store, &cpu(), at(1_500), 1.0);
+        sample(&mut store, &cpu(), at(500), 9.0);
         let (panel, _) = store.closed(at(2_000)).unwrap();
         assert_eq!(panel.series(0), [1.0]);
     }
@@ -313,8 +431,32 @@ mod tests {
     #[test]
     fn series_beyond_the_limit_are_refused_until_old_ones_are_stale() {
         let mut store = SeriesStore::new(SECOND, 1);
-        assert!(store.sample(cpu(), at(0), 1.0));
-        assert!(!store.count(pool(), at(1_000)));
-        assert!(store.count(pool(), at(3_600_000)));
+        assert!(sample(&mut store, &cpu(), at(0), 1.0));
+        assert!(!store.count(&pool(), at(1_000)));
+        assert!(store.count(&pool(), at(3_600_000)));
+    }
+
+    #[test]
+    fn series_are_in_the_order_of_their_keys_whenever_they_come_and_go() {
+        let mut store = SeriesStore::new(SECOND, 100);
+        for (second, names) in [["m", "c"], ["z", "a"], ["n", "b"]].iter().enumerate() {
+            for name in names {
+                let now = at(second as i64 * 1_000);
+                assert!(sample(&mut store, &cpu_of(name), now, second as f64));
+                assert!(sample(&mut store, &cpu_of(name), now, second as f64 + 2.0));
+            }
+            if second == 1 {
+                store.forget(&EntityId::new("c").unwrap());
+            }
+            let (panel, keys) = store.closed(at(second as i64 * 1_000 + 1_000)).unwrap();
+            assert!(keys.is_sorted(), "{keys:?}");
+            for (place, key) in keys.iter().enumerate() {
+                let newest = panel.series(place).last().copied().unwrap();
+                let came = names.iter().any(|name| *key == cpu_of(name));
+                assert_eq!(newest.is_finite(), came, "{key:?}");
+                assert!(!came || newest == second as f32 + 1.0);
+            }
+        }
+        assert_eq!(store.series.len(), 5);
     }
 }

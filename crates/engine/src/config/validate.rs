@@ -63,6 +63,9 @@ pub enum ConfigError {
         /// Why.
         reason: String,
     },
+    /// The history cannot be kept where it should be.
+    #[error("history: {0}")]
+    History(String),
     /// A value is outside of what is allowed.
     #[error("{place}: `{key}` is {value}; {mend}")]
     Value {
@@ -87,7 +90,7 @@ pub enum ConfigError {
     },
 }
 
-fn refuse(
+pub(super) fn refuse(
     place: impl Into<String>,
     key: &'static str,
     value: impl std::fmt::Display,
@@ -138,6 +141,7 @@ impl EngineConfig {
         }
         self.shadow.validate(&self.pools)?;
         self.check_tenants()?;
+        self.check_history()?;
         for pool in self.priorities.pools.keys() {
             known_pool(|| "priority".to_owned(), pool, &self.pools)?;
         }

@@ -22,7 +22,7 @@ use crate::{
     config::{EngineConfig, PoolConfig, ProviderConfig},
     demand::Happening,
     error::StartError,
-    handle::{EngineHandle, Shared},
+    handle::{EngineHandle, PastShadows, Shared},
     inference::{BoxedForecaster, Inference, seasonal_naive},
     lifecycle::Lifecycle,
     models::ModelStore,
@@ -173,10 +173,11 @@ fn assemble(
             load: from_training(),
             history: history.clone(),
         }),
+        past: PastShadows::new(history.clone(), config.limits.history),
     };
     let mut collecting = Collector::new(
         bin,
-        config.limits,
+        &config,
         (history.clone(), journals.usage),
         owner.clone(),
         numbers.clone(),

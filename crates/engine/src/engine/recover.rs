@@ -3,12 +3,13 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use foreshadow_allocator::{Allocator, AllocatorConfig};
+use foreshadow_history::parquet_files;
 use foreshadow_ledger::{Ledger, LedgerError};
 use foreshadow_planner::{DemandModel, SettingsError};
 use foreshadow_types::PoolName;
 
 use crate::{
-    collector::{HistoryFolder, Journals, WarmSeries, begin_journals, has_files},
+    collector::{HistoryFolder, Journals, WarmSeries, begin_journals},
     config::{CapacityOverride, ConfigError, Durability, EngineConfig, ShadowConfig},
     error::StartError,
     numbers::Numbers,
@@ -67,9 +68,10 @@ pub(super) fn recovered(config: EngineConfig) -> Result<Recovered, StartError> {
         value: Vec::new(),
     });
     let folder = config.history_dir();
-    let history = HistoryFolder::open(&folder).map_err(|source| StartError::Io {
+    let history = HistoryFolder::open(&folder, &config.journal_dir());
+    let history = history.map_err(|error| StartError::Io {
         path: folder.clone(),
-        source,
+        source: std::io::Error::other(error),
     })?;
     let journals =
         begin_journals(&history, numbers.clock.now()).map_err(|reason| StartError::Io {
@@ -187,10 +189,12 @@ fn planned_pools(
         pools.push(planned);
     }
     let mut histories: Vec<_> = config.demand_import.iter().map(Into::into).collect();
-    if has_files(history.requests()) {
-        histories.push(history.requests().to_owned());
-    }
     // The service starts also without its memory; it learns anew.
+    match parquet_files(history.requests()) {
+        Ok(files) if files.is_empty() => {}
+        Ok(_) => histories.push(history.requests().to_owned()),
+        Err(error) => tracing::warn!(%error, "past requests could not be found"),
+    }
     match recall(&mut pools, &histories, numbers.clock.now()) {
         Ok(requests) => tracing::info!(requests, "past requests were recalled"),
         Err(error) => tracing::warn!(%error, "past requests could not be recalled"),
@@ -225,6 +229,10 @@ fn past_values(
     config: &EngineConfig,
 ) -> Option<WarmSeries> {
     let filled = history.filled();
+    let filled = filled.unwrap_or_else(|error| {
+        tracing::warn!(%error, "past values could not be found");
+        Vec::new()
+    });
     if filled.is_empty() {
         return None;
     }

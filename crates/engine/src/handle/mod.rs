@@ -3,6 +3,7 @@
 mod allocations;
 mod audit;
 mod models;
+mod past;
 mod planning;
 mod shadows;
 
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use allocations::{AllocationWatch, Exchanged};
+pub(crate) use past::PastShadows;
 
 use crate::{
     collector::CollectorCommand,
@@ -37,6 +39,7 @@ pub(crate) struct Shared {
     pub(crate) durability: Durability,
     pub(crate) models: Arc<ModelStore>,
     pub(crate) scribe: Scribe,
+    pub(crate) past: PastShadows,
 }
 
 /// When nobody can call the engine any more it stops, and all processes are kept.

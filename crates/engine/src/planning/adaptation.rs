@@ -1,4 +1,5 @@
-//! Actual against predicted by pool, category and model, and drift in it.
+//! Actual against predicted by pool, category and model, and drift in it; requests by pool and category,
+//! and what became of them.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -6,7 +7,10 @@ use foreshadow_forecast::{QuantileForecast, pinball_loss};
 use foreshadow_types::Timestamp;
 
 use super::drift::PageHinkley;
-use crate::views::{GroupAccuracy, GroupKind};
+use crate::{
+    demand::Fate,
+    views::{GroupAccuracy, GroupKind, OutcomeCounts},
+};
 
 /// How much of its weight a tick keeps with each that follows: about the last hundred count.
 const KEPT: f64 = 0.99;
@@ -45,6 +49,7 @@ struct Group {
     drift: PageHinkley,
     drifts: u64,
     drifted_at: Option<Timestamp>,
+    outcomes: OutcomeCounts,
 }
 
 /// All groups.
@@ -87,10 +92,21 @@ impl Compared {
 
 impl Adaptation {
     pub(super) fn add(&mut self, key: GroupKey, compared: Compared) {
-        if self.0.len() >= MOST_GROUPS && !self.0.contains_key(&key) {
-            return;
+        if let Some(group) = self.group(key) {
+            group.tick.add(&compared.0, 1.0);
         }
-        self.0.entry(key).or_default().tick.add(&compared.0, 1.0);
+    }
+
+    /// Takes note of a request of a group.
+    pub(super) fn request(&mut self, key: GroupKey, fate: Fate) {
+        if let Some(group) = self.group(key) {
+            group.outcomes.add(fate);
+        }
+    }
+
+    fn group(&mut self, key: GroupKey) -> Option<&mut Group> {
+        let full = self.0.len() >= MOST_GROUPS && !self.0.contains_key(&key);
+        (!full).then(|| self.0.entry(key).or_default())
     }
 
     /// Ends a tick; the groups whose errors have drifted.
@@ -126,6 +142,7 @@ impl Adaptation {
                 coverage_80: of(lately.inside, lately.points),
                 drifts: group.drifts,
                 drifted_at: group.drifted_at,
+                outcomes: group.outcomes,
             }
         });
         groups.collect()
@@ -135,6 +152,7 @@ impl Adaptation {
 #[cfg(test)]
 mod tests {
     use foreshadow_forecast::PLANNING_LEVELS;
+    use foreshadow_planner::Outcome;
 
     use super::*;
 
@@ -159,6 +177,25 @@ mod tests {
         let view = &adaptation.view()[0];
         assert_eq!((view.points, view.drifts), (300, found.len() as u64));
         assert!(view.wape.unwrap() > 0.3 && view.pinball.is_some());
+    }
+
+    #[test]
+    fn requests_are_counted_by_group_and_those_for_a_time_ahead_apart() {
+        let mut adaptation = Adaptation::default();
+        let key: GroupKey = (GroupKind::Category, "small steady".into());
+        for fate in [
+            Fate::Served(Outcome::Hit),
+            Fate::Served(Outcome::Hit),
+            Fate::Served(Outcome::Hit),
+            Fate::Served(Outcome::Miss),
+            Fate::Booked,
+        ] {
+            adaptation.request(key.clone(), fate);
+        }
+        let view = &adaptation.view()[0];
+        assert_eq!(view.outcomes.requests(), 4);
+        assert_eq!(view.outcomes.hit_rate(), Some(0.75));
+        assert_eq!((view.points, view.wape), (0, None));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     collector::{GatheredSeries, SeriesKey},
+    demand::RequestSeen,
     inference::{Batch, BatchForecast},
     views::{Basis, GroupAccuracy, GroupKind},
 };
@@ -117,6 +118,17 @@ impl Forecasts {
             }
         }
         self.adaptation.end_tick(panel.bin_start(panel.bins()))
+    }
+
+    /// Takes note of a request under its pool and under the category of its user.
+    pub(super) fn request(&mut self, seen: &RequestSeen) {
+        let pool = (GroupKind::Pool, seen.pool.as_str().into());
+        self.adaptation.request(pool, seen.fate);
+        let user = seen.request.user().map(EntityId::from);
+        if let Some(category) = user.and_then(|user| self.categories.get(&user)) {
+            let category = (GroupKind::Category, category.clone());
+            self.adaptation.request(category, seen.fate);
+        }
     }
 
     /// Actual against predicted by group.

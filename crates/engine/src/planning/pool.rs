@@ -158,20 +158,11 @@ impl PlannedPool {
             application: hash(request.application().map(ApplicationId::as_str)),
             hold: (seen.fate != Fate::Rejected).then_some(Arrival::UNTIL_RELEASED),
         };
+        self.outcomes.add(seen.fate);
         match seen.fate {
-            Fate::Booked => self.outcomes.booked += 1,
-            Fate::Rejected => {
-                self.outcomes.rejected += 1;
-                self.observe(arrival, Outcome::Miss);
-            }
-            Fate::Served(outcome) => {
-                match outcome {
-                    Outcome::Hit => self.outcomes.hits += 1,
-                    Outcome::Join => self.outcomes.joins += 1,
-                    Outcome::Miss => self.outcomes.misses += 1,
-                }
-                self.observe(arrival, outcome);
-            }
+            Fate::Booked => {}
+            Fate::Rejected => self.observe(arrival, Outcome::Miss),
+            Fate::Served(outcome) => self.observe(arrival, outcome),
         }
     }
 

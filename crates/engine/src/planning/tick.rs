@@ -58,6 +58,7 @@ impl Planning {
         for happening in happenings {
             match happening {
                 Happening::Request(seen) => {
+                    self.forecasts.request(seen);
                     if seen.fate != Fate::Rejected {
                         self.follows.observe(&seen.pool, seen.at);
                     }

@@ -95,7 +95,7 @@ impl Retraining {
 
     async fn train(&self, now: TrainNow) -> Result<Trained, String> {
         self.flush_history().await?;
-        let histories = self.histories();
+        let histories = self.histories().await?;
         if histories.is_empty() {
             return Err("there is no history to train on yet".to_owned());
         }
@@ -137,10 +137,13 @@ impl Retraining {
     }
 
     /// What there is to train on.
-    fn histories(&self) -> Vec<PathBuf> {
+    async fn histories(&self) -> Result<Vec<PathBuf>, String> {
         let mut histories = self.imports.clone();
-        histories.extend(self.history.filled());
-        histories
+        let history = self.history.clone();
+        let filled = tokio::task::spawn_blocking(move || history.filled()).await;
+        let filled = filled.map_err(|error| error.to_string())?;
+        histories.extend(filled.map_err(|error| error.to_string())?);
+        Ok(histories)
     }
 
     /// Removes old candidates that were not promoted; the newest are kept for inspection.
@@ -222,7 +225,8 @@ mod tests {
 
     fn retraining(folder: &Path, planning: mpsc::Sender<PlanningCommand>) -> Retraining {
         let numbers = Arc::new(Numbers::default());
-        let history = HistoryFolder::open(&folder.join("history")).unwrap();
+        let history =
+            HistoryFolder::open(&folder.join("history"), &folder.join("journal")).unwrap();
         write_history(&history, numbers.clock.now());
         let (collector, mut collected) = mpsc::channel(1);
         tokio::spawn(async move {

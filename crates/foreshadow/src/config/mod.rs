@@ -1,6 +1,7 @@
 //! The configuration file of `serve`: TOML, checked as a whole before any data is touched.
 
 mod access;
+mod history;
 mod pool;
 mod shadow;
 mod telemetry;
@@ -19,6 +20,7 @@ use toml::Spanned;
 
 pub(crate) use access::{AccessConfig, JwtConfig};
 use access::{RawAccess, RawCertificate, RawJwt, RawTls, RawToken};
+use history::RawHistory;
 use pool::RawPool;
 use shadow::{RawFollow, RawRetrain, RawSchedule, RawTrigger};
 use telemetry::RawTelemetry;
@@ -80,6 +82,7 @@ struct RawConfig {
     jwt: Option<Spanned<RawJwt>>,
     tls: Option<RawTls>,
     telemetry: RawTelemetry,
+    history: RawHistory,
 }
 
 /// What a configuration file says.
@@ -192,6 +195,7 @@ fn parse(text: &str, data: &Path) -> Result<ServeConfig, Fault> {
     if let Some(keep) = raw.keep_audit {
         config.limits.audit = keep.0;
     }
+    raw.history.apply(&mut config);
     if let Some(tick) = raw.tick {
         config.shadow.tick = tick.0;
     }
@@ -381,6 +385,29 @@ target_hit_rate = 0.99
             let read = parse(text, Path::new("data"));
             assert!(read.is_ok(), "{read:?} of {text}");
         }
+    }
+
+    #[test]
+    fn where_history_lies_and_how_it_becomes_coarser_is_read() {
+        let text = "[history]\nfolder = \"/var/history\"\ndownsample = [\n\
+                    { after = \"7d\", interval = \"5m\" },\n{ after = \"90d\", interval = \"1h\" },\n]\n";
+        let config = parse(text, Path::new("data")).expect("the configuration is valid");
+        let config = config.engine;
+        assert_eq!(config.history_dir(), Path::new("/var/history"));
+        assert_eq!(config.downsampling.len(), 2);
+        assert_eq!(config.downsampling[1].interval.as_secs(), 3_600);
+        refused(&text.replace("7d", "7h"), "a day or more", None);
+        refused(&text.replace("1h", "7m"), "multiple", None);
+        refused(
+            &text.replace("interval = \"5m\"", "to = \"5m\""),
+            "to",
+            Some(4),
+        );
+        refused(
+            &text.replace("/var", "ftp://host"),
+            "s3://bucket/prefix",
+            None,
+        );
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     HistoryError,
     file::Batch,
-    schema::{ENTITY_ID, POOL, TIMESTAMP, USER_ID},
+    schema::{ENTITY_ID, POOL, SAMPLE_COUNT, TIMESTAMP, USER_ID},
 };
 
 /// Means are summed in 64 bits while a series stays in one bin, as it does in files sorted by time;
@@ -65,7 +65,7 @@ impl Filler {
     pub(super) fn read(&mut self, source: &Source) -> Result<(), HistoryError> {
         match &source.kind {
             SourceKind::Usage { metrics } => {
-                let mut columns = vec![TIMESTAMP, ENTITY_ID];
+                let mut columns = vec![TIMESTAMP, ENTITY_ID, SAMPLE_COUNT];
                 columns.extend(metrics.iter().map(String::as_str));
                 for batch in source.file.batches(&columns)? {
                     self.average(&batch?, metrics)?;
@@ -87,6 +87,7 @@ impl Filler {
             .iter()
             .map(|name| self.entities.get(name?).copied())
             .collect();
+        let weights = weights(batch)?;
         for metric in metrics {
             let Some(offset) = self.plan.metrics.iter().position(|known| known == metric) else {
                 continue;
@@ -97,14 +98,16 @@ impl Filler {
                     continue;
                 };
                 if samples.is_valid(row) && samples.value(row).is_finite() {
-                    self.add(first + offset, bin, samples.value(row));
+                    let weight = weights.as_ref().map_or(1, |weights| weights[row]);
+                    self.add(first + offset, bin, samples.value(row), weight);
                 }
             }
         }
         Ok(())
     }
 
-    fn add(&mut self, series: usize, bin: usize, sample: f64) {
+    /// Adds a mean of `weight` samples.
+    fn add(&mut self, series: usize, bin: usize, mean_value: f64, weight: u32) {
         if self.open[series].bin != bin {
             self.close(series);
             let cell = series * self.plan.bins + bin;
@@ -120,8 +123,9 @@ impl Filler {
                 },
             };
         }
-        self.open[series].samples += 1;
-        self.open[series].sum += sample;
+        let open = &mut self.open[series];
+        open.samples = open.samples.saturating_add(weight);
+        open.sum += mean_value * f64::from(weight);
     }
 
     fn close(&mut self, series: usize) {
@@ -161,6 +165,16 @@ impl Filler {
         let ids = plan.ids();
         Panel::new(plan.start, plan.interval, ids, plan.bins, self.values)
     }
+}
+
+/// How many samples each row is the mean of, if a batch tells.
+pub(crate) fn weights(batch: &Batch) -> Result<Option<Vec<u32>>, HistoryError> {
+    if batch.column(SAMPLE_COUNT).is_err() {
+        return Ok(None);
+    }
+    let counts = batch.numbers(SAMPLE_COUNT)?;
+    let weight = |count: Option<f64>| count.map_or(1, |count| (count as u32).max(1));
+    Ok(Some(counts.iter().map(weight).collect()))
 }
 
 fn count_names(

@@ -14,6 +14,7 @@ use foreshadow_types::Timestamp;
 
 use crate::{HistoryError, HistoryPaths};
 use fill::Filler;
+pub(crate) use fill::weights;
 use survey::Survey;
 
 /// The metric of request counts.
@@ -66,7 +67,8 @@ impl PanelLimits {
 /// Loads history onto a common grid from the first to the last bin of all files; bins begin at
 /// multiples of the interval since 1970.
 ///
-/// A usage series is the mean of the samples in each bin, NaN where there is none; entities and
+/// A usage series is the mean of the samples in each bin, NaN where there is none, and a row that is
+/// itself a mean counts as often as it has samples; entities and
 /// metrics without a single value are series too. Samples that are null, NaN or infinite are absent.
 /// Request files give the count of requests in each bin, for each pool and each user, zero where
 /// there is none. Series are sorted by entity, then in the order of the metrics; usage comes first,

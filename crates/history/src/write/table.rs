@@ -1,4 +1,5 @@
-//! Batches into one Parquet file, which appears under its name only when it is whole.
+//! Batches into one Parquet file, which appears under its name only when it is whole: a local one is
+//! written beside it and renamed, a remote one is written to a temporary file and then put.
 
 use std::{
     fs::{self, File},
@@ -13,7 +14,7 @@ use parquet::{
     file::properties::WriterProperties,
 };
 
-use crate::HistoryError;
+use crate::{HistoryError, storage};
 
 /// Rows gathered before they are encoded.
 pub(super) const BUFFERED_ROWS: usize = 16_384;
@@ -25,7 +26,8 @@ const ROW_GROUP_ROWS: usize = 262_144;
 #[derive(Debug)]
 pub(crate) struct TableWriter {
     path: PathBuf,
-    partial: PathBuf,
+    /// The file beside it; `None` if it is remote.
+    partial: Option<PathBuf>,
     schema: SchemaRef,
     /// `None` after the file is finished.
     writer: Option<ArrowWriter<File>>,
@@ -33,10 +35,7 @@ pub(crate) struct TableWriter {
 
 impl TableWriter {
     pub(crate) fn create(path: &Path, schema: SchemaRef) -> Result<Self, HistoryError> {
-        let mut partial = path.as_os_str().to_owned();
-        partial.push(".partial");
-        let partial = PathBuf::from(partial);
-        let file = File::create(&partial).map_err(|error| HistoryError::io(path, error))?;
+        let (file, partial) = begin(path)?;
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
@@ -75,17 +74,38 @@ impl TableWriter {
         let file = writer
             .into_inner()
             .map_err(|error| HistoryError::parquet(&self.path, &error))?;
+        self.publish(file)
+    }
+
+    fn publish(&self, mut file: File) -> Result<(), HistoryError> {
+        let Some(partial) = &self.partial else {
+            return storage::put(&mut file, &self.path);
+        };
         file.sync_all()
-            .and_then(|()| fs::rename(&self.partial, &self.path))
+            .and_then(|()| fs::rename(partial, &self.path))
             .map_err(|error| HistoryError::io(&self.path, error))
     }
+}
+
+/// The file that is written to, and its name if it has one.
+fn begin(path: &Path) -> Result<(File, Option<PathBuf>), HistoryError> {
+    let failed = |error| HistoryError::io(path, error);
+    if storage::is_remote(path) {
+        storage::check_reachable(path)?;
+        return Ok((tempfile::tempfile().map_err(failed)?, None));
+    }
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    let partial = PathBuf::from(partial);
+    let file = File::create(&partial).map_err(failed)?;
+    Ok((file, Some(partial)))
 }
 
 /// An unfinished file leaves nothing behind.
 impl Drop for TableWriter {
     fn drop(&mut self) {
-        if self.writer.is_some() {
-            let _ = fs::remove_file(&self.partial);
+        if let (Some(_), Some(partial)) = (&self.writer, &self.partial) {
+            let _ = fs::remove_file(partial);
         }
     }
 }

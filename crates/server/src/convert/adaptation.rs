@@ -25,6 +25,8 @@ pub(crate) fn adaptation_to_proto(groups: Vec<GroupAccuracy>) -> v1::Adaptation 
         coverage_80: group.coverage_80,
         drifts: group.drifts,
         drifted_at: group.drifted_at.map(timestamp_to_proto),
+        requests: group.outcomes.requests(),
+        hit_rate: group.outcomes.hit_rate(),
     });
     v1::Adaptation {
         groups: groups.collect(),

@@ -247,7 +247,7 @@ fn forecasts(text: &mut Exposition, metrics: &MetricsSnapshot) {
 
 fn groups(text: &mut Exposition, groups: &[GroupAccuracy]) {
     type Read = fn(&GroupAccuracy) -> Option<f64>;
-    let families: [(&str, &str, Read); 3] = [
+    let families: [(&str, &str, Read); 4] = [
         (
             "foreshadow_forecast_wape_ratio",
             "Sum of errors by sum of values, lately.",
@@ -262,6 +262,11 @@ fn groups(text: &mut Exposition, groups: &[GroupAccuracy]) {
             "foreshadow_forecast_coverage_80_ratio",
             "Values in the 80 % interval, lately.",
             |g| g.coverage_80,
+        ),
+        (
+            "foreshadow_group_hit_ratio",
+            "Requests of a pool, or of a category's users, that found a ready instance, since the start.",
+            |g| g.outcomes.hit_rate(),
         ),
     ];
     for (name, help, read) in families {

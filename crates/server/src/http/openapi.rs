@@ -44,8 +44,11 @@ fn paths() -> Value {
 fn data_paths() -> Value {
     json!({
         "/user/{userId}/resource_shadow": {"get": {
-            "summary": "The live profile of a user",
-            "parameters": [in_path("userId")],
+            "summary": "The profile of a user, now or at a past time",
+            "parameters": [
+                in_path("userId"),
+                {"name": "at", "in": "query", "schema": {"type": "string", "format": "date-time"}},
+            ],
             "responses": answers("ResourceShadow"),
         }},
         "/fencing/{instanceId}": {"get": {
