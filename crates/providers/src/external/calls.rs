@@ -229,19 +229,16 @@ impl Caller {
     ) -> Result<T, CallError> {
         // Who waits for a permit waits for calls that all have a deadline.
         let _permit = self.line.0.permits.acquire().await;
-        let outcome = match timeout(self.deadline, call).await {
-            Ok(answer) => {
-                self.line.0.silent.store(0, Ordering::Relaxed);
-                answer
-                    .map(Response::into_inner)
-                    .map_err(|status| refused(&status))
-            }
-            Err(_) => {
-                self.line.silent();
-                let limit = self.deadline;
-                let reason = format!("the provider did not answer within {limit:?}");
-                Err(CallError::Passing(reason))
-            }
+        let outcome = if let Ok(answer) = timeout(self.deadline, call).await {
+            self.line.0.silent.store(0, Ordering::Relaxed);
+            answer
+                .map(Response::into_inner)
+                .map_err(|status| refused(&status))
+        } else {
+            self.line.silent();
+            let limit = self.deadline;
+            let reason = format!("the provider did not answer within {limit:?}");
+            Err(CallError::Passing(reason))
         };
         self.line.note(outcome.as_ref().err());
         outcome
