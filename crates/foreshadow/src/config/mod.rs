@@ -352,6 +352,20 @@ target_hit_rate = 0.99
     }
 
     #[test]
+    fn the_pools_on_the_page_of_integrations_are_configurations() {
+        let page = include_str!("../../../../docs/integrations.md");
+        let blocks = page.split("```toml").skip(1);
+        let examples: Vec<_> = blocks
+            .filter_map(|block| block.split("```").next())
+            .collect();
+        assert_eq!(examples.len(), 3);
+        for example in examples {
+            let config = parse(example, Path::new("data")).expect("the example is valid");
+            assert_eq!(config.engine.pools.len(), 1);
+        }
+    }
+
+    #[test]
     fn each_fault_names_its_line_and_key() {
         refused("tick = \"5 parsecs\"", "5 parsecs", Some(1));
         refused("tick = \"-5s\"", "negative", Some(1));
