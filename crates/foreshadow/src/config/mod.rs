@@ -388,6 +388,20 @@ target_hit_rate = 0.99
     }
 
     #[test]
+    fn the_pools_on_the_page_of_integrations_are_configurations() {
+        let page = include_str!("../../../../docs/integrations.md");
+        let blocks = page.split("```toml").skip(1);
+        let examples: Vec<_> = blocks
+            .filter_map(|block| block.split("```").next())
+            .collect();
+        assert_eq!(examples.len(), 3);
+        for example in examples {
+            let config = parse(example, Path::new("data")).expect("the example is valid");
+            assert_eq!(config.engine.pools.len(), 1);
+        }
+    }
+
+    #[test]
     fn where_history_lies_and_how_it_becomes_coarser_is_read() {
         let text = "[history]\nfolder = \"/var/history\"\ndownsample = [\n\
                     { after = \"7d\", interval = \"5m\" },\n{ after = \"90d\", interval = \"1h\" },\n]\n";
