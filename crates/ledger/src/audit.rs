@@ -68,6 +68,8 @@ impl AuditLog {
             let connection = Connection::open(&path)?;
             connection.pragma_update(None, "journal_mode", "WAL")?;
             connection.pragma_update(None, "synchronous", "FULL")?;
+            // What is struck is not to be read from what a row left behind.
+            connection.pragma_update(None, "secure_delete", "ON")?;
             connection.execute_batch(
                 "CREATE TABLE IF NOT EXISTS audit (
                      id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -144,20 +146,56 @@ impl AuditLog {
             .map_err(|error| refused(&self.path, error))
     }
 
-    /// Strikes a name from all requests, where it stands in JSON by itself.
+    /// Strikes a name from all requests and refusals, where it stands as a word by itself.
     ///
     /// # Errors
     /// [`LedgerError`] if the file cannot be written.
     pub fn strike(&mut self, name: &str) -> Result<(), LedgerError> {
-        let sql = "UPDATE audit SET request = replace(request, ?1, '\"deleted\"')
-                   WHERE instr(request, ?1)";
         let quoted = serde_json::Value::from(name).to_string();
-        let struck = self.connection.execute(sql, [quoted]).and_then(|_| {
-            self.connection
-                .execute_batch("PRAGMA wal_checkpoint(TRUNCATE);")
-        });
+        let names = [name, quoted.trim_matches('"')];
+        let struck = struck(&mut self.connection, names);
         struck.map_err(|error| refused(&self.path, error))
     }
+}
+
+fn struck(connection: &mut Connection, names: [&str; 2]) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    let named: Vec<(i64, String, String)> = transaction
+        .prepare(
+            "SELECT id, request, refusal FROM audit
+             WHERE instr(request, ?1) OR instr(request, ?2) OR instr(refusal, ?1)",
+        )?
+        .query_map(names, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .collect::<Result<_, _>>()?;
+    for (id, request, refusal) in named {
+        let without = |text: &str| {
+            names
+                .iter()
+                .fold(text.to_owned(), |text, name| strike_word(&text, name))
+        };
+        transaction.execute(
+            "UPDATE audit SET request = ?2, refusal = ?3 WHERE id = ?1",
+            params![id, without(&request), without(&refusal)],
+        )?;
+    }
+    transaction.commit()?;
+    connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE);")
+}
+
+/// A text without a word: where letters, digits, `-`, `_` or `.` go on beside it, it is another.
+fn strike_word(text: &str, word: &str) -> String {
+    let goes_on = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+    let mut struck = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(word).filter(|_| !word.is_empty()) {
+        let (before, from) = rest.split_at(at);
+        let after = &from[word.len()..];
+        struck.push_str(before);
+        let part = struck.ends_with(goes_on) || after.starts_with(goes_on);
+        struck.push_str(if part { word } else { "deleted" });
+        rest = after;
+    }
+    struck + rest
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<AuditRecord> {
@@ -268,6 +306,23 @@ mod tests {
         });
         let listed = listed.unwrap();
         assert_eq!(listed[0].request.len(), LONGEST);
-        assert!(listed[1].request.starts_with(r#"{"user_id":"deleted","#));
+        let expected = r#"{"user_id":"deleted","reason":"of \"deleted\""}"#;
+        assert_eq!(listed[1].request, expected);
+    }
+
+    #[test]
+    fn a_word_is_struck_and_no_part_of_another() {
+        for (text, expected) in [
+            (
+                "no override `notebook/ada`",
+                "no override `notebook/deleted`",
+            ),
+            ("ada", "deleted"),
+            ("adam and ada-1", "adam and ada-1"),
+            ("armada, ada", "armada, deleted"),
+        ] {
+            assert_eq!(strike_word(text, "ada"), expected);
+        }
+        assert_eq!(strike_word("é", ""), "é");
     }
 }

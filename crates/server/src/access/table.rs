@@ -19,7 +19,7 @@ pub(super) enum Need {
 
 /// What a call of this method and path needs.
 pub(super) fn need(method: &Method, path: &str) -> Need {
-    let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    let parts: Vec<&str> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
     match parts.as_slice() {
         ["healthz" | "readyz"] | ["grpc.health.v1.Health", _] => Need::Nothing,
         ["" | "openapi.json"] => Need::Known,

@@ -4,12 +4,12 @@ use foreshadow_api::{
     FieldError, quota_from_proto, quota_to_proto, required_name, timestamp_from_proto,
     v1::{self, admin_server::Admin, set_override_request::Change},
 };
-use foreshadow_engine::EngineHandle;
+use foreshadow_engine::{AuditRecord, EngineHandle};
 use foreshadow_types::{InstanceId, PoolName, UserId};
 use tonic::{Request, Response, Status};
 
 use super::{
-    audit::{audit_events, audited},
+    audit::{audit_events, audited, write_down},
     called,
 };
 use crate::{
@@ -147,20 +147,29 @@ pub(crate) async fn delete_user(
     field: &str,
     user: &str,
 ) -> Result<v1::DeleteUserResponse, ApiError> {
-    let struck = v1::DeleteUserRequest {
-        user_id: "deleted".to_owned(),
+    let deleted = deleted(engine, field, user).await;
+    let refusal = deleted.as_ref().err().map(|error| &error.message);
+    let record = AuditRecord {
+        refusal: refusal.map_or_else(String::new, |message| message.replace(user, "deleted")),
+        ..caller.record("DeleteUser")
     };
-    let change = async {
-        let user = required_name(field, user, UserId::new)?;
-        let forgotten = engine.forget_user(&user).await?;
-        Ok(v1::DeleteUserResponse {
-            shadow: forgotten.shadow,
-            history_rows: forgotten.history_rows,
-            allocations: forgotten.allocations,
-            overrides: forgotten.overrides,
-        })
-    };
-    audited(engine, caller, "DeleteUser", &struck, change).await
+    write_down(engine, record).await;
+    deleted
+}
+
+async fn deleted(
+    engine: &EngineHandle,
+    field: &str,
+    user: &str,
+) -> Result<v1::DeleteUserResponse, ApiError> {
+    let user = required_name(field, user, UserId::new)?;
+    let forgotten = engine.forget_user(&user).await?;
+    Ok(v1::DeleteUserResponse {
+        shadow: forgotten.shadow,
+        history_rows: forgotten.history_rows,
+        allocations: forgotten.allocations,
+        overrides: forgotten.overrides,
+    })
 }
 
 /// Takes a model up: for gRPC and HTTP alike.

@@ -28,10 +28,16 @@ pub(crate) async fn audited<T>(
         refusal: refusal.unwrap_or_default(),
         ..caller.record(action)
     };
-    if let Err(error) = engine.audit(record).await {
-        tracing::error!(action, who = caller.name(), %error, "a change was not written down");
-    }
+    write_down(engine, record).await;
     outcome
+}
+
+/// Writes a change down that was made.
+pub(crate) async fn write_down(engine: &EngineHandle, record: AuditRecord) {
+    let (action, who) = (record.action.clone(), record.who.clone());
+    if let Err(error) = engine.audit(record).await {
+        tracing::error!(action, who, %error, "a change was not written down");
+    }
 }
 
 /// A page of changes: for gRPC and HTTP alike.
