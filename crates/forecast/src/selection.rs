@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 /// Weight that a group needs behind a model before the model can be chosen.
-const MIN_WEIGHT: f64 = 20.0;
+const MIN_WEIGHT: f64 = 48.0;
 
 /// Share by which another model must be better before the choice changes, so that two equally good
 /// models do not take turns.
-const HYSTERESIS: f64 = 0.02;
+const HYSTERESIS: f64 = 0.15;
 
 /// Chooses among models for each group by their recent pinball loss.
 ///

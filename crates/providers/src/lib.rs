@@ -1,6 +1,7 @@
 //! Providers start, hold, thaw and stop real resources, and report what becomes of them.
 
 mod clock;
+mod confinement;
 mod event;
 mod external;
 mod fallback;
@@ -14,6 +15,7 @@ mod spec;
 mod supervision;
 pub mod wire;
 
+pub use confinement::{Limits, RunAs};
 pub use event::{GoneReason, ProviderEvent};
 pub use external::{ExternalProvider, ExternalSpec};
 pub use fallback::FallbackSpec;

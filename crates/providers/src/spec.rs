@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use thiserror::Error;
 
+use crate::confinement::{Limits, RunAs};
+
 /// The most words a command may have.
 const MAX_COMMAND_WORDS: usize = 1024;
 
@@ -70,10 +72,14 @@ pub struct ProcessSpec {
     pub ready: Readiness,
     /// What it does while warm.
     pub hold: Hold,
-    /// Environment variables beside the server's own.
+    /// Environment variables beside the few that it has of the server's.
     pub env: BTreeMap<String, String>,
     /// The folder it starts in; the server's own if `None`.
     pub working_dir: Option<PathBuf>,
+    /// As whom it runs; as the server if `None`.
+    pub user: Option<RunAs>,
+    /// What it may take.
+    pub limits: Limits,
     /// How long it may take until it is ready.
     pub start_timeout: Duration,
     /// How long it may take to end after SIGTERM.
@@ -91,6 +97,9 @@ pub enum SpecError {
     /// There is no program to start.
     #[error("`command` is empty; give the program and its arguments")]
     NoCommand,
+    /// The server may not start processes as another user.
+    #[error("`user` {uid}:{gid} is another than the server's own; run the server as root or leave it out", uid = .0.uid, gid = .0.gid)]
+    NotRoot(RunAs),
     /// There is no program to reset with.
     #[error("`reset.command` is empty; give the program and its arguments")]
     NoResetCommand,
@@ -138,6 +147,8 @@ impl ProcessSpec {
             hold: Hold::Run,
             env: BTreeMap::new(),
             working_dir: None,
+            user: None,
+            limits: Limits::default(),
             start_timeout: Duration::from_mins(1),
             stop_grace: Duration::from_secs(5),
             probe: ProbeSpec::default(),
@@ -164,6 +175,9 @@ impl ProcessSpec {
             .find(|text| text.contains('\0'))
         {
             return Err(SpecError::Nul(text.clone()));
+        }
+        if let Some(user) = self.user.filter(|user| !user.is_possible()) {
+            return Err(SpecError::NotRoot(user));
         }
         self.validate_readiness()?;
         self.validate_reset()?;

@@ -7,13 +7,14 @@ use std::{
     collections::BTreeSet,
     io::{Read, Write},
     net::{TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt,
     path::Path,
     time::Duration,
 };
 
 use foreshadow_providers::{
-    GoneReason, Hold, ProbeSpec, ProcessProvider, ProcessSpec, Provider, ProviderEvent, Readiness,
-    Reset,
+    GoneReason, Hold, Limits, ProbeSpec, ProcessProvider, ProcessSpec, Provider, ProviderEvent,
+    Readiness, Reset, RunAs,
 };
 use foreshadow_types::{InstanceId, PoolName};
 use tokio::{
@@ -94,6 +95,31 @@ async fn an_instance_has_what_is_configured_and_not_the_environment_of_the_serve
         "{seen}"
     );
     assert!(!has("CARGO_MANIFEST_DIR"), "{seen}");
+    setup.provider.stop(ONE);
+}
+
+#[tokio::test]
+async fn a_process_has_its_limits_and_its_user() {
+    let place = tempfile::tempdir().unwrap();
+    let mut spec = shell("(ulimit -n; ulimit -v; id -u) > seen; echo ready; exec sleep 600");
+    spec.working_dir = Some(place.path().to_owned());
+    spec.limits = Limits {
+        open_files: Some(77),
+        memory: Some(4 << 30),
+        ..Limits::default()
+    };
+    // Only root may start others as somebody else; everybody may as itself.
+    let own = rustix::process::geteuid();
+    let uid = if own.is_root() { 65_534 } else { own.as_raw() };
+    let gid = rustix::process::getegid().as_raw();
+    spec.user = Some(RunAs { uid, gid });
+    let open = std::fs::Permissions::from_mode(0o777);
+    std::fs::set_permissions(place.path(), open).unwrap();
+    let mut setup = setup(spec);
+    setup.provider.start(&pool(), ONE);
+    next_address(&mut setup.events).await;
+    let seen = std::fs::read_to_string(place.path().join("seen")).unwrap();
+    assert_eq!(seen, format!("77\n{}\n{uid}\n", 4 << 20));
     setup.provider.stop(ONE);
 }
 

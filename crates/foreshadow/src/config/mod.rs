@@ -334,6 +334,25 @@ target_hit_rate = 0.99
     }
 
     #[test]
+    fn as_whom_a_process_runs_and_what_it_may_take_is_read() {
+        let text =
+            format!("{POOL}limits = {{ memory = \"1GiB\", open_files = 64 }}\nuser = \"0:0\"\n");
+        let without = text.replace("user = \"0:0\"\n", "");
+        let config = parse(&without, Path::new("data")).expect("it is valid");
+        let ProviderConfig::Process(process) = &config.engine.pools[0].provider else {
+            panic!("it is a process");
+        };
+        assert_eq!(process.limits.memory, Some(1 << 30));
+        assert_eq!(process.limits.open_files, Some(64));
+        refused(
+            &text.replace("0:0", "nobody-knows"),
+            "nobody-knows",
+            Some(3),
+        );
+        refused(&text.replace("open_files", "files"), "files", Some(12));
+    }
+
+    #[test]
     fn aims_previews_schedules_and_what_follows_are_read() {
         let aims = POOL.replace("target_hit_rate = 0.99", "idle_budget = 2.5");
         let text = format!(

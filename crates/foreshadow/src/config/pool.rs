@@ -14,7 +14,7 @@ use foreshadow_engine::{
 use foreshadow_types::{InstanceCount, PoolName, Shape, Vcpus};
 use serde::Deserialize;
 
-use self::provider::{RawFallback, RawHold, RawProbe, RawProvider, RawReady, RawReset};
+use self::provider::{RawFallback, RawHold, RawLimits, RawProbe, RawProvider, RawReady, RawReset};
 use super::text::{Size, Span};
 
 /// A `[[pool]]` table.
@@ -27,6 +27,8 @@ pub(super) struct RawPool {
     ready: Option<RawReady>,
     env: Option<BTreeMap<String, String>>,
     working_dir: Option<PathBuf>,
+    user: Option<String>,
+    limits: Option<RawLimits>,
     endpoint: Option<String>,
     token_file: Option<PathBuf>,
     parameters: Option<BTreeMap<String, String>>,

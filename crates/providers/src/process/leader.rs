@@ -15,6 +15,7 @@ use rustix::process::{
 use tokio::io::unix::AsyncFd;
 
 use super::procfs::{self, ProcessIdentity};
+use crate::confinement::Limits;
 
 /// The first process of an instance: the leader of a session and a process group of its own.
 #[derive(Debug)]
@@ -31,8 +32,8 @@ impl Leader {
     /// a stopped process group is killed by the kernel when the last parent in its session ends.
     ///
     /// Must be called within the runtime.
-    pub(crate) fn spawn(command: Command) -> io::Result<Self> {
-        let mut child = in_own_session(command).spawn()?;
+    pub(crate) fn spawn(command: Command, limits: Limits) -> io::Result<Self> {
+        let mut child = confined(command, limits).spawn()?;
         match Self::open(child.id() as i32) {
             Ok((pid, pidfd)) => Ok(Self {
                 pid,
@@ -160,16 +161,17 @@ pub(crate) fn kill_matching(matches: impl Fn(i32) -> bool) -> usize {
 
 #[expect(
     unsafe_code,
-    reason = "the standard library has no safe way to start a process in a session of its own"
+    reason = "the standard library has no safe way to start a process in a session of its own or \
+              with limits"
 )]
-fn in_own_session(mut command: Command) -> Command {
+fn confined(mut command: Command, limits: Limits) -> Command {
     // SAFETY: the closure runs in the child between fork and exec, where only async-signal-safe
-    // functions may be called. It makes one system call, setsid(2), which is one of them, and
-    // neither allocates nor touches memory shared with other threads.
+    // functions may be called. It makes the system calls setsid(2) and setrlimit(2), which are plain
+    // calls to the kernel, and neither allocates nor touches memory shared with other threads.
     unsafe {
-        command.pre_exec(|| {
+        command.pre_exec(move || {
             setsid()?;
-            Ok(())
+            limits.apply()
         });
     }
     command

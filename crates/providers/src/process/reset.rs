@@ -24,7 +24,7 @@ pub(super) async fn cleaned(
             let command = of_instance(words, spec, pool, instance, port, records);
             let started = command.and_then(|mut command| {
                 command.stdout(Stdio::null()).stderr(Stdio::null());
-                Leader::spawn(command)
+                Leader::spawn(command, spec.limits)
             });
             match started {
                 Ok(leader) => Cleaner(Some(leader)).succeeds(spec.start_timeout).await,

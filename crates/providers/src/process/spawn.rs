@@ -3,6 +3,7 @@
 use std::{
     fs::{File, OpenOptions},
     io,
+    os::unix::process::CommandExt,
     path::Path,
     process::{Command, Stdio},
 };
@@ -37,7 +38,7 @@ pub(crate) fn spawn(
     command
         .stdout(output(&records.stdout(instance))?)
         .stderr(output(&records.stderr(instance))?);
-    Leader::spawn(command)
+    Leader::spawn(command, spec.limits)
 }
 
 /// A command line of an instance with everything filled in, and marked so that what is left of it is
@@ -72,6 +73,9 @@ pub(crate) fn of_instance(
         .stdin(Stdio::null());
     if let Some(folder) = &spec.working_dir {
         command.current_dir(folder);
+    }
+    if let Some(user) = spec.user {
+        command.uid(user.uid).gid(user.gid);
     }
     Ok(command)
 }

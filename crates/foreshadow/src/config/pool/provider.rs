@@ -2,12 +2,12 @@
 
 use foreshadow_engine::config::ProviderConfig;
 use foreshadow_providers::{
-    ExternalSpec, FallbackSpec, Hold, ProbeSpec, ProcessSpec, Readiness, Reset,
+    ExternalSpec, FallbackSpec, Hold, Limits, ProbeSpec, ProcessSpec, Readiness, Reset, RunAs,
 };
 use serde::Deserialize;
 
 use super::{RawPool, RawRecycle, set};
-use crate::config::text::Span;
+use crate::config::text::{Size, Span};
 
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -45,6 +45,50 @@ pub(super) struct RawProbe {
     interval: Option<Span>,
     timeout: Option<Span>,
     failures: Option<u32>,
+}
+
+/// What each process of an instance may take at the most.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawLimits {
+    memory: Option<Size>,
+    open_files: Option<u64>,
+    processes: Option<u64>,
+    file_size: Option<Size>,
+}
+
+impl RawLimits {
+    fn read(self) -> Limits {
+        Limits {
+            memory: self.memory.map(|size| size.0.0),
+            open_files: self.open_files,
+            processes: self.processes,
+            file_size: self.file_size.map(|size| size.0.0),
+        }
+    }
+}
+
+/// A user by name or as `UID:GID`.
+fn run_as(text: &str) -> Result<RunAs, String> {
+    let numbers = text
+        .split_once(':')
+        .and_then(|(uid, gid)| Some((uid.parse().ok()?, gid.parse().ok()?)));
+    let known = || {
+        let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+        users.lines().find_map(|line| named_in(line, text))
+    };
+    let found = numbers.or_else(known);
+    found.map(|(uid, gid)| RunAs { uid, gid }).ok_or_else(|| {
+        format!("`user` is {text:?}, whom this machine does not know; give a name or `UID:GID`")
+    })
+}
+
+/// User and group of a line of passwd(5), if it is this user's.
+fn named_in(line: &str, name: &str) -> Option<(u32, u32)> {
+    let mut fields = line.split(':');
+    let own = fields.next()? == name;
+    let (uid, gid) = (fields.nth(1)?, fields.next()?);
+    own.then_some((uid.parse().ok()?, gid.parse().ok()?))
 }
 
 /// An allocator that was there before.
@@ -106,6 +150,8 @@ fn process(raw: &RawPool) -> Result<ProcessSpec, String> {
     process.hold = hold(raw);
     process.env = raw.env.clone().unwrap_or_default();
     process.working_dir.clone_from(&raw.working_dir);
+    process.user = raw.user.as_deref().map(run_as).transpose()?;
+    process.limits = raw.limits.unwrap_or_default().read();
     let (start_timeout, stop_grace) = (raw.start_timeout, raw.stop_grace);
     set(&mut process.start_timeout, start_timeout.map(|span| span.0));
     set(&mut process.stop_grace, stop_grace.map(|span| span.0));
@@ -123,6 +169,8 @@ fn external(raw: &RawPool) -> Result<ExternalSpec, String> {
         ("ready", raw.ready.is_some()),
         ("env", raw.env.is_some()),
         ("working_dir", raw.working_dir.is_some()),
+        ("user", raw.user.is_some()),
+        ("limits", raw.limits.is_some()),
         ("reset", raw.reset.is_some()),
         (
             "probe.timeout",
