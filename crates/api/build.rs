@@ -5,17 +5,20 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message;
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     "foreshadow/v1/admin.proto",
     "foreshadow/v1/allocations.proto",
     "foreshadow/v1/forecasts.proto",
     "foreshadow/v1/shadows.proto",
     "foreshadow/v1/telemetry.proto",
+    "keda/externalscaler.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("../../proto");
-    println!("cargo::rerun-if-changed={}", root.display());
+    for folder in ["foreshadow/v1", "keda"] {
+        println!("cargo::rerun-if-changed={}", root.join(folder).display());
+    }
     let descriptors = protox::compile(FILES, [&root])?;
     let encoded = descriptors.encode_to_vec();
     let out = PathBuf::from(env::var("OUT_DIR")?);

@@ -11,6 +11,7 @@ use serde_json::Value;
 const ALLOWED: &[(&str, &[&str])] = &[
     ("types", &[]),
     ("fencing", &[]),
+    ("access", &["types"]),
     ("shadow", &["types"]),
     ("forecast", &["types"]),
     ("planner", &["types", "shadow", "forecast"]),
@@ -74,6 +75,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "engine",
             "api",
             "telemetry",
+            "access",
         ],
     ),
 ];

@@ -43,6 +43,8 @@ fn every_view_shows_what_the_server_knows() {
         ("", "found warm", "href=\"#/pool/notebook\""),
         ("#/pool/notebook", "Instances over time", "Ask the planner"),
         ("#/config", "Configuration v", "triggers"),
+        ("#/models", "Train now", "Actual against predicted"),
+        ("#/audit", "Changes", "Nothing has been changed yet"),
         ("#/user/nobody", "nobody", "Overview"),
         (
             "#/pool/nowhere",

@@ -5,106 +5,23 @@
     reason = "these tests wait for real processes"
 )]
 
-use std::{
-    path::Path,
-    time::{Duration, Instant},
-};
+mod support;
+
+use std::time::{Duration, Instant};
 
 use foreshadow_api::{
     v1::{
-        AllocateRequest, Allocation, ListRequest, PredictRequest, ReleaseRequest, WatchRequest,
-        allocate_request::Target, allocation::State, allocations_client::AllocationsClient,
-        forecasts_client::ForecastsClient, predict_request::Subject,
+        AllocateRequest, ListRequest, PredictRequest, ReleaseRequest, allocation::State,
+        allocations_client::AllocationsClient, forecasts_client::ForecastsClient,
+        predict_request::Subject,
     },
     well_known,
 };
 use foreshadow_tests::{Server, foreshadow, http, notebook_pool, processes_with};
+use support::{PATIENCE, address, ask, channel, no_process_is_left, release, warm};
 use tempfile::TempDir;
 use tokio::time::sleep;
-use tonic::{Code, transport::Channel};
-
-const PATIENCE: Duration = Duration::from_secs(30);
-
-async fn channel(server: &Server) -> Channel {
-    Channel::from_shared(format!("http://{}", server.address()))
-        .expect("the address is one")
-        .connect()
-        .await
-        .expect("the server listens")
-}
-
-fn ask(pool: &str) -> AllocateRequest {
-    AllocateRequest {
-        tenant_id: "acme".to_owned(),
-        user_id: "ada".to_owned(),
-        application_id: "notebook".to_owned(),
-        target: Some(Target::Pool(pool.to_owned())),
-        lease_duration: Some(well_known::Duration {
-            seconds: 600,
-            nanos: 0,
-        }),
-        ..AllocateRequest::default()
-    }
-}
-
-/// Asks until an instance is warm: a fresh server is still starting its first ones.
-async fn warm(client: &mut AllocationsClient<Channel>, pool: &str) -> Allocation {
-    let since = Instant::now();
-    loop {
-        let answer = client
-            .allocate(ask(pool))
-            .await
-            .expect("the pool exists")
-            .into_inner();
-        if answer.state() == State::Granted && answer.warm {
-            return answer;
-        }
-        let granted = granted(client, answer).await;
-        release(client, &granted).await;
-        assert!(since.elapsed() < PATIENCE, "no instance was warm");
-        sleep(Duration::from_millis(200)).await;
-    }
-}
-
-async fn granted(client: &mut AllocationsClient<Channel>, first: Allocation) -> Allocation {
-    if first.state() == State::Granted {
-        return first;
-    }
-    let watch = WatchRequest {
-        allocation_id: first.allocation_id,
-    };
-    let mut changes = client
-        .watch(watch)
-        .await
-        .expect("the allocation exists")
-        .into_inner();
-    loop {
-        let change = changes
-            .message()
-            .await
-            .expect("the watch goes on")
-            .expect("it is granted");
-        if change.state() == State::Granted {
-            return change;
-        }
-    }
-}
-
-async fn release(client: &mut AllocationsClient<Channel>, held: &Allocation) {
-    let request = ReleaseRequest {
-        allocation_id: held.allocation_id.clone(),
-        fencing_token: held.fencing_token,
-    };
-    client.release(request).await.expect("the lease is held");
-}
-
-fn address(allocation: &Allocation) -> String {
-    allocation
-        .instance
-        .clone()
-        .expect("a granted allocation has an instance")
-        .address
-}
+use tonic::Code;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_warm_instance_is_granted_answers_and_is_given_back() {
@@ -206,22 +123,6 @@ async fn a_killed_server_keeps_its_leases_and_leaks_no_process() {
     release(&mut client, &held).await;
     server.stop();
     no_process_is_left(marker, data.path()).await;
-}
-
-async fn no_process_is_left(marker: &str, folder: &Path) {
-    let since = Instant::now();
-    loop {
-        let left = processes_with(marker);
-        if left.is_empty() {
-            return;
-        }
-        assert!(
-            since.elapsed() < PATIENCE,
-            "{left:?} of {} are left",
-            folder.display()
-        );
-        sleep(Duration::from_millis(100)).await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,8 +10,8 @@ use std::{
 
 use foreshadow_classical::{Ets, Mstl};
 use foreshadow_forecast::{
-    Accuracy, EVALUATION_LEVELS, Evaluation, EvaluationError, Forecaster, Naive, Panel, Protocol,
-    Scored, SeasonalNaive,
+    Accuracy, Auto, EVALUATION_LEVELS, Evaluation, EvaluationError, Forecaster, Naive, Panel,
+    Protocol, Scored, SeasonalNaive,
 };
 use foreshadow_types::Timestamp;
 use serde::Serialize;
@@ -30,6 +30,8 @@ pub enum ModelName {
     Ets,
     /// Seasonal decomposition and exponential smoothing.
     Mstl,
+    /// For each series the one of the others that did best lately.
+    Auto,
     /// A folder with a trained model.
     Trained(PathBuf),
 }
@@ -38,11 +40,13 @@ pub enum ModelName {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ModelNameError {
     /// The model is left out of this build.
-    #[error("this build has no `{0}`; choose among naive, seasonal-naive, ets, mstl and folders")]
+    #[error(
+        "this build has no `{0}`; choose among naive, seasonal-naive, ets, mstl, auto and folders"
+    )]
     NotBuilt(String),
     /// There is neither a model nor a folder of this name.
     #[error(
-        "`{0}` is no model: it is neither naive, seasonal-naive, ets or mstl nor a folder that \
+        "`{0}` is no model: it is neither naive, seasonal-naive, ets, mstl or auto nor a folder that \
          `foreshadow train` wrote"
     )]
     Unknown(String),
@@ -57,6 +61,7 @@ impl FromStr for ModelName {
             "seasonal-naive" => Ok(Self::SeasonalNaive),
             "ets" => Ok(Self::Ets),
             "mstl" => Ok(Self::Mstl),
+            "auto" => Ok(Self::Auto),
             folder if Path::new(folder).is_dir() => Ok(Self::Trained(folder.into())),
             "prophet" => Err(ModelNameError::NotBuilt(text.to_owned())),
             _ => Err(ModelNameError::Unknown(text.to_owned())),
@@ -71,6 +76,7 @@ impl fmt::Display for ModelName {
             Self::SeasonalNaive => f.write_str("seasonal-naive"),
             Self::Ets => f.write_str("ets"),
             Self::Mstl => f.write_str("mstl"),
+            Self::Auto => f.write_str("auto"),
             Self::Trained(folder) => folder.display().fmt(f),
         }
     }
@@ -81,19 +87,75 @@ pub struct Candidate {
     /// Its name in the report.
     pub name: String,
     /// The model.
-    pub forecaster: Box<dyn Forecaster>,
+    pub model: CandidateModel,
     /// The start of the last bin it was trained on; `None` for models that are not trained.
     pub trained_through: Option<Timestamp>,
 }
 
+/// One model, or the best of several for each series.
+pub enum CandidateModel {
+    /// One.
+    One(Box<dyn Forecaster>),
+    /// The best of several lately.
+    Best(Auto),
+}
+
+impl CandidateModel {
+    fn forecaster(&mut self) -> &mut dyn Forecaster {
+        match self {
+            Self::One(model) => model.as_mut(),
+            Self::Best(auto) => auto,
+        }
+    }
+
+    /// The share of forecasts that each of several models gave.
+    fn chosen(&self) -> Option<BTreeMap<String, f64>> {
+        let Self::Best(auto) = self else { return None };
+        let shares = auto.shares().map(|(name, share)| (name.to_owned(), share));
+        Some(shares.collect())
+    }
+}
+
 impl Candidate {
-    /// The model of this name, read from its folder if it is a trained one.
+    /// The models of these names in their order; `auto` chooses among the others.
     ///
     /// # Errors
-    /// [`ModelError`] if the folder does not hold a model that can be read.
-    pub fn load(name: &ModelName, season: usize) -> Result<Self, ModelError> {
+    /// [`ModelError`] if a folder does not hold a model that can be read.
+    pub fn load_all(names: &[ModelName], season: usize) -> Result<Vec<Self>, ModelError> {
+        let load = |name: &ModelName| match name {
+            ModelName::Auto => Self::best_of(names, season),
+            name => Self::load(name, season),
+        };
+        names.iter().map(load).collect()
+    }
+
+    /// For each series the one of the models named that did best lately; the last value if there is
+    /// none.
+    fn best_of(names: &[ModelName], season: usize) -> Result<Self, ModelError> {
+        let mut models = Vec::new();
+        let mut trained_through = None;
+        for name in names.iter().filter(|name| **name != ModelName::Auto) {
+            let one = Self::load(name, season)?;
+            trained_through = trained_through.max(one.trained_through);
+            if let CandidateModel::One(model) = one.model {
+                models.push((one.name, model));
+            }
+        }
+        if models.is_empty() {
+            models.push((ModelName::Naive.to_string(), Box::new(Naive)));
+        }
+        Ok(Self {
+            name: ModelName::Auto.to_string(),
+            model: CandidateModel::Best(Auto::new(models)),
+            trained_through,
+        })
+    }
+
+    /// The model of this name, read from its folder if it is a trained one.
+    fn load(name: &ModelName, season: usize) -> Result<Self, ModelError> {
         let mut trained_through = None;
         let forecaster: Box<dyn Forecaster> = match name {
+            ModelName::Auto => return Self::best_of(&[], season),
             ModelName::Naive => Box::new(Naive),
             ModelName::SeasonalNaive => Box::new(SeasonalNaive::new(season)),
             ModelName::Ets => Box::new(Ets),
@@ -106,7 +168,7 @@ impl Candidate {
         };
         Ok(Self {
             name: name.to_string(),
-            forecaster,
+            model: CandidateModel::One(forecaster),
             trained_through,
         })
     }
@@ -157,6 +219,9 @@ pub struct ModelReport {
     pub seconds: f64,
     /// Forecasts made: series × windows.
     pub forecasts: u64,
+    /// Of `auto`, the share of its forecasts that each model gave.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chosen: Option<BTreeMap<String, f64>>,
 }
 
 /// Why models could not be measured.
@@ -219,9 +284,13 @@ pub fn evaluate(
     for candidate in candidates {
         let name = candidate.name.clone();
         let before = elapsed();
-        let sums = evaluation.score(candidate.forecaster.as_mut(), |scored| sink(&name, scored))?;
+        let sums = evaluation.score(candidate.model.forecaster(), |scored| sink(&name, scored))?;
         let spent = elapsed().saturating_sub(before);
-        models.push(ModelReport::new(name, &sums.accuracy(), spent));
+        let chosen = candidate.model.chosen();
+        models.push(ModelReport {
+            chosen,
+            ..ModelReport::new(name, &sums.accuracy(), spent)
+        });
     }
     Ok(EvaluationReport {
         protocol: ProtocolReport {
@@ -261,6 +330,7 @@ impl ModelReport {
                 .collect(),
             seconds: spent.as_secs_f64(),
             forecasts: accuracy.forecasts,
+            chosen: None,
         }
     }
 }
@@ -347,8 +417,21 @@ mod tests {
     }
 
     #[test]
+    fn auto_chooses_among_the_others_and_says_whom() {
+        let names = [ModelName::Auto, ModelName::Naive, ModelName::SeasonalNaive];
+        let mut candidates = Candidate::load_all(&names, 4).unwrap();
+        let report = run(&mut candidates, false).unwrap();
+        assert_eq!(report.models[0].model, "auto");
+        let chosen = report.models[0].chosen.as_ref().unwrap();
+        let names: Vec<_> = chosen.keys().map(String::as_str).collect();
+        assert_eq!(names, ["naive", "seasonal-naive"]);
+        assert_eq!(report.models[1].chosen, None);
+    }
+
+    #[test]
     fn a_name_that_is_no_model_says_which_there_are() {
         assert_eq!("ets".parse(), Ok(ModelName::Ets));
+        assert_eq!("auto".parse(), Ok(ModelName::Auto));
         let error = "no-such-model".parse::<ModelName>().unwrap_err();
         assert!(error.to_string().contains("seasonal-naive"));
         assert!(matches!(

@@ -132,7 +132,13 @@ impl Allocator {
             } => self.renew(id, token, duration, now).map(Some),
             Input::Cancel { id } => self.cancel(id, now).map(Some),
             Input::Ready { instance, address } => {
-                self.report_ready(instance, address, now).map(|()| None)
+                let address = Some(address);
+                let ready = EventKind::InstanceReady { instance, address };
+                self.report_ready(instance, ready, now).map(|()| None)
+            }
+            Input::Given { instance, address } => {
+                let given = EventKind::InstanceGiven { instance, address };
+                self.report_ready(instance, given, now).map(|()| None)
             }
             Input::Failed { instance } => self.report_failed(instance, now).map(|()| None),
             Input::Gone { instance } => self.report_gone(instance, now).map(|()| None),

@@ -79,6 +79,14 @@ pub enum EventKind {
         /// Where to reach it.
         address: Option<Arc<str>>,
     },
+    /// An instance is ready that was given rather than started: how long that took says nothing of
+    /// starts.
+    InstanceGiven {
+        /// Its id.
+        instance: InstanceId,
+        /// Where to reach it.
+        address: Arc<str>,
+    },
     /// An instance is to be cleaned.
     InstanceResetting {
         /// Its id.

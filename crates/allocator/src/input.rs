@@ -55,6 +55,14 @@ pub enum Input {
         /// Where to reach it.
         address: Arc<str>,
     },
+    /// The provider says that an instance is up which it was given rather than started: the time that
+    /// took says nothing of how long starts take.
+    Given {
+        /// Which instance.
+        instance: InstanceId,
+        /// Where to reach it.
+        address: Arc<str>,
+    },
     /// The provider says that an instance does not work: its start failed, it is stuck or dead. It
     /// is stopped and replaced.
     Failed {

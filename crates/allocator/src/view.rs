@@ -110,6 +110,13 @@ impl Allocator {
         }
     }
 
+    /// Who holds an instance or waits for it to start; the first if several share it.
+    pub fn first_holder(&self, instance: InstanceId, now: Timestamp) -> Option<Allocation> {
+        let known = self.state.instances.get(&instance)?;
+        let first = known.holders.iter().next()?;
+        self.allocation(first, now)
+    }
+
     /// One pool's numbers.
     pub fn pool_status(&self, name: &PoolName) -> Option<PoolStatus> {
         let ix = self.state.pool_named(name)?;

@@ -27,6 +27,18 @@ pub mod v1 {
     include!(concat!(env!("OUT_DIR"), "/foreshadow.v1.serde.rs"));
 }
 
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    clippy::pedantic,
+    reason = "generated from the proto file, which carries the documentation"
+)]
+pub mod externalscaler {
+    //! KEDA's interface to external scalers.
+    include!(concat!(env!("OUT_DIR"), "/externalscaler.rs"));
+}
+
 /// The file descriptor set of the contract, for reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 

@@ -150,6 +150,8 @@ pub struct Limits {
     pub history: Option<Duration>,
     /// How long it is remembered why pools had the size they had.
     pub plans: Duration,
+    /// How long it is remembered who changed what.
+    pub audit: Duration,
 }
 
 impl Default for Limits {
@@ -164,6 +166,7 @@ impl Default for Limits {
             unsealed: 4_000_000,
             history: None,
             plans: Duration::from_hours(30 * 24),
+            audit: Duration::from_hours(400 * 24),
         }
     }
 }

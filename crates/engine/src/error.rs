@@ -47,9 +47,12 @@ pub enum EngineError {
         /// The time.
         at: Timestamp,
     },
-    /// The log of plans cannot be used.
-    #[error("the log of plans cannot be used: {0}")]
-    PlanLog(String),
+    /// The log of plans or that of changes cannot be used.
+    #[error("what was written down cannot be used: {0}")]
+    Log(String),
+    /// Trainings are one at a time.
+    #[error("a training is under way and another waits; ask again when it has ended")]
+    Training,
     /// A model cannot be taken up.
     #[error("the model `{name}` cannot be taken up: {reason}")]
     Model {

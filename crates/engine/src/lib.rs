@@ -27,6 +27,7 @@ pub use config::{ConfigError, EngineConfig};
 pub use engine::Engine;
 pub use error::{EngineError, StartError};
 pub use foreshadow_allocator as allocator;
+pub use foreshadow_ledger::{AuditQuery, AuditRecord};
 pub use foreshadow_shadow as shadow;
 pub use handle::{AllocationWatch, EngineHandle, Exchanged};
 pub use inference::BoxedForecaster;

@@ -1,8 +1,10 @@
-//! Writes down why pools have the size they have, and finds it again.
+//! Writes down why pools have the size they have and who changed what, and finds it again.
 
 use std::{path::PathBuf, thread, time::Duration};
 
-use foreshadow_ledger::{PlanAndNext, PlanLog, PlanRecord};
+use foreshadow_ledger::{
+    AuditLog, AuditQuery, AuditRecord, LedgerError, PlanAndNext, PlanLog, PlanRecord,
+};
 use foreshadow_types::{PoolName, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 
@@ -11,7 +13,7 @@ use crate::error::{EngineError, StartError};
 /// Messages that wait for the scribe.
 const WAITING: usize = 256;
 
-/// How often old plans are forgotten.
+/// How often what is old is forgotten.
 const PRUNE_EVERY: Duration = Duration::from_hours(1);
 
 enum Command {
@@ -21,10 +23,31 @@ enum Command {
         at: Timestamp,
         reply: oneshot::Sender<Result<Option<PlanAndNext>, EngineError>>,
     },
+    Audit {
+        record: AuditRecord,
+        reply: oneshot::Sender<Result<(), EngineError>>,
+    },
+    Audited {
+        query: AuditQuery,
+        reply: oneshot::Sender<Result<Vec<AuditRecord>, EngineError>>,
+    },
     Strike {
         name: String,
         reply: oneshot::Sender<Result<(), EngineError>>,
     },
+}
+
+/// How long each log is kept.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kept {
+    pub(crate) plans: Duration,
+    pub(crate) audit: Duration,
+}
+
+/// Both logs, or why they cannot be used.
+struct Logs {
+    plans: Result<PlanLog, String>,
+    audit: Result<AuditLog, String>,
 }
 
 /// The way to the thread that owns the log of plans. It ends when nobody holds one any more.
@@ -35,16 +58,22 @@ pub(crate) struct Scribe {
 
 impl Scribe {
     /// Opens the log of a data folder. One that cannot be used stops nothing: whoever asks is told.
-    pub(crate) fn start(folder: PathBuf, keep: Duration) -> Result<Self, StartError> {
+    pub(crate) fn start(folder: PathBuf, kept: Kept) -> Result<Self, StartError> {
         let (to, inbox) = mpsc::channel(WAITING);
         thread::Builder::new()
             .name("foreshadow-scribe".to_owned())
             .spawn(move || {
-                let log = PlanLog::open(&folder).map_err(|error| error.to_string());
-                if let Err(reason) = &log {
+                let logs = Logs {
+                    plans: PlanLog::open(&folder).map_err(|error| error.to_string()),
+                    audit: AuditLog::open(&folder).map_err(|error| error.to_string()),
+                };
+                if let Err(reason) = &logs.plans {
                     tracing::warn!(reason, "plans are not written down");
                 }
-                write_down(inbox, log, keep);
+                if let Err(reason) = &logs.audit {
+                    tracing::warn!(reason, "changes are not written down");
+                }
+                write_down(inbox, logs, kept);
             })
             .map_err(|source| StartError::Io {
                 path: "the scribe's thread".into(),
@@ -71,6 +100,20 @@ impl Scribe {
         answer.await.map_err(|_| EngineError::Stopped)?
     }
 
+    /// Writes a change down, through to the disk.
+    pub(crate) async fn audit(&self, record: AuditRecord) -> Result<(), EngineError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Audit { record, reply }).await?;
+        answer.await.map_err(|_| EngineError::Stopped)?
+    }
+
+    /// The changes that a query asks for, the latest first.
+    pub(crate) async fn audited(&self, query: AuditQuery) -> Result<Vec<AuditRecord>, EngineError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Audited { query, reply }).await?;
+        answer.await.map_err(|_| EngineError::Stopped)?
+    }
+
     /// Strikes a name from all that was written down.
     pub(crate) async fn strike(&self, name: &str) -> Result<(), EngineError> {
         let (reply, answer) = oneshot::channel();
@@ -85,55 +128,70 @@ impl Scribe {
     }
 }
 
-fn write_down(
-    mut inbox: mpsc::Receiver<Command>,
-    mut log: Result<PlanLog, String>,
-    keep: Duration,
-) {
+fn write_down(mut inbox: mpsc::Receiver<Command>, mut logs: Logs, kept: Kept) {
     let mut pruned = Timestamp::MIN;
     while let Some(command) = inbox.blocking_recv() {
         // Whoever asked may have gone away.
         match command {
             Command::Write(plans, now) => {
-                if let Ok(log) = &mut log {
-                    let due = now.since(pruned) >= PRUNE_EVERY;
-                    if due {
-                        pruned = now;
-                    }
-                    write(log, &plans, due.then_some((now, keep)));
+                if now.since(pruned) >= PRUNE_EVERY {
+                    pruned = now;
+                    logs.prune(now, kept);
                 }
+                logs.write(&plans);
             }
             Command::Find { pool, at, reply } => {
-                let _ = reply.send(readable(&log).and_then(|log| {
-                    let found = log.at(&pool, at);
-                    found.map_err(|error| EngineError::PlanLog(error.to_string()))
-                }));
+                let _ = reply.send(using(&mut logs.plans, |log| log.at(&pool, at)));
+            }
+            Command::Audit { record, reply } => {
+                let _ = reply.send(using(&mut logs.audit, |log| log.append(&record)));
+            }
+            Command::Audited { query, reply } => {
+                let _ = reply.send(using(&mut logs.audit, |log| log.list(&query)));
             }
             Command::Strike { name, reply } => {
-                let struck = match &mut log {
-                    Ok(log) => log
-                        .strike(&name)
-                        .map_err(|error| EngineError::PlanLog(error.to_string())),
-                    Err(_) => Ok(()),
-                };
-                let _ = reply.send(struck);
+                let _ = reply.send(logs.strike(&name));
             }
         }
     }
 }
 
-fn write(log: &mut PlanLog, plans: &[PlanRecord], prune: Option<(Timestamp, Duration)>) {
-    if let Err(error) = log.append(plans) {
-        tracing::warn!(%error, "plans were not written down");
+impl Logs {
+    fn write(&mut self, plans: &[PlanRecord]) {
+        if let Ok(log) = &mut self.plans
+            && let Err(error) = log.append(plans)
+        {
+            tracing::warn!(%error, "plans were not written down");
+        }
     }
-    if let Some((now, keep)) = prune
-        && let Err(error) = log.prune(now, keep)
-    {
-        tracing::warn!(%error, "old plans were not forgotten");
+
+    fn prune(&mut self, now: Timestamp, kept: Kept) {
+        let plans = self.plans.as_mut().ok();
+        let plans = plans.map_or(Ok(()), |log| log.prune(now, kept.plans));
+        let audit = self.audit.as_mut().ok();
+        let audit = audit.map_or(Ok(()), |log| log.prune(now, kept.audit));
+        if let Err(error) = plans.and(audit) {
+            tracing::warn!(%error, "old plans and changes were not forgotten");
+        }
+    }
+
+    /// A log that cannot be used holds no name that could be read.
+    fn strike(&mut self, name: &str) -> Result<(), EngineError> {
+        if self.plans.is_ok() {
+            using(&mut self.plans, |log| log.strike(name))?;
+        }
+        if self.audit.is_ok() {
+            using(&mut self.audit, |log| log.strike(name))?;
+        }
+        Ok(())
     }
 }
 
-fn readable(log: &Result<PlanLog, String>) -> Result<&PlanLog, EngineError> {
-    log.as_ref()
-        .map_err(|reason| EngineError::PlanLog(reason.clone()))
+fn using<L, T>(
+    log: &mut Result<L, String>,
+    work: impl FnOnce(&mut L) -> Result<T, LedgerError>,
+) -> Result<T, EngineError> {
+    let log = log.as_mut();
+    let log = log.map_err(|reason| EngineError::Log(reason.clone()))?;
+    work(log).map_err(|error| EngineError::Log(error.to_string()))
 }

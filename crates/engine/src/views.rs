@@ -104,6 +104,9 @@ pub struct PoolView {
     pub target_hit_rate: Option<f64>,
     /// How many instances there are, by state, and how many requests wait.
     pub status: PoolStatus,
+    /// How many instances without a holder the latest plan asks for, or in a preview would ask for;
+    /// `None` before the first plan.
+    pub planned: Option<u32>,
     /// Why the target is what it is.
     pub reasons: Vec<String>,
     /// Requests since the start, by what became of them.
@@ -304,14 +307,23 @@ pub struct GroupAccuracy {
 pub struct PoolPlanView {
     /// Which pool.
     pub pool: PoolName,
-    /// How many unpromised instances it keeps.
+    /// How many instances without a holder it keeps.
     pub target: u32,
-    /// Instances kept for entities, beside the target.
+    /// Those of them that are kept for entities.
     pub reserved: BTreeMap<EntityId, u32>,
     /// In a preview, the target that would be planned.
     pub proposed: Option<u32>,
     /// Why, the weightiest first.
     pub reasons: Vec<String>,
+}
+
+impl PoolPlanView {
+    /// How many instances without a holder it asks for; in a preview, how many it would ask for.
+    pub fn planned(&self) -> u32 {
+        let reserved: u32 = self.reserved.values().sum();
+        let proposed = self.proposed.map(|own| own.saturating_add(reserved));
+        proposed.unwrap_or(self.target)
+    }
 }
 
 /// The shadow configuration and its version.

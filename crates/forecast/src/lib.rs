@@ -3,6 +3,7 @@
 //! Pure: no I/O, no clock, no operating-system randomness.
 
 mod accuracy;
+mod auto;
 mod conformal;
 mod evaluation;
 mod forecaster;
@@ -13,6 +14,7 @@ mod quantiles;
 mod selection;
 
 pub use accuracy::{Accuracy, AccuracySums, pinball_loss, seasonal_error};
+pub use auto::Auto;
 pub use conformal::Calibrator;
 pub use evaluation::{Evaluation, EvaluationError, Protocol, Scored};
 pub use forecaster::{ForecastError, Forecaster};

@@ -9,13 +9,19 @@ mod config;
 mod failure;
 mod format;
 mod logging;
+mod remote;
+mod table;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use mimalloc::MiMalloc;
 
-use commands::{backtest, demo, evaluate, explain, import, serve, train};
+use commands::{
+    admin, backtest, demo, evaluate, explain, import, serve,
+    shell::{self, CompletionsArgs, ManArgs},
+    token, train,
+};
 use failure::Failure;
 
 /// A steady allocator: decisions make and drop many small things in different threads.
@@ -43,10 +49,18 @@ enum Command {
     Serve(serve::Args),
     /// Say why a pool of a running server had the size it had.
     Explain(explain::Args),
+    #[command(flatten)]
+    Admin(admin::Admin),
     /// Show the product working, with no set-up.
     Demo(demo::Args),
     /// Turn other formats into history files.
     Import(import::Args),
+    /// Make a token for a caller of a server.
+    Token(token::Args),
+    /// Print completions for a shell.
+    Completions(CompletionsArgs),
+    /// Print the manual page.
+    Man(ManArgs),
     /// The resource that the demonstration starts.
     #[command(hide = true)]
     DemoWorker(demo::WorkerArgs),
@@ -66,6 +80,10 @@ fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Import(args) => import::run(args),
+        Command::Admin(command) => admin::run(&command),
+        Command::Token(args) => token::run(&args),
+        Command::Completions(args) => shell::completions(&args, Cli::command()),
+        Command::Man(args) => shell::man(&args, Cli::command()),
         Command::DemoWorker(args) => demo::run_worker(&args),
     };
     match result {

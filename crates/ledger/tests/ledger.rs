@@ -120,6 +120,10 @@ fn history() -> (Allocator, Vec<Vec<Event>>) {
         },
     ];
     inputs.extend((0..8).map(|number| Input::Allocate(Arc::new(request(number)))));
+    inputs.push(Input::Given {
+        instance: InstanceId(3),
+        address: "10.9.9.9:1".into(),
+    });
     inputs.push(Input::AdoptPlan(Box::new(plan(2))));
     inputs.push(Input::Drain {
         instance: InstanceId(1),

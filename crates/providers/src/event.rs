@@ -16,6 +16,13 @@ pub enum ProviderEvent {
         /// From the start being asked until it was ready; zero when it was adopted.
         took: Duration,
     },
+    /// It is ready for use, given by a fallback: that tells nothing of how long starts take.
+    Given {
+        /// Which one.
+        instance: InstanceId,
+        /// Where it is reached, `host:port`.
+        address: String,
+    },
     /// It did not become ready; nothing of it is left.
     Failed {
         /// Which one.

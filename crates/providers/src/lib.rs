@@ -2,11 +2,22 @@
 
 mod clock;
 mod event;
+mod external;
+mod fallback;
+mod pause;
 mod process;
 mod provider;
+mod providers;
+mod random;
+mod records;
 mod spec;
+mod supervision;
+pub mod wire;
 
 pub use event::{GoneReason, ProviderEvent};
+pub use external::{ExternalProvider, ExternalSpec};
+pub use fallback::FallbackSpec;
 pub use process::{ProcessProvider, ReconcileReport};
-pub use provider::{Provider, ProviderError};
+pub use provider::{Claim, Provider, ProviderError};
+pub use providers::Providers;
 pub use spec::{Hold, ProbeSpec, ProcessSpec, Readiness, Reset, SpecError};

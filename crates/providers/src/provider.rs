@@ -1,6 +1,6 @@
 //! The trait that every provider implements.
 
-use foreshadow_types::{InstanceId, PoolName};
+use foreshadow_types::{AllocationId, ApplicationId, InstanceId, PoolName, TenantId, UserId};
 use thiserror::Error;
 
 /// Why a provider could not be set up.
@@ -19,6 +19,19 @@ pub enum ProviderError {
     Spec(#[from] crate::SpecError),
 }
 
+/// A request that waits for an instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// Its allocation.
+    pub allocation: AllocationId,
+    /// The tenant that asked.
+    pub tenant: TenantId,
+    /// For whom, if said.
+    pub user: Option<UserId>,
+    /// For what, if said.
+    pub application: Option<ApplicationId>,
+}
+
 /// Starts, holds, thaws and stops instances.
 ///
 /// Every command returns at once and is carried out in the background, for each instance in order;
@@ -29,6 +42,12 @@ pub trait Provider: Send + Sync + 'static {
     /// Starts an instance under an id minted beforehand, or goes on with a start that an earlier
     /// run of the server began. Answered by `Ready` or `Failed`.
     fn start(&self, pool: &PoolName, instance: InstanceId);
+
+    /// The same for an instance that a request waits for.
+    fn start_for(&self, pool: &PoolName, instance: InstanceId, claim: &Claim) {
+        let _ = claim;
+        self.start(pool, instance);
+    }
 
     /// Finds out whether an instance of an earlier run still lives. Answered by `Ready` or `Gone`.
     fn verify(&self, pool: &PoolName, instance: InstanceId);

@@ -106,6 +106,23 @@ pub enum SpecError {
     /// The line awaited on standard output is empty.
     #[error("`ready.stdout` is empty; give text that the ready process writes")]
     EmptyLine,
+    /// Not where an external provider can be called.
+    #[error("`endpoint` is {0:?}; give `http://HOST:PORT` or `unix:///PATH`")]
+    Endpoint(String),
+    /// The token of an external provider cannot be had.
+    #[error("`token_file` is `{path}`: {reason}", path = path.display())]
+    Token {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// Not where a fallback can be called.
+    #[error("`fallback.url` is {0:?}; give `http://HOST[:PORT][/PATH]`")]
+    FallbackUrl(String),
+    /// Too much to tell an external provider at each start.
+    #[error("`parameters` has {0} keys and {1} bytes; at most 1024 and 262144 are allowed")]
+    Parameters(usize, usize),
     /// A duration that must be above zero is zero.
     #[error("`{0}` is zero; give a duration above zero, such as `30s`")]
     Zero(&'static str),

@@ -71,6 +71,32 @@ fn web_server() -> ProcessSpec {
     }
 }
 
+#[tokio::test]
+async fn an_instance_has_what_is_configured_and_not_the_environment_of_the_server() {
+    assert!(
+        std::env::var_os("CARGO_MANIFEST_DIR").is_some(),
+        "cargo sets it, and it stands for a secret"
+    );
+    let mut spec = shell("env > seen; echo ready; exec sleep 600");
+    spec.env.insert("GREETING".to_owned(), "hello".to_owned());
+    let place = tempfile::tempdir().unwrap();
+    spec.working_dir = Some(place.path().to_owned());
+    let mut setup = setup(spec);
+    setup.provider.start(&pool(), ONE);
+    next_address(&mut setup.events).await;
+    let seen = std::fs::read_to_string(place.path().join("seen")).unwrap();
+    let has = |name: &str| {
+        seen.lines()
+            .any(|line| line.starts_with(&format!("{name}=")))
+    };
+    assert!(
+        has("PATH") && has("GREETING") && has("FORESHADOW_INSTANCE"),
+        "{seen}"
+    );
+    assert!(!has("CARGO_MANIFEST_DIR"), "{seen}");
+    setup.provider.stop(ONE);
+}
+
 #[test]
 fn a_web_server_when_started_as_an_instance() {
     let Ok(port) = std::env::var("FORESHADOW_PORT") else {
@@ -141,7 +167,9 @@ async fn until(what: &str, holds: impl Fn() -> bool) {
 fn gone(event: &ProviderEvent) -> Option<&GoneReason> {
     match event {
         ProviderEvent::Gone { reason, .. } => Some(reason),
-        ProviderEvent::Ready { .. } | ProviderEvent::Failed { .. } => None,
+        ProviderEvent::Ready { .. }
+        | ProviderEvent::Given { .. }
+        | ProviderEvent::Failed { .. } => None,
     }
 }
 

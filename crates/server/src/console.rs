@@ -18,6 +18,8 @@ const SCRIPT: &str = concat!(
     include_str!("console/pool.js"),
     include_str!("console/user.js"),
     include_str!("console/config.js"),
+    include_str!("console/models.js"),
+    include_str!("console/audit.js"),
     include_str!("console/main.js"),
 );
 

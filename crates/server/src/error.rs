@@ -37,11 +37,21 @@ impl ApiError {
         Self::new(Code::InvalidArgument, StatusCode::BAD_REQUEST, message)
     }
 
+    /// It may be asked again in a moment.
+    pub(crate) fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(Code::Unavailable, StatusCode::SERVICE_UNAVAILABLE, message)
+    }
+
     /// Too many calls are under way.
     pub(crate) fn busy() -> Self {
         let message = "too many calls are under way; try again after the delay given";
+        Self::too_often(message, Duration::from_millis(100))
+    }
+
+    /// The caller should come again after a delay.
+    pub(crate) fn too_often(message: impl Into<String>, delay: Duration) -> Self {
         Self {
-            retry_after: Some(Duration::from_millis(100)),
+            retry_after: Some(delay),
             ..Self::new(
                 Code::ResourceExhausted,
                 StatusCode::TOO_MANY_REQUESTS,
@@ -81,11 +91,13 @@ fn codes(error: &EngineError) -> (Code, StatusCode) {
         | EngineError::UnknownOverride(_)
         | EngineError::NoPlan { .. } => (Code::NotFound, StatusCode::NOT_FOUND),
         EngineError::EtagMismatch { .. } => (Code::Aborted, StatusCode::PRECONDITION_FAILED),
-        EngineError::Model { .. } => (Code::FailedPrecondition, StatusCode::CONFLICT),
+        EngineError::Model { .. } | EngineError::Training => {
+            (Code::FailedPrecondition, StatusCode::CONFLICT)
+        }
         EngineError::Config(_) | EngineError::Argument { .. } => {
             (Code::InvalidArgument, StatusCode::BAD_REQUEST)
         }
-        EngineError::Ledger(_) | EngineError::PlanLog(_) | EngineError::Stopped => {
+        EngineError::Ledger(_) | EngineError::Log(_) | EngineError::Stopped => {
             (Code::Unavailable, StatusCode::SERVICE_UNAVAILABLE)
         }
     }

@@ -2,15 +2,19 @@
 //!
 //! This crate translates and guards; whatever is decided is decided by the engine.
 
-mod auth;
+mod access;
 mod clock;
 mod console;
 mod convert;
 mod error;
 mod grpc;
 mod http;
+mod listen;
 mod options;
+mod replicas;
 mod server;
 
+pub use access::Access;
+pub use listen::{ClientCertificates, Tls, TlsError, TlsFiles};
 pub use options::{OptionsError, ServerOptions};
 pub use server::{ServeError, Server};

@@ -5,14 +5,21 @@ use std::{net::SocketAddr, time::Duration};
 use foreshadow_telemetry::{IntakeLimits, Mapping};
 use thiserror::Error;
 
+use crate::{access::Access, listen::Tls};
+
 /// Where and how to serve.
 #[derive(Debug, Clone)]
 pub struct ServerOptions {
     /// The address of the one port.
     pub listen: SocketAddr,
-    /// When set, every call but the probes must carry it: as `authorization: Bearer TOKEN`, or as
-    /// the password of HTTP basic authentication, which browsers ask for.
-    pub token: Option<String>,
+    /// Who may call; without it everybody on this machine may do everything, and the address must not
+    /// be reachable from others. Callers show a token as `authorization: Bearer TOKEN`, or as the
+    /// password of HTTP basic authentication, which browsers ask for.
+    pub access: Option<Access>,
+    /// Encrypts the port.
+    pub tls: Option<Tls>,
+    /// Connections at a time; further ones wait.
+    pub max_connections: usize,
     /// The largest body of an HTTP request, in bytes.
     pub max_http_body_bytes: usize,
     /// The largest gRPC message, in bytes.
@@ -35,9 +42,6 @@ pub enum OptionsError {
     /// The address can be reached from elsewhere, and nothing guards it.
     #[error("{0} can be reached from other machines; set a token, or listen on 127.0.0.1 or [::1]")]
     Unguarded(SocketAddr),
-    /// The token cannot be sent in a header or is too easily guessed.
-    #[error("the token must have at least 16 printable ASCII characters without spaces")]
-    WeakToken,
 }
 
 impl ServerOptions {
@@ -45,7 +49,9 @@ impl ServerOptions {
     pub fn new(listen: SocketAddr) -> Self {
         Self {
             listen,
-            token: None,
+            access: None,
+            tls: None,
+            max_connections: 10_000,
             max_http_body_bytes: 1 << 20,
             max_message_bytes: 16 << 20,
             http_timeout: Duration::from_secs(10),
@@ -59,25 +65,26 @@ impl ServerOptions {
     /// Checks the options before anything is opened.
     ///
     /// # Errors
-    /// [`OptionsError`] if the port would be open to others without a token, or the token is weak.
+    /// [`OptionsError`] if the port would be open to others with nobody to guard it.
     pub fn check(&self) -> Result<(), OptionsError> {
-        match &self.token {
-            None if !self.listen.ip().is_loopback() => Err(OptionsError::Unguarded(self.listen)),
-            Some(token) if token.len() < 16 || !token.bytes().all(|b| b.is_ascii_graphic()) => {
-                Err(OptionsError::WeakToken)
-            }
-            None | Some(_) => Ok(()),
+        let open = self.access.is_none() && !self.listen.ip().is_loopback();
+        if open {
+            Err(OptionsError::Unguarded(self.listen))
+        } else {
+            Ok(())
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use foreshadow_access::Directory;
+
     use super::*;
 
-    fn options(listen: &str, token: Option<&str>) -> Result<(), OptionsError> {
+    fn options(listen: &str, access: Option<Access>) -> Result<(), OptionsError> {
         let mut options = ServerOptions::new(listen.parse().unwrap());
-        options.token = token.map(str::to_owned);
+        options.access = access;
         options.check()
     }
 
@@ -89,13 +96,7 @@ mod tests {
             options("0.0.0.0:7070", None),
             Err(OptionsError::Unguarded(_))
         ));
-        assert_eq!(
-            options("0.0.0.0:7070", Some("correct-horse-battery")),
-            Ok(())
-        );
-        assert_eq!(
-            options("0.0.0.0:7070", Some("short")),
-            Err(OptionsError::WeakToken)
-        );
+        let guarded = Access::new(Directory::default());
+        assert_eq!(options("0.0.0.0:7070", Some(guarded)), Ok(()));
     }
 }

@@ -5,6 +5,7 @@ use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 use axum::{Router, middleware};
 use foreshadow_api::{
     DESCRIPTORS,
+    externalscaler::external_scaler_server::ExternalScalerServer,
     v1::{
         admin_server::AdminServer, allocations_server::AllocationsServer,
         forecasts_server::ForecastsServer, shadows_server::ShadowsServer,
@@ -17,16 +18,17 @@ use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::
 use thiserror::Error;
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
-use tonic::{codec::CompressionEncoding, service::Routes, transport::server::TcpIncoming};
+use tonic::{codec::CompressionEncoding, service::Routes};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::{
-    auth::require_token,
+    access::{Gate, admit},
     grpc::{
-        AdminService, AllocationsService, ForecastsService, OtlpService, ShadowsService,
-        TelemetryService,
+        AdminService, AllocationsService, ExternalScalerService, ForecastsService, OtlpService,
+        ShadowsService, TelemetryService,
     },
     http::{self, HttpState, Receivers},
+    listen::connections,
     options::{OptionsError, ServerOptions},
 };
 
@@ -112,16 +114,23 @@ impl Server {
         let (reporter, health) = tonic_health::server::health_reporter();
         let intake = Intake::new(self.options.mappings.clone(), self.options.intake);
         let receivers = Receivers::new(engine.clone(), Arc::new(intake), self.options.intake);
-        let grpc = grpc_routes(&engine, &self.options, &receivers, &stopping)?.add_service(health);
+        let allocations = AllocationsService {
+            engine: engine.clone(),
+            permits: Arc::new(Semaphore::new(self.options.max_in_flight)),
+            shutdown: stopping.clone(),
+        };
+        let grpc = grpc_routes(&engine, &self.options, &receivers, allocations.clone())?;
+        let grpc = grpc.add_service(health);
         let http = http::router(
             HttpState {
                 engine: engine.clone(),
                 receivers,
+                allocations,
                 stopping: stopping.clone(),
             },
             &self.options,
         );
-        let router = merged(grpc, http, self.options.token.as_deref());
+        let router = merged(grpc, http, Gate::of(self.options.access.as_ref()));
 
         let mut tasks = JoinSet::new();
         // Before the first call can ask.
@@ -129,13 +138,16 @@ impl Server {
         tasks.spawn(report_health(reporter.clone(), engine, stopping.clone()));
         let served = tonic::transport::Server::builder()
             .accept_http1(true)
-            .tcp_nodelay(true)
             .http2_keepalive_interval(Some(KEEPALIVE))
             .max_concurrent_streams(MAX_STREAMS)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .add_routes(Routes::from(router))
             .serve_with_incoming_shutdown(
-                TcpIncoming::from(self.listener).with_nodelay(Some(true)),
+                connections(
+                    self.listener,
+                    self.options.tls,
+                    self.options.max_connections,
+                ),
                 announced(shutdown, reporter, stopping.clone()),
             );
         let outcome = tokio::select! {
@@ -199,6 +211,7 @@ async fn set_health(reporter: &HealthReporter, status: ServingStatus) {
         "foreshadow.v1.Forecasts",
         "foreshadow.v1.Shadows",
         "foreshadow.v1.Telemetry",
+        "externalscaler.ExternalScaler",
     ] {
         reporter.set_service_status(service, status).await;
     }
@@ -208,17 +221,12 @@ fn grpc_routes(
     engine: &EngineHandle,
     options: &ServerOptions,
     receivers: &Receivers,
-    stopping: &CancellationToken,
+    allocations: AllocationsService,
 ) -> Result<Routes, ServeError> {
-    let allocations = AllocationsService {
-        engine: engine.clone(),
-        permits: Arc::new(Semaphore::new(options.max_in_flight)),
-        shutdown: stopping.clone(),
-    };
     let telemetry = TelemetryService {
         engine: engine.clone(),
         limits: options.intake,
-        shutdown: stopping.clone(),
+        shutdown: allocations.shutdown.clone(),
     };
     let (admin, forecasts, shadows) = (
         AdminService {
@@ -239,6 +247,10 @@ fn grpc_routes(
     let otlp = OtlpService {
         receivers: receivers.clone(),
     };
+    let scaler = ExternalScalerService {
+        engine: engine.clone(),
+        shutdown: telemetry.shutdown.clone(),
+    };
     let most = options.max_message_bytes;
     Ok(
         Routes::new(AllocationsServer::new(allocations).max_decoding_message_size(most))
@@ -251,23 +263,17 @@ fn grpc_routes(
             .add_service(AdminServer::new(admin).max_decoding_message_size(most))
             .add_service(ForecastsServer::new(forecasts).max_decoding_message_size(most))
             .add_service(ShadowsServer::new(shadows).max_decoding_message_size(most))
+            .add_service(ExternalScalerServer::new(scaler).max_decoding_message_size(most))
             .add_service(reflection().build_v1()?)
             .add_service(reflection().build_v1alpha()?),
     )
 }
 
-/// Services and pages behind one fallback and, if there is a token, behind it.
-fn merged(grpc: Routes, http: Router, token: Option<&str>) -> Router {
-    let router = grpc
-        .into_axum_router()
+/// Services and pages with one fallback behind one gate.
+fn merged(grpc: Routes, http: Router, gate: Gate) -> Router {
+    grpc.into_axum_router()
         .reset_fallback()
         .merge(http)
-        .fallback(http::not_found);
-    match token {
-        Some(token) => router.layer(middleware::from_fn_with_state(
-            Arc::<str>::from(token),
-            require_token,
-        )),
-        None => router,
-    }
+        .fallback(http::not_found)
+        .layer(middleware::from_fn_with_state(gate, admit))
 }

@@ -1,6 +1,6 @@
 //! What the provider reports.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use foreshadow_types::{AllocationId, InstanceId, Timestamp};
 
@@ -20,24 +20,18 @@ impl Allocator {
         known.ok_or(AllocatorError::UnknownInstance(id))
     }
 
+    /// It is up; `ready` is the event that says so.
     pub(crate) fn report_ready(
         &mut self,
         id: InstanceId,
-        address: Arc<str>,
+        ready: EventKind,
         now: Timestamp,
     ) -> Result<(), AllocatorError> {
         let instance = self.known_instance(id)?;
         let (ix, pool) = (instance.pool, instance.record.pool.clone());
         match instance.record.phase {
             Phase::Starting { .. } | Phase::Resetting { .. } => {
-                let address = Some(address);
-                self.decide(
-                    now,
-                    EventKind::InstanceReady {
-                        instance: id,
-                        address,
-                    },
-                );
+                self.decide(now, ready);
                 self.to_hold.push_back(id);
                 self.grant_joined(id, now);
                 self.touched.insert(ix);

@@ -60,7 +60,11 @@ impl State {
                 self.instance_started(*instance, pool, *deadline, at)?;
             }
             EventKind::InstanceReady { instance, address } => {
+                self.start_measured(*instance, at)?;
                 self.instance_ready(*instance, address.as_ref(), at)?;
+            }
+            EventKind::InstanceGiven { instance, address } => {
+                self.instance_ready(*instance, Some(address), at)?;
             }
             EventKind::InstanceResetting { instance, deadline } => {
                 self.known_instance(*instance)?;
@@ -218,12 +222,8 @@ impl State {
         Ok(())
     }
 
-    fn instance_ready(
-        &mut self,
-        id: InstanceId,
-        address: Option<&Arc<str>>,
-        at: Timestamp,
-    ) -> Result<(), ApplyError> {
+    /// A start that has ended well is learned from.
+    fn start_measured(&mut self, id: InstanceId, at: Timestamp) -> Result<(), ApplyError> {
         let instance = self.known_instance(id)?;
         let (ix, requested_at) = (instance.pool, instance.record.requested_at);
         if let Phase::Starting { .. } = instance.record.phase {
@@ -232,6 +232,16 @@ impl State {
             pool.startups = Startups::of(&pool.record.startups_ms);
             pool.record.failed_starts_in_a_row = 0;
         }
+        Ok(())
+    }
+
+    fn instance_ready(
+        &mut self,
+        id: InstanceId,
+        address: Option<&Arc<str>>,
+        at: Timestamp,
+    ) -> Result<(), ApplyError> {
+        self.known_instance(id)?;
         self.change_instance(id, |instance| {
             instance.record.phase = Phase::Ready { since: at };
             instance.record.used = false;

@@ -29,6 +29,7 @@ impl EventKind {
             | Self::StartsBlocked { .. }
             | Self::InstanceStarted { .. }
             | Self::InstanceReady { .. }
+            | Self::InstanceGiven { .. }
             | Self::InstanceResetting { .. }
             | Self::InstanceDraining { .. }
             | Self::InstanceStopping { .. }

@@ -400,3 +400,21 @@ fn a_crash_between_two_events_is_finished_on_resume() {
     });
     assert!(stopped);
 }
+
+#[test]
+fn an_instance_that_was_given_is_granted_and_tells_nothing_of_how_long_starts_take() {
+    let mut bench = Bench::new(spec(3));
+    let asked = bench.ask(request("a")).unwrap();
+    assert_eq!(asked.state, AllocationState::Joined);
+    let usual = bench.allocator.pools()[0].startup_slow;
+    let given = Input::Given {
+        instance: InstanceId(1),
+        address: "10.9.9.9:80".into(),
+    };
+    bench.at(1).input(given).unwrap();
+    let now = bench.state_of(asked.id);
+    assert_eq!(now.state, AllocationState::Granted);
+    let address = now.instance.unwrap().address;
+    assert_eq!(address.as_deref(), Some("10.9.9.9:80"));
+    assert_eq!(bench.allocator.pools()[0].startup_slow, usual);
+}

@@ -1,10 +1,10 @@
 //! One pool.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use foreshadow_allocator::{HoldMode, PoolSpec};
 use foreshadow_planner::Objective;
-use foreshadow_providers::{Hold, ProcessSpec};
+use foreshadow_providers::{ExternalSpec, FallbackSpec, Hold, ProcessSpec, SpecError};
 use foreshadow_types::{InstanceCount, PoolName};
 use thiserror::Error;
 
@@ -16,6 +16,8 @@ pub struct PoolConfig {
     pub spec: PoolSpec,
     /// What starts its instances.
     pub provider: ProviderConfig,
+    /// An allocator that a start is asked of first which a request waits for.
+    pub fallback: Option<FallbackSpec>,
     /// What its planner aims at.
     pub aim: Aim,
     /// Whether its plans are carried out.
@@ -25,11 +27,17 @@ pub struct PoolConfig {
 impl PoolConfig {
     /// A pool of at most `max` processes, everything else at its default.
     pub fn new(name: PoolName, process: ProcessSpec, max: u32) -> Self {
+        Self::with(name, ProviderConfig::Process(process), max)
+    }
+
+    /// A pool of at most `max` instances of this provider, everything else at its default.
+    pub fn with(name: PoolName, provider: ProviderConfig, max: u32) -> Self {
         let mut spec = PoolSpec::new(name);
         spec.max = InstanceCount(max);
         Self {
             spec,
-            provider: ProviderConfig::Process(process),
+            provider,
+            fallback: None,
             aim: Aim::default(),
             execution: Execution::default(),
         }
@@ -42,17 +50,20 @@ impl PoolConfig {
 
     /// The definition with what follows from the provider.
     pub(crate) fn resolved(&self) -> PoolSpec {
-        let ProviderConfig::Process(process) = &self.provider;
+        let provider = &self.provider;
         let margin = Duration::from_secs(5);
+        let (start_timeout, stop_grace) = provider.timeouts();
+        let fallback = self.fallback.as_ref();
+        let asking = fallback.map_or(Duration::ZERO, |fallback| fallback.timeout);
         PoolSpec {
-            revision: revision(process),
-            hold: match process.hold {
+            revision: provider.revision(),
+            hold: match provider.hold() {
                 Hold::Freeze => HoldMode::Freeze,
                 Hold::Run => HoldMode::Run,
             },
             // The provider gives up first and says why; the allocator's deadline is the backstop.
-            start_timeout: process.start_timeout + margin,
-            stop_timeout: process.stop_grace + margin,
+            start_timeout: asking + start_timeout + margin,
+            stop_timeout: stop_grace + margin,
             ..self.spec.clone()
         }
     }
@@ -153,22 +164,55 @@ pub enum Execution {
 pub enum ProviderConfig {
     /// Processes on this machine.
     Process(ProcessSpec),
+    /// A provider somewhere else that speaks `foreshadow.provider.v1`.
+    External(ExternalSpec),
 }
 
-/// A number that changes when instances must be replaced because what is started has changed.
-fn revision(process: &ProcessSpec) -> u64 {
-    let mut hash = Fnv::new();
-    for word in &process.command {
-        hash.text(word);
+impl ProviderConfig {
+    /// Checks everything that can be known before an instance is started.
+    pub(crate) fn validate(&self) -> Result<(), SpecError> {
+        match self {
+            Self::Process(process) => process.validate(),
+            Self::External(external) => external.validate(),
+        }
     }
-    for (key, value) in &process.env {
-        hash.text(key);
-        hash.text(value);
+
+    fn hold(&self) -> Hold {
+        match self {
+            Self::Process(process) => process.hold,
+            Self::External(external) => external.hold,
+        }
     }
-    if let Some(folder) = &process.working_dir {
-        hash.text(&folder.to_string_lossy());
+
+    /// How long an instance may take to start and to end.
+    fn timeouts(&self) -> (Duration, Duration) {
+        match self {
+            Self::Process(process) => (process.start_timeout, process.stop_grace),
+            Self::External(external) => (external.start_timeout, external.stop_grace),
+        }
     }
-    hash.0
+
+    /// A number that changes when instances must be replaced because what is started has changed.
+    fn revision(&self) -> u64 {
+        let mut hash = Fnv::new();
+        match self {
+            Self::Process(process) => {
+                for word in &process.command {
+                    hash.text(word);
+                }
+                hash.map(&process.env);
+                if let Some(folder) = &process.working_dir {
+                    hash.text(&folder.to_string_lossy());
+                }
+            }
+            // Where the provider listens does not say what it starts.
+            Self::External(external) => {
+                hash.text("external provider");
+                hash.map(&external.parameters);
+            }
+        }
+        hash.0
+    }
 }
 
 /// FNV-1a: stable over versions of the compiler, which the standard library's hash is not.
@@ -177,6 +221,13 @@ struct Fnv(u64);
 impl Fnv {
     fn new() -> Self {
         Self(0xcbf2_9ce4_8422_2325)
+    }
+
+    fn map(&mut self, map: &BTreeMap<String, String>) {
+        for (key, value) in map {
+            self.text(key);
+            self.text(value);
+        }
     }
 
     fn text(&mut self, text: &str) {

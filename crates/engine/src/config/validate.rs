@@ -5,13 +5,13 @@ use std::{
     time::Duration,
 };
 
-use foreshadow_allocator::{PoolSpecError, QuotaError};
+use foreshadow_allocator::{PoolSpecError, QuotaError, Recycle};
 use foreshadow_planner::{FollowBook, FollowError, RuleBook, RuleError, TriggerRule};
-use foreshadow_providers::SpecError;
+use foreshadow_providers::{FallbackSpec, SpecError};
 use foreshadow_types::{PoolName, Shape};
 use thiserror::Error;
 
-use super::{Aim, EngineConfig, Execution, PoolConfig, ProviderConfig, ShadowConfig};
+use super::{Aim, EngineConfig, Execution, PoolConfig, ShadowConfig};
 
 /// The shortest tick.
 const SHORTEST_TICK: Duration = Duration::from_millis(50);
@@ -47,9 +47,9 @@ pub enum ConfigError {
     /// What follows what does not make sense.
     #[error(transparent)]
     Follow(#[from] FollowError),
-    /// The process of a pool cannot be started as given.
+    /// The instances of a pool cannot be started as given.
     #[error("pool `{pool}`: {source}")]
-    Process {
+    Provider {
         /// Which pool.
         pool: PoolName,
         /// Why.
@@ -172,11 +172,18 @@ impl EngineConfig {
 impl PoolConfig {
     fn validate(&self) -> Result<(), ConfigError> {
         let place = || format!("pool `{}`", self.name());
-        let ProviderConfig::Process(process) = &self.provider;
-        process.validate().map_err(|source| ConfigError::Process {
-            pool: self.name().clone(),
-            source,
-        })?;
+        let fallback = self.fallback.as_ref();
+        let checked = fallback.map_or(Ok(()), FallbackSpec::validate);
+        checked
+            .and(self.provider.validate())
+            .map_err(|source| ConfigError::Provider {
+                pool: self.name().clone(),
+                source,
+            })?;
+        if fallback.is_some() && self.spec.recycle == Recycle::Reuse {
+            let mend = "what a fallback gave is given back after use; give `delete` or `reset`";
+            return Err(refuse(place(), "recycle", "reuse", mend));
+        }
         if self.spec.max.0 == 0 {
             return Err(refuse(place(), "max", 0, "give at least 1"));
         }

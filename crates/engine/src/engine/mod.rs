@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use foreshadow_allocator::{Allocator, Input};
 use foreshadow_ledger::Ledger;
-use foreshadow_providers::{ProcessProvider, ProviderEvent};
+use foreshadow_providers::{ProviderEvent, Providers};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -30,7 +30,7 @@ use crate::{
     owner::{self, Owner, Recorder},
     planning::{LatestForecasts, Links, Planning},
     retraining::{Retraining, from_training},
-    scribe::Scribe,
+    scribe::{Kept, Scribe},
 };
 
 /// Messages of each kind that wait between the parts.
@@ -73,7 +73,7 @@ impl Engine {
 /// The owner of the recovered state, and what it listens to.
 struct Decider {
     owner: Owner,
-    provider: Arc<ProcessProvider>,
+    provider: Arc<Providers>,
     reports: mpsc::Receiver<ProviderEvent>,
     happenings: mpsc::Receiver<Vec<Happening>>,
 }
@@ -88,8 +88,7 @@ fn decider(
     mut recorder: Recorder,
 ) -> Result<Decider, StartError> {
     let (reporting, reports) = mpsc::channel(WAITING_MESSAGES);
-    let folder = config.data_dir.join("instances");
-    let provider = Arc::new(ProcessProvider::open(&folder, reporting)?);
+    let provider = Arc::new(Providers::open(&config.data_dir, reporting)?);
     let opened = recorder.resume(&allocator);
     define_pools(config, &mut allocator, &provider, numbers)?;
     allocator.resume(numbers.clock.now());
@@ -155,7 +154,13 @@ fn assemble(
     let (training, training_inbox) = mpsc::channel(1);
     let (latest, latest_seen) = watch::channel(Arc::new(LatestForecasts::default()));
     let lifecycle = Lifecycle::new();
+    let kept = Kept {
+        plans: config.limits.plans,
+        audit: config.limits.audit,
+    };
+    let scribe = Scribe::start(config.data_dir.clone(), kept)?;
     let shared = Shared {
+        scribe: scribe.clone(),
         owner: owner.clone(),
         collector: collector.clone(),
         planning,
@@ -184,7 +189,7 @@ fn assemble(
         collector: collector.clone(),
         inference,
         training,
-        scribe: Scribe::start(config.data_dir.clone(), config.limits.plans)?,
+        scribe,
         usage_metric: config.usage_metric.clone(),
         latest,
         numbers,
@@ -234,7 +239,7 @@ fn retraining(config: &EngineConfig, history: HistoryFolder, shared: &Shared) ->
 fn define_pools(
     config: &EngineConfig,
     allocator: &mut Allocator,
-    provider: &ProcessProvider,
+    provider: &Providers,
     numbers: &Numbers,
 ) -> Result<(), StartError> {
     let now = numbers.clock.now();
@@ -243,8 +248,16 @@ fn define_pools(
         reason: error.to_string(),
     };
     for pool in &config.pools {
-        let ProviderConfig::Process(process) = &pool.provider;
-        provider.define(pool.name().clone(), process.clone())?;
+        let name = pool.name().clone();
+        match &pool.provider {
+            ProviderConfig::Process(process) => provider.define_process(name, process.clone())?,
+            ProviderConfig::External(external) => {
+                provider.define_external(name, external.clone())?;
+            }
+        }
+        if let Some(fallback) = &pool.fallback {
+            provider.define_fallback(pool.name().clone(), fallback.clone())?;
+        }
         let define = Input::DefinePool(Box::new(pool.resolved()));
         allocator.handle(define, now).map_err(refused)?;
     }

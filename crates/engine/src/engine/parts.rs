@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, thread};
 
-use foreshadow_providers::ProcessProvider;
+use foreshadow_providers::Providers;
 use foreshadow_types::InstanceId;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -51,7 +51,7 @@ pub(super) struct Parts {
     /// What decides nothing any more once the owner has ended.
     pub(super) stopped_first: [AbortHandle; 2],
     pub(super) collector: mpsc::Sender<CollectorCommand>,
-    pub(super) provider: Arc<ProcessProvider>,
+    pub(super) provider: Arc<Providers>,
 }
 
 impl Parts {

@@ -1,6 +1,7 @@
 //! What callers hold: the engine's calls, in domain types.
 
 mod allocations;
+mod audit;
 mod models;
 mod past;
 mod planning;
@@ -22,6 +23,7 @@ use crate::{
     numbers::Numbers,
     owner::OwnerCommand,
     planning::{LatestForecasts, PlanningCommand},
+    scribe::Scribe,
     views::Readiness,
 };
 
@@ -36,6 +38,7 @@ pub(crate) struct Shared {
     pub(crate) lifecycle: Lifecycle,
     pub(crate) durability: Durability,
     pub(crate) models: Arc<ModelStore>,
+    pub(crate) scribe: Scribe,
     pub(crate) past: PastShadows,
 }
 

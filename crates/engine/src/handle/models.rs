@@ -19,6 +19,16 @@ impl EngineHandle {
         listed.map_err(|_| EngineError::Stopped)
     }
 
+    /// Asks for a training now; it runs beside everything else, and its model is taken up if it is
+    /// better.
+    ///
+    /// # Errors
+    /// [`EngineError::Training`] if one is under way and another waits.
+    pub async fn retrain(&self) -> Result<(), EngineError> {
+        self.ask_planning(|reply| PlanningCommand::Retrain { reply })
+            .await?
+    }
+
     /// Takes a model up and keeps it whatever retraining finds; `None` leaves the choice to
     /// retraining again, and the model in use.
     ///

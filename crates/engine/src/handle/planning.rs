@@ -72,7 +72,7 @@ impl EngineHandle {
     ///
     /// # Errors
     /// [`EngineError::UnknownPool`], [`EngineError::NoPlan`] if none was made before that time or it
-    /// is forgotten, [`EngineError::PlanLog`] if the log cannot be read.
+    /// is forgotten, [`EngineError::Log`] if the log cannot be read.
     pub async fn explain(&self, pool: PoolName, at: Timestamp) -> Result<Explanation, EngineError> {
         self.ask_planning(|reply| PlanningCommand::Explain { pool, at, reply })
             .await?
@@ -119,6 +119,19 @@ impl EngineHandle {
             .into_iter()
             .map(|pool| latest.complete(pool))
             .collect())
+    }
+
+    /// One pool as it stands.
+    ///
+    /// # Errors
+    /// [`EngineError::UnknownPool`].
+    pub async fn pool(&self, name: PoolName) -> Result<PoolView, EngineError> {
+        let asked = name.clone();
+        let status = self
+            .ask_owner(|reply| OwnerCommand::Pool { name: asked, reply })
+            .await?;
+        let status = status.ok_or(EngineError::UnknownPool(name))?;
+        Ok(self.shared.latest.borrow().complete(status))
     }
 
     /// The latest plan.

@@ -1,7 +1,9 @@
 //! What the owner is asked.
 
 use foreshadow_allocator::{Allocation, Input, ListFilter, Page, PoolStatus, Reply, TenantQuota};
-use foreshadow_types::{AllocationId, FencingToken, InstanceId, TenantId, Timestamp, UserId};
+use foreshadow_types::{
+    AllocationId, FencingToken, InstanceId, PoolName, TenantId, Timestamp, UserId,
+};
 use tokio::sync::{oneshot, watch};
 
 use crate::{clock::Stopwatch, error::EngineError};
@@ -61,6 +63,10 @@ pub(crate) enum OwnerCommand {
     },
     Pools {
         reply: Answer<Vec<PoolStatus>>,
+    },
+    Pool {
+        name: PoolName,
+        reply: Answer<Option<PoolStatus>>,
     },
     Inventory {
         reply: Answer<Vec<PoolInventory>>,

@@ -15,7 +15,7 @@ use foreshadow_allocator::{
     Allocation, AllocationState, Allocator, Effect, Input, ListFilter, Reply,
 };
 use foreshadow_ledger::{Ledger, LedgerError};
-use foreshadow_providers::{Provider, ProviderEvent};
+use foreshadow_providers::{Claim, Provider, ProviderEvent};
 use foreshadow_types::{AllocationId, InstanceId, PoolName, Timestamp};
 use tokio::sync::mpsc;
 
@@ -148,6 +148,9 @@ impl Owner {
                 replies.read(reply, self.allocator.quotas().collect());
             }
             OwnerCommand::Pools { reply } => replies.read(reply, self.allocator.pools()),
+            OwnerCommand::Pool { name, reply } => {
+                replies.read(reply, self.allocator.pool_status(&name));
+            }
             OwnerCommand::Inventory { reply } => replies.read(reply, self.inventory()),
             OwnerCommand::EndSegment => self.end_segment(),
             OwnerCommand::Forget { user, reply } => {
@@ -237,6 +240,10 @@ impl Owner {
                 let address = address.into();
                 (instance, Input::Ready { instance, address })
             }
+            ProviderEvent::Given { instance, address } => {
+                let address = address.into();
+                (instance, Input::Given { instance, address })
+            }
             ProviderEvent::Failed { instance, reason } => {
                 if let Some(pool) = self.pool_of(instance) {
                     tracing::warn!(%pool, %instance, reason, "a start failed");
@@ -250,7 +257,7 @@ impl Owner {
             }
         };
         self.numbers.decisions.inputs.add(1);
-        let was_ready = matches!(input, Input::Ready { .. });
+        let was_ready = matches!(input, Input::Ready { .. } | Input::Given { .. });
         if self.allocator.handle(input, now).is_err() && was_ready {
             // Nobody wants it any more.
             self.provider.stop(instance);
@@ -320,7 +327,10 @@ impl Owner {
 
     fn carry_out(&mut self, effect: &Effect, now: Timestamp) {
         match effect {
-            Effect::Start { instance, pool } => self.provider.start(pool, *instance),
+            Effect::Start { instance, pool } => match self.allocator.first_holder(*instance, now) {
+                Some(holder) => self.provider.start_for(pool, *instance, &claim_of(holder)),
+                None => self.provider.start(pool, *instance),
+            },
             Effect::Stop { instance, .. } => self.provider.stop(*instance),
             Effect::Reset { instance, pool } => self.provider.reset(pool, *instance),
             Effect::Hold { instance, .. } => self.provider.hold(*instance),
@@ -385,6 +395,16 @@ impl Owner {
                 return held;
             }
         }
+    }
+}
+
+/// What a provider is told of the request that waits for an instance.
+fn claim_of(holder: Allocation) -> Claim {
+    Claim {
+        allocation: holder.id,
+        tenant: holder.tenant,
+        user: holder.user,
+        application: holder.application,
     }
 }
 

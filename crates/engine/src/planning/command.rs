@@ -55,6 +55,10 @@ pub(crate) enum PlanningCommand {
         entity: EntityId,
         reply: oneshot::Sender<Result<u64, EngineError>>,
     },
+    /// A training is wished for.
+    Retrain {
+        reply: oneshot::Sender<Result<(), EngineError>>,
+    },
     /// A model was promoted.
     UseModel {
         model: BoxedForecaster,

@@ -100,6 +100,7 @@ impl LatestForecasts {
             shape: outlook.map_or_else(Shape::default, |outlook| outlook.shape),
             min: outlook.map_or(0, |outlook| outlook.min),
             target_hit_rate: outlook.and_then(|outlook| outlook.target_hit_rate),
+            planned: outlook.map(|outlook| outlook.plan.planned()),
             reasons: outlook.map_or_else(Vec::new, |outlook| outlook.plan.reasons.clone()),
             outcomes: outlook.map_or_else(OutcomeCounts::default, |outlook| outlook.outcomes),
             waits: outlook.map_or_else(BTreeMap::new, |outlook| outlook.waits.clone()),

@@ -178,6 +178,9 @@ impl Planning {
             PlanningCommand::Forget { entity, reply } => {
                 let _ = reply.send(self.forget(&entity).await);
             }
+            PlanningCommand::Retrain { reply } => {
+                let _ = reply.send(self.train(self.now()));
+            }
             PlanningCommand::UseModel {
                 model,
                 interval,

@@ -134,13 +134,20 @@ impl Planning {
         let next = moments.and_then(|moments| moments.next_after(self.trained_at));
         if due || next.is_some_and(|next| next <= now) || self.drift_has_settled(now) {
             self.trained_at = now;
-            let train = TrainNow { interval: self.bin };
-            if self.links.training.try_send(train).is_ok() {
-                self.drifted_at = None;
-            } else {
-                tracing::warn!("a training is under way still; the next is left out");
+            if let Err(error) = self.train(now) {
+                tracing::warn!(%error, "the next is left out");
             }
         }
+    }
+
+    /// Asks for a training, unless one waits already.
+    pub(super) fn train(&mut self, now: Timestamp) -> Result<(), EngineError> {
+        let train = TrainNow { interval: self.bin };
+        let asked = self.links.training.try_send(train);
+        asked.map_err(|_| EngineError::Training)?;
+        self.trained_at = now;
+        self.drifted_at = None;
+        Ok(())
     }
 
     /// Where starts take longer or shorter than a planner knows, it is made anew.

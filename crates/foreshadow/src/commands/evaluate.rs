@@ -42,7 +42,8 @@ pub(crate) struct Args {
     /// Bins of a season; a day unless given.
     #[arg(long, value_name = "BINS")]
     season: Option<usize>,
-    /// What to measure: folders that `train` wrote, seasonal-naive, naive, ets, mstl.
+    /// What to measure: folders that `train` wrote, seasonal-naive, naive, ets, mstl, and auto, which
+    /// takes for each series the one of the others that did best lately.
     #[arg(
         long,
         value_name = "MODELS",
@@ -73,12 +74,8 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
         windows: args.windows,
         season: args.season.unwrap_or_else(|| day(args.interval)),
     };
-    let mut candidates = args
-        .models
-        .iter()
-        .map(|name| Candidate::load(name, protocol.season))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(Failure::bad_input)?;
+    let candidates = Candidate::load_all(&args.models, protocol.season);
+    let mut candidates = candidates.map_err(Failure::bad_input)?;
     let panel = load(&args)?;
     let options = EvaluateOptions {
         protocol,

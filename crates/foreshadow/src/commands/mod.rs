@@ -1,9 +1,12 @@
 //! One file for each command.
 
+pub(crate) mod admin;
 pub(crate) mod backtest;
 pub(crate) mod demo;
 pub(crate) mod evaluate;
 pub(crate) mod explain;
 pub(crate) mod import;
 pub(crate) mod serve;
+pub(crate) mod shell;
+pub(crate) mod token;
 pub(crate) mod train;

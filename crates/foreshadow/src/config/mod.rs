@@ -1,5 +1,6 @@
 //! The configuration file of `serve`: TOML, checked as a whole before any data is touched.
 
+mod access;
 mod history;
 mod pool;
 mod shadow;
@@ -17,6 +18,8 @@ use serde::Deserialize;
 use thiserror::Error;
 use toml::Spanned;
 
+pub(crate) use access::{AccessConfig, JwtConfig};
+use access::{RawAccess, RawCertificate, RawJwt, RawTls, RawToken};
 use history::RawHistory;
 use pool::RawPool;
 use shadow::{RawFollow, RawRetrain, RawSchedule, RawTrigger};
@@ -66,12 +69,18 @@ struct RawConfig {
     keep_history: Option<Span>,
     /// How long it is remembered why pools had the size they had; 30 days unless given.
     keep_plans: Option<Span>,
+    /// How long it is remembered who changed what; 400 days unless given.
+    keep_audit: Option<Span>,
     pool: Vec<Spanned<RawPool>>,
     trigger: Vec<Spanned<RawTrigger>>,
     schedule: Vec<Spanned<RawSchedule>>,
     follow: Vec<Spanned<RawFollow>>,
     tenant: Vec<Spanned<RawTenant>>,
     priority: Option<Spanned<RawPriority>>,
+    token: Vec<Spanned<RawToken>>,
+    certificate: Vec<Spanned<RawCertificate>>,
+    jwt: Option<Spanned<RawJwt>>,
+    tls: Option<RawTls>,
     telemetry: RawTelemetry,
     history: RawHistory,
 }
@@ -81,6 +90,7 @@ struct RawConfig {
 pub(crate) struct ServeConfig {
     pub(crate) engine: EngineConfig,
     pub(crate) telemetry: TelemetryConfig,
+    pub(crate) access: AccessConfig,
 }
 
 #[derive(Debug, Default, Clone, Copy, Deserialize)]
@@ -182,6 +192,9 @@ fn parse(text: &str, data: &Path) -> Result<ServeConfig, Fault> {
     if let Some(keep) = raw.keep_plans {
         config.limits.plans = keep.0;
     }
+    if let Some(keep) = raw.keep_audit {
+        config.limits.audit = keep.0;
+    }
     raw.history.apply(&mut config);
     if let Some(tick) = raw.tick {
         config.shadow.tick = tick.0;
@@ -194,6 +207,12 @@ fn parse(text: &str, data: &Path) -> Result<ServeConfig, Fault> {
         let applied = retrain.into_inner().apply(&mut config);
         applied.map_err(|reason| Fault::at(start, reason))?;
     }
+    let access = RawAccess {
+        tokens: raw.token,
+        certificates: raw.certificate,
+        jwt: raw.jwt,
+        tls: raw.tls,
+    };
     config.validate().map_err(|error| Fault {
         offset: None,
         reason: error.to_string(),
@@ -201,6 +220,7 @@ fn parse(text: &str, data: &Path) -> Result<ServeConfig, Fault> {
     Ok(ServeConfig {
         engine: config,
         telemetry: raw.telemetry.check()?,
+        access: access.check()?,
     })
 }
 
@@ -226,7 +246,9 @@ fn line_of(text: &str, offset: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use foreshadow_engine::config::{Aim, Execution, Wanted};
+    use std::time::Duration;
+
+    use foreshadow_engine::config::{Aim, Execution, ProviderConfig, Wanted};
 
     use super::*;
 
@@ -354,6 +376,32 @@ target_hit_rate = 0.99
     }
 
     #[test]
+    fn the_configurations_of_the_packages_are_configurations() {
+        for text in [
+            include_str!("../../../../packaging/foreshadow.toml"),
+            include_str!("../../../../packaging/kubernetes/base/foreshadow.toml"),
+            include_str!("../../../../packaging/kubernetes/overlays/quick-start/foreshadow.toml"),
+        ] {
+            let read = parse(text, Path::new("data"));
+            assert!(read.is_ok(), "{read:?} of {text}");
+        }
+    }
+
+    #[test]
+    fn the_pools_on_the_page_of_integrations_are_configurations() {
+        let page = include_str!("../../../../docs/integrations.md");
+        let blocks = page.split("```toml").skip(1);
+        let examples: Vec<_> = blocks
+            .filter_map(|block| block.split("```").next())
+            .collect();
+        assert_eq!(examples.len(), 3);
+        for example in examples {
+            let config = parse(example, Path::new("data")).expect("the example is valid");
+            assert_eq!(config.engine.pools.len(), 1);
+        }
+    }
+
+    #[test]
     fn where_history_lies_and_how_it_becomes_coarser_is_read() {
         let text = "[history]\nfolder = \"/var/history\"\ndownsample = [\n\
                     { after = \"7d\", interval = \"5m\" },\n{ after = \"90d\", interval = \"1h\" },\n]\n";
@@ -388,6 +436,69 @@ target_hit_rate = 0.99
         refused(&POOL.replace("256MiB", "lots"), "lots", Some(9));
         refused(&POOL.replace("0.99", "1.5"), "target_hit_rate", None);
         refused("[[pool]]\nname = \"a\"", "missing field", Some(1));
+    }
+
+    #[test]
+    fn a_pool_of_an_external_provider_is_read_and_takes_no_key_of_a_process() {
+        let pool = r#"
+[[pool]]
+name = "game"
+provider = "grpc"
+endpoint = "http://127.0.0.1:9000"
+parameters = { map = "harbour" }
+call_timeout = "2s"
+stop_grace = "10s"
+probe = { interval = "15s" }
+max = 4
+"#;
+        let config = parse(pool, Path::new("data")).expect("the configuration is valid");
+        let ProviderConfig::External(external) = &config.engine.pools[0].provider else {
+            panic!("{:?}", config.engine.pools[0].provider);
+        };
+        assert_eq!(external.endpoint, "http://127.0.0.1:9000");
+        assert_eq!(external.parameters["map"], "harbour");
+        assert_eq!(external.call_timeout, Duration::from_secs(2));
+        assert_eq!(external.probe_interval, Duration::from_secs(15));
+        for (more, expected) in [
+            ("command = [\"true\"]", "`command` is for"),
+            ("ready = { tcp = true }", "`ready` is for"),
+        ] {
+            refused(&format!("{pool}{more}"), expected, Some(2));
+        }
+        let timeout = pool.replace("interval = \"15s\"", "timeout = \"1s\"");
+        refused(&timeout, "`probe.timeout` is for", Some(2));
+        refused(
+            &pool.replace("endpoint = \"http://127.0.0.1:9000\"", ""),
+            "endpoint",
+            Some(2),
+        );
+        refused(&pool.replace("http://", ""), "http://HOST:PORT", None);
+        refused(
+            &format!("{POOL}\nendpoint = \"http://a:1\""),
+            "`endpoint` is for",
+            Some(3),
+        );
+    }
+
+    #[test]
+    fn a_fallback_is_read_and_must_be_one_that_can_be_called() {
+        let with = |more: &str| format!("{POOL}\n{more}");
+        let fallback = "fallback = { url = \"http://allocator:9100/game\", timeout = \"200ms\" }";
+        let config = parse(&with(fallback), Path::new("data")).expect("it is valid");
+        let read = config.engine.pools[0]
+            .fallback
+            .as_ref()
+            .expect("it is read");
+        assert_eq!(read.url, "http://allocator:9100/game");
+        assert_eq!(read.timeout, Duration::from_millis(200));
+        refused(
+            &with("fallback = { url = \"allocator\" }"),
+            "fallback.url",
+            None,
+        );
+        refused(&with("fallback = { timeout = \"1s\" }"), "url", Some(13));
+        let reused = with(&format!("{fallback}\nrecycle = \"reuse\""));
+        refused(&reused, "recycle", None);
     }
 
     #[test]

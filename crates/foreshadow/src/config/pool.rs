@@ -1,5 +1,7 @@
 //! A pool as written in the configuration.
 
+mod provider;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
@@ -9,10 +11,10 @@ use foreshadow_engine::{
     allocator::Recycle,
     config::{Aim, Costs, Execution, PoolConfig},
 };
-use foreshadow_providers::{Hold, ProbeSpec, ProcessSpec, Readiness, Reset};
 use foreshadow_types::{InstanceCount, PoolName, Shape, Vcpus};
 use serde::Deserialize;
 
+use self::provider::{RawFallback, RawHold, RawProbe, RawProvider, RawReady, RawReset};
 use super::text::{Size, Span};
 
 /// A `[[pool]]` table.
@@ -21,17 +23,20 @@ use super::text::{Size, Span};
 pub(super) struct RawPool {
     name: String,
     provider: RawProvider,
-    command: Vec<String>,
-    #[serde(default)]
-    ready: RawReady,
+    command: Option<Vec<String>>,
+    ready: Option<RawReady>,
+    env: Option<BTreeMap<String, String>>,
+    working_dir: Option<PathBuf>,
+    endpoint: Option<String>,
+    token_file: Option<PathBuf>,
+    parameters: Option<BTreeMap<String, String>>,
+    call_timeout: Option<Span>,
     #[serde(default)]
     hold: RawHold,
-    #[serde(default)]
-    env: BTreeMap<String, String>,
-    working_dir: Option<PathBuf>,
     start_timeout: Option<Span>,
     stop_grace: Option<Span>,
     probe: Option<RawProbe>,
+    fallback: Option<RawFallback>,
     #[serde(default)]
     shape: RawShape,
     #[serde(default)]
@@ -57,31 +62,6 @@ pub(super) struct RawPool {
     expected_startup: Option<Span>,
 }
 
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum RawProvider {
-    Process,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum RawReady {
-    Http(String),
-    Stdout(String),
-    Tcp(bool),
-    #[default]
-    #[serde(skip)]
-    Unsaid,
-}
-
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum RawHold {
-    Freeze,
-    #[default]
-    Run,
-}
-
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum RawRecycle {
@@ -89,13 +69,6 @@ enum RawRecycle {
     Delete,
     Reset,
     Reuse,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum RawReset {
-    Command(Vec<String>),
-    Http(String),
 }
 
 /// What idle instances and waiting requests cost, in one currency.
@@ -123,14 +96,6 @@ pub(super) struct RawShape {
     gpus: u32,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct RawProbe {
-    interval: Option<Span>,
-    timeout: Option<Span>,
-    failures: Option<u32>,
-}
-
 impl RawPool {
     /// The pool, or what is wrong with it.
     pub(super) fn check(self) -> Result<PoolConfig, String> {
@@ -143,10 +108,11 @@ impl RawPool {
         });
         let aim = Aim::one_of(self.target_hit_rate, self.idle_budget, costs);
         let aim = aim.map_err(|error| format!("pool `{name}` {error}"))?;
-        let RawProvider::Process = self.provider;
-        let process = process(&self)?;
-        let mut pool = PoolConfig::new(name, process, self.max);
+        let provider = provider::checked(&self);
+        let provider = provider.map_err(|error| format!("pool `{name}`: {error}"))?;
+        let mut pool = PoolConfig::with(name, provider, self.max);
         set(&mut pool.aim, aim);
+        pool.fallback = self.fallback.map(RawFallback::read);
         if let Some(RawPreview { keep }) = self.preview {
             pool.execution = Execution::Preview { keep };
         }
@@ -185,59 +151,6 @@ impl RawShape {
             gpus: self.gpus,
         })
     }
-}
-
-fn process(raw: &RawPool) -> Result<ProcessSpec, String> {
-    let mut process = ProcessSpec::new(raw.command.clone());
-    process.ready = match &raw.ready {
-        RawReady::Http(path) => Readiness::Http(path.clone()),
-        RawReady::Stdout(line) => Readiness::Stdout(line.clone()),
-        RawReady::Tcp(true) | RawReady::Unsaid => Readiness::Tcp,
-        RawReady::Tcp(false) => {
-            return Err(format!(
-                "pool `{}`: `ready.tcp` is false; give `ready = {{ http = \"/\" }}`, \
-                 `{{ tcp = true }}` or `{{ stdout = \"ready\" }}`",
-                raw.name
-            ));
-        }
-    };
-    process.hold = match raw.hold {
-        RawHold::Freeze => Hold::Freeze,
-        RawHold::Run => Hold::Run,
-    };
-    process.env = raw.env.clone();
-    process.working_dir.clone_from(&raw.working_dir);
-    set(
-        &mut process.start_timeout,
-        raw.start_timeout.map(|span| span.0),
-    );
-    set(&mut process.stop_grace, raw.stop_grace.map(|span| span.0));
-    process.reset = reset(raw)?;
-    if let Some(probe) = &raw.probe {
-        process.probe = checks(probe);
-    }
-    Ok(process)
-}
-
-fn reset(raw: &RawPool) -> Result<Reset, String> {
-    match (&raw.recycle, &raw.reset) {
-        (RawRecycle::Reset, Some(RawReset::Command(words))) => Ok(Reset::Command(words.clone())),
-        (RawRecycle::Reset, Some(RawReset::Http(path))) => Ok(Reset::Http(path.clone())),
-        (_, None) => Ok(Reset::Restart),
-        (RawRecycle::Delete | RawRecycle::Reuse, Some(_)) => Err(format!(
-            "pool `{}`: `reset` says how instances are cleaned, but they are not; \
-             give `recycle = \"reset\"` too",
-            raw.name
-        )),
-    }
-}
-
-fn checks(raw: &RawProbe) -> ProbeSpec {
-    let mut probe = ProbeSpec::default();
-    set(&mut probe.interval, raw.interval.map(|span| span.0));
-    set(&mut probe.timeout, raw.timeout.map(|span| span.0));
-    set(&mut probe.failures, raw.failures);
-    probe
 }
 
 fn set<T>(place: &mut T, value: Option<T>) {

@@ -111,6 +111,10 @@ enum KindRecord<'a> {
         #[serde(borrow)]
         warm: Vec<WarmRecord<'a>>,
     },
+    InstanceGiven {
+        instance: u64,
+        address: &'a str,
+    },
 }
 
 /// Pool, floor and cap.
@@ -220,6 +224,10 @@ impl<'a> From<&'a EventKind> for KindRecord<'a> {
                 instance: instance.0,
                 address: address.as_deref(),
             },
+            EventKind::InstanceGiven { instance, address } => Self::InstanceGiven {
+                instance: instance.0,
+                address,
+            },
             EventKind::InstanceResetting { instance, deadline } => Self::InstanceResetting {
                 instance: instance.0,
                 deadline: deadline.as_millis(),
@@ -308,6 +316,10 @@ impl TryFrom<KindRecord<'_>> for EventKind {
             KindRecord::InstanceReady { instance, address } => Self::InstanceReady {
                 instance: InstanceId(instance),
                 address: address.map(Arc::from),
+            },
+            KindRecord::InstanceGiven { instance, address } => Self::InstanceGiven {
+                instance: InstanceId(instance),
+                address: Arc::from(address),
             },
             KindRecord::InstanceResetting { instance, deadline } => Self::InstanceResetting {
                 instance: InstanceId(instance),

@@ -21,6 +21,7 @@ use crate::{
     clock,
     event::{GoneReason, ProviderEvent},
     spec::{ProcessSpec, Readiness},
+    supervision::{Wishes, first_probe, stop_wished},
 };
 
 /// The first and the longest pause between two looks at a process that is starting.
@@ -32,17 +33,6 @@ const MAX_OUTPUT_BYTES: u64 = 4 * 1024 * 1024;
 
 /// How much of its last words is told when a start fails.
 const MAX_LAST_WORDS: usize = 200;
-
-/// What is wanted of an instance; the latest wish counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Wishes {
-    pub(super) rest: bool,
-    pub(super) stop: bool,
-    /// Rises with each reset that is asked for.
-    pub(super) resets: u64,
-    /// Rises with each probe that is asked for.
-    pub(super) probes: u64,
-}
 
 /// What there is when supervision begins.
 #[derive(Debug)]
@@ -220,7 +210,7 @@ impl Instance {
             ..begun
         };
         let mut failures = 0;
-        let mut next_probe = Instant::now() + self.first_probe();
+        let mut next_probe = Instant::now() + first_probe(self.id, self.spec.probe.interval);
         loop {
             let wished = *self.wishes.borrow_and_update();
             if wished.stop {
@@ -277,12 +267,6 @@ impl Instance {
                 () = sleep_until(next_probe) => {}
             }
         }
-    }
-
-    /// Probes of many instances are spread over the interval.
-    fn first_probe(&self) -> Duration {
-        let spread = (self.id.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as f64 / 65_536.0;
-        self.spec.probe.interval.mul_f64(0.5 + spread / 2.0)
     }
 
     /// A frozen process is woken for the question; the caller puts it to rest again.
@@ -345,12 +329,6 @@ async fn readiness(spec: &ProcessSpec, records: &Records, id: InstanceId, port: 
         }
         sleep(pause).await;
         pause = (pause * 2).min(LONGEST_LOOK);
-    }
-}
-
-async fn stop_wished(wishes: &mut watch::Receiver<Wishes>) {
-    if wishes.wait_for(|wished| wished.stop).await.is_err() {
-        std::future::pending::<()>().await;
     }
 }
 

@@ -17,14 +17,10 @@ use std::{
 };
 
 use foreshadow_types::{InstanceId, PoolName};
-use tokio::{
-    runtime::Handle,
-    sync::{Semaphore, mpsc, watch},
-    task::JoinSet,
-};
+use tokio::sync::{Semaphore, mpsc};
 
 use self::{
-    instance::{Instance, Origin, Running, Surroundings, Wishes},
+    instance::{Instance, Origin, Running, Surroundings},
     leader::{Leader, kill_matching},
     port::Ports,
     record::{Record, Records},
@@ -33,6 +29,7 @@ use crate::{
     event::{GoneReason, ProviderEvent},
     provider::{Provider, ProviderError},
     spec::ProcessSpec,
+    supervision::{Supervision, Wishes},
 };
 
 /// How many processes are forked at a time.
@@ -49,20 +46,13 @@ const SWEEP_EVERY: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct ProcessProvider {
     shared: Arc<Shared>,
-    runtime: Handle,
 }
 
 #[derive(Debug)]
 struct Shared {
     around: Surroundings,
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    specs: BTreeMap<PoolName, Arc<ProcessSpec>>,
-    instances: BTreeMap<InstanceId, watch::Sender<Wishes>>,
-    tasks: JoinSet<()>,
+    specs: Mutex<BTreeMap<PoolName, Arc<ProcessSpec>>>,
+    supervised: Supervision,
 }
 
 /// What was found of earlier runs of the server.
@@ -88,18 +78,17 @@ impl ProcessProvider {
         let around = Surroundings {
             records,
             ports: Ports::default(),
-            events,
+            events: events.clone(),
             forks: Arc::new(Semaphore::new(FORKS_AT_A_TIME)),
         };
-        let provider = Self {
-            shared: Arc::new(Shared {
-                around,
-                state: Mutex::default(),
-            }),
-            runtime: Handle::current(),
-        };
-        provider.spawn(sweep_regularly(Arc::downgrade(&provider.shared)));
-        Ok(provider)
+        let shared = Arc::new(Shared {
+            around,
+            specs: Mutex::default(),
+            supervised: Supervision::new(events),
+        });
+        let sweeping = sweep_regularly(Arc::downgrade(&shared));
+        shared.supervised.spawn(sweeping);
+        Ok(Self { shared })
     }
 
     /// Sets what the instances of a pool are started from; those that run stay as they are.
@@ -108,7 +97,7 @@ impl ProcessProvider {
     /// [`ProviderError::Spec`] if it cannot be started.
     pub fn define(&self, pool: PoolName, spec: ProcessSpec) -> Result<(), ProviderError> {
         spec.validate()?;
-        self.shared.state().specs.insert(pool, Arc::new(spec));
+        self.shared.specs().insert(pool, Arc::new(spec));
         Ok(())
     }
 
@@ -149,69 +138,49 @@ impl ProcessProvider {
         for &instance in stop {
             Provider::stop(self, instance);
         }
-        let left = |shared: &Shared| {
-            let state = shared.state();
-            stop.iter().any(|id| state.instances.contains_key(id))
-        };
-        while left(&self.shared) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        let tasks = std::mem::take(&mut self.shared.state().tasks);
-        drop(tasks);
+        self.shared.supervised.ended(stop).await;
+        self.shared.supervised.close();
     }
 
-    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let mut state = self.shared.state();
-        while state.tasks.try_join_next().is_some() {}
-        state.tasks.spawn_on(task, &self.runtime);
+    /// Whether it runs an instance, or an earlier run of the server did.
+    pub(crate) fn knows(&self, id: InstanceId) -> bool {
+        self.shared.supervised.holds(id) || self.shared.around.records.read(id).is_some()
     }
 
     /// Supervises an instance unless it is supervised already.
     fn supervise(&self, pool: &PoolName, id: InstanceId, origin: Origin) {
-        let mut state = self.shared.state();
-        let Some(spec) = state.specs.get(pool).cloned() else {
-            drop(state);
+        let Some(spec) = self.shared.specs().get(pool).cloned() else {
             let reason = format!("pool `{pool}` has no command");
             return self.report(ProviderEvent::Failed {
                 instance: id,
                 reason,
             });
         };
-        if state.instances.contains_key(&id) {
+        let Some(wishes) = self.shared.supervised.begin(id) else {
             return;
-        }
-        let (wishes, receiver) = watch::channel(Wishes::default());
-        state.instances.insert(id, wishes);
-        drop(state);
+        };
         let instance = Instance {
             id,
             pool: pool.clone(),
             spec,
-            wishes: receiver,
+            wishes,
             around: self.shared.around.clone(),
         };
-        self.spawn(supervise_to_the_end(self.shared.clone(), instance, origin));
+        let supervising = supervise_to_the_end(self.shared.clone(), instance, origin);
+        self.shared.supervised.spawn(supervising);
     }
 
     fn wish(&self, id: InstanceId, change: impl FnOnce(&mut Wishes)) -> bool {
-        let state = self.shared.state();
-        let wishes = state.instances.get(&id);
-        if let Some(wishes) = wishes {
-            wishes.send_modify(change);
-        }
-        wishes.is_some()
+        self.shared.supervised.wish(id, change)
     }
 
     fn report(&self, event: ProviderEvent) {
-        let events = self.shared.around.events.clone();
-        self.spawn(async move {
-            let _ = events.send(event).await;
-        });
+        self.shared.supervised.report(event);
     }
 
     /// The process of an earlier run, if it lives.
     fn adopt(&self, id: InstanceId) -> Option<Running> {
-        self.shared.adopt(id, &self.runtime)
+        self.shared.adopt(id)
     }
 }
 
@@ -266,16 +235,16 @@ impl Provider for ProcessProvider {
 
 impl Shared {
     /// Held for a few instructions at a time, never over an await.
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn specs(&self) -> MutexGuard<'_, BTreeMap<PoolName, Arc<ProcessSpec>>> {
+        self.specs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn adopt(&self, id: InstanceId, runtime: &Handle) -> Option<Running> {
-        if self.state().instances.contains_key(&id) {
+    fn adopt(&self, id: InstanceId) -> Option<Running> {
+        if self.supervised.holds(id) {
             return None;
         }
         let Record { process, port, .. } = self.around.records.read(id)?;
-        let _context = runtime.enter();
+        let _context = self.supervised.runtime().enter();
         let leader = Leader::adopt(&process)?;
         let port = self.around.ports.reserve(port)?;
         Some(Running { leader, port })
@@ -312,8 +281,7 @@ impl Shared {
 async fn supervise_to_the_end(shared: Arc<Shared>, mut instance: Instance, origin: Origin) {
     let event = instance.live(origin).await;
     shared.around.records.remove(instance.id);
-    shared.state().instances.remove(&instance.id);
-    let _ = shared.around.events.send(event).await;
+    shared.supervised.end(instance.id, event).await;
 }
 
 /// Kills what escaped its instance: a descendant that made a session of its own and outlived it.
@@ -326,8 +294,7 @@ async fn sweep_regularly(shared: std::sync::Weak<Shared>) {
         let swept = tokio::task::spawn_blocking(move || {
             let adoptable = shared.around.records.read_all().unwrap_or_default();
             shared.kill_strangers(|id| {
-                shared.state().instances.contains_key(&id)
-                    || adoptable.iter().any(|record| record.instance == id)
+                shared.supervised.holds(id) || adoptable.iter().any(|record| record.instance == id)
             })
         });
         if let Ok(killed @ 1..) = swept.await {

@@ -15,6 +15,12 @@ use crate::spec::ProcessSpec;
 /// Names the instance in its environment; also what orphans are found by.
 pub(crate) const INSTANCE_VARIABLE: &str = "FORESHADOW_INSTANCE";
 
+/// What an instance has of the server's environment, which may hold its token and keys of its stores;
+/// everything else is given by `env`.
+const INHERITED: [&str; 10] = [
+    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TZ", "TMPDIR", "TERM",
+];
+
 /// Names the folder of the server that started it.
 pub(crate) const HOME_VARIABLE: &str = "FORESHADOW_HOME";
 
@@ -52,8 +58,12 @@ pub(crate) fn of_instance(
         return Err(io::ErrorKind::InvalidInput.into());
     };
     let mut command = Command::new(fill(program));
+    let inherited = INHERITED.into_iter();
+    let inherited = inherited.filter_map(|name| Some((name, std::env::var_os(name)?)));
     command
         .args(arguments.iter().map(fill))
+        .env_clear()
+        .envs(inherited)
         .envs(spec.env.iter().map(|(key, value)| (key, fill(value))))
         .env("FORESHADOW_PORT", port.to_string())
         .env("FORESHADOW_POOL", pool.as_str())

@@ -34,6 +34,8 @@ async function enter() {
   byId("still").replaceChildren();
   try {
     if (view === "user") byId("live").replaceChildren(...userView(await ask(`/user/${encodeURIComponent(name)}/resource_shadow`)));
+    else if (view === "models") byId("live").replaceChildren(...(await modelsView()));
+    else if (view === "audit") byId("live").replaceChildren(...(await auditView()));
     else if (view === "config") byId("live").replaceChildren(...(await configView()));
     else if (view === "pool" && latest) byId("still").replaceChildren(...poolForms(latest, name));
     follow();

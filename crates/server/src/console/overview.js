@@ -52,13 +52,21 @@ function waits(a, now) {
   return distance(a.state === "BOOKED" ? a.availabilityTime : a.leaseExpiresAt, now);
 }
 
+// Gives a lease back in its holder's place, or takes a request back.
+function endButton(a) {
+  const path = `/api/v1/allocations/${encodeURIComponent(a.allocationId)}/`;
+  if (a.state === "GRANTED")
+    return form("Release", [], () => ask(path + "release", { fencingToken: a.fencingToken }).then(() => "Released."));
+  return form("Cancel", [], () => ask(path + "cancel", {}).then(() => "Cancelled."));
+}
+
 function allocations(list, now) {
-  const heads = ["Allocation", "Pool", "State", "User", "Application", "Instance", "Served", "Ends or waits"];
+  const heads = ["Allocation", "Pool", "State", "User", "Application", "Instance", "Served", "Ends or waits", ""];
   const rows = list.map((a) => [
     a.allocationId, link(a.pool, "pool", a.pool), pill(a.state || "", a.state === "GRANTED" ? "good" : "wait"),
     a.userId ? link(a.userId, "user", a.userId) : "", a.applicationId,
     a.instance ? [a.instance.id, a.instance.address].filter(Boolean).join(" ") : "",
-    [a.warm ? "warm" : "", a.merged ? "merged" : ""].filter(Boolean).join(", "), waits(a, now)]);
+    [a.warm ? "warm" : "", a.merged ? "merged" : ""].filter(Boolean).join(", "), waits(a, now), endButton(a)]);
   return table("leases and queue", heads, rows, "Nobody holds or waits for an instance.");
 }
 

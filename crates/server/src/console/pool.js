@@ -78,6 +78,13 @@ function overrideForm(pool, entity) {
   });
 }
 
+function drainForm(pool) {
+  return form("Drain the pool", [soft("All instances that it has now go, after use where they are held; others are started in their place.")], async () => {
+    await ask(`/admin/pools/${encodeURIComponent(pool)}/drain`, {});
+    return "Being drained.";
+  });
+}
+
 function clearButton(name) {
   return form("Clear", [], async () => {
     await ask("/admin/shadow_override", { clear: name });
@@ -111,5 +118,6 @@ function poolForms(o, name) {
   if (!pool) return [];
   return [node("div", { class: "pair" },
     block("What if", node("div", { class: "card" }, whatIf(pool))),
-    block("Override", node("div", { class: "card" }, overrideForm(name))))];
+    block("Override", node("div", { class: "card" }, overrideForm(name))),
+    block("Drain", node("div", { class: "card" }, drainForm(name))))];
 }

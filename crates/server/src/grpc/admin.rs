@@ -2,13 +2,18 @@
 
 use foreshadow_api::{
     FieldError, quota_from_proto, quota_to_proto, required_name, timestamp_from_proto,
-    v1::{self, admin_server::Admin},
+    v1::{self, admin_server::Admin, set_override_request::Change},
 };
-use foreshadow_engine::EngineHandle;
+use foreshadow_engine::{AuditRecord, EngineHandle};
 use foreshadow_types::{InstanceId, PoolName, UserId};
 use tonic::{Request, Response, Status};
 
+use super::{
+    audit::{audit_events, audited, write_down},
+    called,
+};
 use crate::{
+    access::Caller,
     clock::now,
     convert::{
         adaptation_to_proto, config_from_proto, config_to_proto, explanation_to_proto,
@@ -26,29 +31,40 @@ pub(crate) struct AdminService {
 /// Sets the shadow configuration, or with `dry_run` checks it: for gRPC and HTTP alike.
 pub(crate) async fn set_shadow_config(
     engine: &EngineHandle,
+    caller: &Caller,
     request: v1::SetShadowConfigRequest,
 ) -> Result<v1::SetShadowConfigResponse, ApiError> {
-    let Some(wire) = request.config else {
-        let problem = "is missing; give the whole configuration";
-        return Err(FieldError::new("config", problem).into());
+    let (written, dry_run) = (request.clone(), request.dry_run);
+    let change = async {
+        let Some(wire) = request.config else {
+            let problem = "is missing; give the whole configuration";
+            return Err(FieldError::new("config", problem).into());
+        };
+        let etag = [request.etag, wire.etag.clone()]
+            .into_iter()
+            .find(|etag| !etag.is_empty());
+        let config = config_from_proto(wire).map_err(|error| error.inside("config"))?;
+        let outcome = engine.set_shadow_config(config, etag, dry_run).await?;
+        Ok(outcome_to_proto(outcome))
     };
-    let etag = [request.etag, wire.etag.clone()]
-        .into_iter()
-        .find(|etag| !etag.is_empty());
-    let config = config_from_proto(wire).map_err(|error| error.inside("config"))?;
-    let outcome = engine
-        .set_shadow_config(config, etag, request.dry_run)
-        .await?;
-    Ok(outcome_to_proto(outcome))
+    if dry_run {
+        change.await
+    } else {
+        audited(engine, caller, "SetShadowConfig", &written, change).await
+    }
 }
 
 /// Lets a pool's plans be carried out: for gRPC and HTTP alike.
 pub(crate) async fn make_live(
     engine: &EngineHandle,
-    pool: &str,
+    caller: &Caller,
+    request: &v1::MakeLiveRequest,
 ) -> Result<v1::SetShadowConfigResponse, ApiError> {
-    let pool = required_name("pool", pool, PoolName::new)?;
-    Ok(outcome_to_proto(engine.make_live(pool).await?))
+    let change = async {
+        let pool = required_name("pool", &request.pool, PoolName::new)?;
+        Ok(outcome_to_proto(engine.make_live(pool).await?))
+    };
+    audited(engine, caller, "MakeLive", request, change).await
 }
 
 /// Why a pool had the size it had: for gRPC and HTTP alike.
@@ -64,26 +80,40 @@ pub(crate) async fn explain(
 /// Changes the overrides: for gRPC and HTTP alike.
 pub(crate) async fn set_override(
     engine: &EngineHandle,
-    request: v1::SetOverrideRequest,
+    caller: &Caller,
+    mut request: v1::SetOverrideRequest,
 ) -> Result<v1::SetOverrideResponse, ApiError> {
-    let etag = (!request.etag.is_empty()).then(|| request.etag.clone());
-    let change = override_change_from_proto(request)?;
-    let view = engine.set_override(change, etag).await?;
-    Ok(v1::SetOverrideResponse {
-        overrides: overrides_to_proto(&view.overrides),
-        etag: view.etag,
-    })
+    if let Some(Change::Set(set)) = &mut request.change
+        && set.set_by.is_empty()
+    {
+        caller.name().clone_into(&mut set.set_by);
+    }
+    let written = request.clone();
+    let change = async {
+        let etag = (!request.etag.is_empty()).then(|| request.etag.clone());
+        let change = override_change_from_proto(request)?;
+        let view = engine.set_override(change, etag).await?;
+        Ok(v1::SetOverrideResponse {
+            overrides: overrides_to_proto(&view.overrides),
+            etag: view.etag,
+        })
+    };
+    audited(engine, caller, "SetOverride", &written, change).await
 }
 
 /// Sets what a tenant may take: for gRPC and HTTP alike.
 pub(crate) async fn set_tenant_quota(
     engine: &EngineHandle,
+    caller: &Caller,
     request: &v1::TenantQuota,
 ) -> Result<v1::TenantQuota, ApiError> {
-    let (tenant, quota) = quota_from_proto(request)?;
-    let answer = quota_to_proto(&tenant, &quota);
-    engine.set_quota(tenant, quota).await?;
-    Ok(answer)
+    let change = async {
+        let (tenant, quota) = quota_from_proto(request)?;
+        let answer = quota_to_proto(&tenant, &quota);
+        engine.set_quota(tenant, quota).await?;
+        Ok(answer)
+    };
+    audited(engine, caller, "SetTenantQuota", request, change).await
 }
 
 /// The tenants with a quota of their own: for gRPC and HTTP alike.
@@ -99,8 +129,35 @@ pub(crate) async fn tenant_quotas(
     })
 }
 
-/// Deletes a user: for gRPC and HTTP alike.
+/// The overrides in force: for gRPC and HTTP alike.
+pub(crate) async fn overrides(
+    engine: &EngineHandle,
+) -> Result<v1::ListOverridesResponse, ApiError> {
+    let view = engine.overrides().await?;
+    Ok(v1::ListOverridesResponse {
+        overrides: overrides_to_proto(&view.overrides),
+        etag: view.etag,
+    })
+}
+
+/// Deletes a user: for gRPC and HTTP alike. Whom is not written down, since that is to be forgotten.
 pub(crate) async fn delete_user(
+    engine: &EngineHandle,
+    caller: &Caller,
+    field: &str,
+    user: &str,
+) -> Result<v1::DeleteUserResponse, ApiError> {
+    let deleted = deleted(engine, field, user).await;
+    let refusal = deleted.as_ref().err().map(|error| &error.message);
+    let record = AuditRecord {
+        refusal: refusal.map_or_else(String::new, |message| message.replace(user, "deleted")),
+        ..caller.record("DeleteUser")
+    };
+    write_down(engine, record).await;
+    deleted
+}
+
+async fn deleted(
     engine: &EngineHandle,
     field: &str,
     user: &str,
@@ -118,11 +175,57 @@ pub(crate) async fn delete_user(
 /// Takes a model up: for gRPC and HTTP alike.
 pub(crate) async fn use_model(
     engine: &EngineHandle,
-    request: v1::UseModelRequest,
+    caller: &Caller,
+    request: &v1::UseModelRequest,
 ) -> Result<v1::ListModelsResponse, ApiError> {
-    let name = (!request.name.is_empty()).then_some(request.name);
-    engine.use_model(name).await?;
-    Ok(models_to_proto(engine.models().await?))
+    let change = async {
+        let name = (!request.name.is_empty()).then(|| request.name.clone());
+        engine.use_model(name).await?;
+        Ok(models_to_proto(engine.models().await?))
+    };
+    audited(engine, caller, "UseModel", request, change).await
+}
+
+/// Asks for a training: for gRPC and HTTP alike.
+pub(crate) async fn retrain(
+    engine: &EngineHandle,
+    caller: &Caller,
+    request: &v1::RetrainRequest,
+) -> Result<v1::RetrainResponse, ApiError> {
+    let change = async {
+        engine.retrain().await?;
+        Ok(v1::RetrainResponse {})
+    };
+    audited(engine, caller, "Retrain", request, change).await
+}
+
+/// Takes an instance out: for gRPC and HTTP alike.
+pub(crate) async fn drain_instance(
+    engine: &EngineHandle,
+    caller: &Caller,
+    request: &v1::DrainInstanceRequest,
+) -> Result<v1::DrainInstanceResponse, ApiError> {
+    let change = async {
+        let instance: Result<InstanceId, _> = request.instance_id.parse();
+        let instance = instance.map_err(|error| FieldError::new("instance_id", error))?;
+        engine.drain(instance).await?;
+        Ok(v1::DrainInstanceResponse {})
+    };
+    audited(engine, caller, "DrainInstance", request, change).await
+}
+
+/// Takes all instances of a pool out: for gRPC and HTTP alike.
+pub(crate) async fn drain_pool(
+    engine: &EngineHandle,
+    caller: &Caller,
+    request: &v1::DrainPoolRequest,
+) -> Result<v1::DrainPoolResponse, ApiError> {
+    let change = async {
+        let pool = required_name("pool", &request.pool, PoolName::new)?;
+        engine.drain_pool(pool).await?;
+        Ok(v1::DrainPoolResponse {})
+    };
+    audited(engine, caller, "DrainPool", request, change).await
 }
 
 #[tonic::async_trait]
@@ -139,18 +242,18 @@ impl Admin for AdminService {
         &self,
         request: Request<v1::SetShadowConfigRequest>,
     ) -> Result<Response<v1::SetShadowConfigResponse>, Status> {
-        Ok(Response::new(
-            set_shadow_config(&self.engine, request.into_inner()).await?,
-        ))
+        let (caller, request) = called(request)?;
+        let answer = set_shadow_config(&self.engine, &caller, request).await;
+        Ok(answer.map(Response::new)?)
     }
 
     async fn make_live(
         &self,
         request: Request<v1::MakeLiveRequest>,
     ) -> Result<Response<v1::SetShadowConfigResponse>, Status> {
-        Ok(Response::new(
-            make_live(&self.engine, &request.into_inner().pool).await?,
-        ))
+        let (caller, request) = called(request)?;
+        let answer = make_live(&self.engine, &caller, &request).await;
+        Ok(answer.map(Response::new)?)
     }
 
     async fn explain(
@@ -166,20 +269,16 @@ impl Admin for AdminService {
         &self,
         request: Request<v1::SetOverrideRequest>,
     ) -> Result<Response<v1::SetOverrideResponse>, Status> {
-        Ok(Response::new(
-            set_override(&self.engine, request.into_inner()).await?,
-        ))
+        let (caller, request) = called(request)?;
+        let answer = set_override(&self.engine, &caller, request).await;
+        Ok(answer.map(Response::new)?)
     }
 
     async fn list_overrides(
         &self,
         _: Request<v1::ListOverridesRequest>,
     ) -> Result<Response<v1::ListOverridesResponse>, Status> {
-        let view = self.engine.overrides().await.map_err(ApiError::from)?;
-        Ok(Response::new(v1::ListOverridesResponse {
-            overrides: overrides_to_proto(&view.overrides),
-            etag: view.etag,
-        }))
+        Ok(overrides(&self.engine).await.map(Response::new)?)
     }
 
     async fn list_pools(
@@ -194,32 +293,27 @@ impl Admin for AdminService {
         &self,
         request: Request<v1::DrainInstanceRequest>,
     ) -> Result<Response<v1::DrainInstanceResponse>, Status> {
-        let text = request.into_inner().instance_id;
-        let instance: InstanceId = text
-            .parse()
-            .map_err(|error| ApiError::from(FieldError::new("instance_id", error)))?;
-        self.engine.drain(instance).await.map_err(ApiError::from)?;
-        Ok(Response::new(v1::DrainInstanceResponse {}))
+        let (caller, request) = called(request)?;
+        let answer = drain_instance(&self.engine, &caller, &request).await;
+        Ok(answer.map(Response::new)?)
     }
 
     async fn drain_pool(
         &self,
         request: Request<v1::DrainPoolRequest>,
     ) -> Result<Response<v1::DrainPoolResponse>, Status> {
-        let pool = required_name("pool", &request.into_inner().pool, PoolName::new);
-        let pool = pool.map_err(ApiError::from)?;
-        let drained = self.engine.drain_pool(pool).await;
-        drained.map_err(ApiError::from)?;
-        Ok(Response::new(v1::DrainPoolResponse {}))
+        let (caller, request) = called(request)?;
+        let answer = drain_pool(&self.engine, &caller, &request).await;
+        Ok(answer.map(Response::new)?)
     }
 
     async fn set_tenant_quota(
         &self,
         request: Request<v1::TenantQuota>,
     ) -> Result<Response<v1::TenantQuota>, Status> {
-        Ok(Response::new(
-            set_tenant_quota(&self.engine, &request.into_inner()).await?,
-        ))
+        let (caller, request) = called(request)?;
+        let answer = set_tenant_quota(&self.engine, &caller, &request).await;
+        Ok(answer.map(Response::new)?)
     }
 
     async fn list_tenant_quotas(
@@ -233,9 +327,9 @@ impl Admin for AdminService {
         &self,
         request: Request<v1::DeleteUserRequest>,
     ) -> Result<Response<v1::DeleteUserResponse>, Status> {
-        let user = request.into_inner().user_id;
-        let deleted = delete_user(&self.engine, "user_id", &user).await?;
-        Ok(Response::new(deleted))
+        let (caller, request) = called(request)?;
+        let answer = delete_user(&self.engine, &caller, "user_id", &request.user_id).await;
+        Ok(answer.map(Response::new)?)
     }
 
     async fn get_adaptation(
@@ -257,9 +351,26 @@ impl Admin for AdminService {
         &self,
         request: Request<v1::UseModelRequest>,
     ) -> Result<Response<v1::ListModelsResponse>, Status> {
-        Ok(Response::new(
-            use_model(&self.engine, request.into_inner()).await?,
-        ))
+        let (caller, request) = called(request)?;
+        let answer = use_model(&self.engine, &caller, &request).await;
+        Ok(answer.map(Response::new)?)
+    }
+
+    async fn retrain(
+        &self,
+        request: Request<v1::RetrainRequest>,
+    ) -> Result<Response<v1::RetrainResponse>, Status> {
+        let (caller, request) = called(request)?;
+        let answer = retrain(&self.engine, &caller, &request).await;
+        Ok(answer.map(Response::new)?)
+    }
+
+    async fn list_audit_events(
+        &self,
+        request: Request<v1::ListAuditEventsRequest>,
+    ) -> Result<Response<v1::ListAuditEventsResponse>, Status> {
+        let events = audit_events(&self.engine, request.into_inner()).await;
+        Ok(events.map(Response::new)?)
     }
 
     async fn get_overview(

@@ -9,14 +9,14 @@ use foreshadow_api::{
     v1::{self, allocate_result, allocation::Durability, allocations_server::Allocations},
 };
 use foreshadow_engine::{EngineError, EngineHandle};
-use foreshadow_types::{FencingToken, InstanceId};
+use foreshadow_types::{AllocationId, FencingToken, InstanceId};
 use futures::{StreamExt, stream::BoxStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::stream::until_shutdown;
-use crate::{convert::durability_to_proto, error::ApiError};
+use super::{called, stream::until_shutdown};
+use crate::{access::Caller, convert::durability_to_proto, error::ApiError};
 
 /// Messages of one stream that are decided before the first of them is answered.
 const STREAM_WINDOW: usize = 32;
@@ -34,25 +34,107 @@ impl AllocationsService {
         durability_to_proto(self.engine.durability())
     }
 
-    fn answer(
+    fn answer(&self, outcome: Result<Allocation, EngineError>) -> Result<v1::Allocation, ApiError> {
+        Ok(allocation_to_proto(outcome?, self.durability()))
+    }
+
+    /// Claims a resource: for gRPC and HTTP alike, as what follows.
+    pub(crate) async fn claim(
         &self,
-        outcome: Result<Allocation, EngineError>,
-    ) -> Result<Response<v1::Allocation>, Status> {
-        let allocation = outcome.map_err(ApiError::from)?;
-        Ok(Response::new(allocation_to_proto(
-            allocation,
-            self.durability(),
-        )))
+        caller: &Caller,
+        request: v1::AllocateRequest,
+    ) -> Result<v1::Allocation, ApiError> {
+        let _permit = self.permits.try_acquire().map_err(|_| ApiError::busy())?;
+        let request = own_request(caller, request)?;
+        self.answer(self.engine.allocate(request).await)
+    }
+
+    /// Puts off the end of a lease.
+    pub(crate) async fn put_off(
+        &self,
+        caller: &Caller,
+        request: v1::RenewRequest,
+    ) -> Result<v1::Allocation, ApiError> {
+        let id = self.own(caller, &request.allocation_id).await?;
+        let duration = positive_duration("lease_duration", request.lease_duration)?;
+        let token = FencingToken(request.fencing_token);
+        self.answer(self.engine.renew(id, token, duration).await)
+    }
+
+    /// Gives a lease back.
+    pub(crate) async fn give_back(
+        &self,
+        caller: &Caller,
+        request: &v1::ReleaseRequest,
+    ) -> Result<v1::Allocation, ApiError> {
+        let (id, token) = self.owned_release(caller, request).await?;
+        self.answer(self.engine.release(id, token).await)
+    }
+
+    /// Takes a request back that waits.
+    pub(crate) async fn take_back(
+        &self,
+        caller: &Caller,
+        request: &v1::CancelRequest,
+    ) -> Result<v1::Allocation, ApiError> {
+        let id = self.own(caller, &request.allocation_id).await?;
+        self.answer(self.engine.cancel(id).await)
+    }
+
+    /// A page of allocations.
+    pub(crate) async fn page(
+        &self,
+        caller: &Caller,
+        mut request: v1::ListRequest,
+    ) -> Result<v1::ListResponse, ApiError> {
+        caller.narrow(&mut request)?;
+        let query = ListQuery::try_from(request)?;
+        let page = self.engine.list(query.filter, query.after, query.limit);
+        let page = page.await?;
+        let durability = self.durability();
+        let allocations = page.allocations.into_iter();
+        let allocations = allocations.map(|one| allocation_to_proto(one, durability));
+        Ok(v1::ListResponse {
+            allocations: allocations.collect(),
+            next_page_token: page.next.map(|id| id.to_string()).unwrap_or_default(),
+        })
+    }
+
+    /// The allocation of this id, if the caller may touch it.
+    async fn own(&self, caller: &Caller, id: &str) -> Result<AllocationId, ApiError> {
+        let id = allocation_id(id)?;
+        caller.check_allocation(&self.engine, id).await?;
+        Ok(id)
+    }
+
+    async fn owned_release(
+        &self,
+        caller: &Caller,
+        wire: &v1::ReleaseRequest,
+    ) -> Result<(AllocationId, FencingToken), ApiError> {
+        let (id, token) = release_from_proto(wire)?;
+        caller.check_allocation(&self.engine, id).await?;
+        Ok((id, token))
     }
 
     /// Decides one message of a stream: what cannot be read is refused in its place.
     async fn decide(
         self,
+        caller: Caller,
         batch: v1::AllocateStreamRequest,
     ) -> Result<v1::AllocateStreamResponse, ApiError> {
         check_stream_batch(&batch)?;
-        let (releases, given_back) = sorted(batch.releases.iter().map(release_from_proto));
-        let (requests, asked) = sorted(batch.requests.into_iter().map(AllocationRequest::try_from));
+        let mut owned = Vec::with_capacity(batch.releases.len());
+        for release in &batch.releases {
+            owned.push(self.owned_release(&caller, release).await);
+        }
+        let (releases, given_back) = sorted(owned.into_iter());
+        let (requests, asked) = sorted(
+            batch
+                .requests
+                .into_iter()
+                .map(|request| own_request(&caller, request)),
+        );
         let outcome = self.engine.exchange(given_back, asked).await?;
         let durability = self.durability();
         let mut released = outcome.released.into_iter();
@@ -76,10 +158,19 @@ impl AllocationsService {
     }
 }
 
+/// A request that its caller may make.
+fn own_request(
+    caller: &Caller,
+    mut request: v1::AllocateRequest,
+) -> Result<AllocationRequest, ApiError> {
+    caller.claim(&mut request)?;
+    Ok(AllocationRequest::try_from(request)?)
+}
+
 /// What could be read, and for each in its place whether it could.
 fn sorted<T>(
-    read: impl Iterator<Item = Result<T, FieldError>>,
-) -> (Vec<Result<(), FieldError>>, Vec<T>) {
+    read: impl Iterator<Item = Result<T, ApiError>>,
+) -> (Vec<Result<(), ApiError>>, Vec<T>) {
     let mut good = Vec::with_capacity(read.size_hint().0);
     let places = read.map(|one| one.map(|value| good.push(value))).collect();
     (places, good)
@@ -87,7 +178,7 @@ fn sorted<T>(
 
 /// The next outcome for what could be read, and the refusal of what could not.
 fn in_place(
-    read: Result<(), FieldError>,
+    read: Result<(), ApiError>,
     outcomes: &mut impl Iterator<Item = Result<Allocation, EngineError>>,
 ) -> Result<Allocation, ApiError> {
     read?;
@@ -128,9 +219,9 @@ impl Allocations for AllocationsService {
         &self,
         request: Request<v1::AllocateRequest>,
     ) -> Result<Response<v1::Allocation>, Status> {
-        let _permit = self.permits.try_acquire().map_err(|_| ApiError::busy())?;
-        let request = AllocationRequest::try_from(request.into_inner()).map_err(ApiError::from)?;
-        self.answer(self.engine.allocate(request).await)
+        let (caller, request) = called(request)?;
+        let answer = self.claim(&caller, request).await;
+        Ok(answer.map(Response::new)?)
     }
 
     async fn allocate_stream(
@@ -138,11 +229,12 @@ impl Allocations for AllocationsService {
         request: Request<Streaming<v1::AllocateStreamRequest>>,
     ) -> Result<Response<Self::AllocateStreamStream>, Status> {
         let service = self.clone();
+        let caller = Caller::of(request.extensions())?;
         let answers = request
             .into_inner()
             .map(move |batch| {
-                let service = service.clone();
-                async move { service.decide(batch?).await.map_err(Status::from) }
+                let (service, caller) = (service.clone(), caller.clone());
+                async move { service.decide(caller, batch?).await.map_err(Status::from) }
             })
             .buffered(STREAM_WINDOW);
         Ok(Response::new(until_shutdown(answers, &self.shutdown)))
@@ -152,7 +244,10 @@ impl Allocations for AllocationsService {
         &self,
         request: Request<v1::WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        let id = allocation_id(&request.into_inner().allocation_id).map_err(ApiError::from)?;
+        let caller = Caller::of(request.extensions())?;
+        let id = self
+            .own(&caller, &request.into_inner().allocation_id)
+            .await?;
         let changes = self.engine.watch(id).await.map_err(ApiError::from)?;
         let durability = self.durability();
         let answers = changes.map(move |change| Ok(allocation_to_proto(change, durability)));
@@ -163,30 +258,27 @@ impl Allocations for AllocationsService {
         &self,
         request: Request<v1::RenewRequest>,
     ) -> Result<Response<v1::Allocation>, Status> {
-        let wire = request.into_inner();
-        let id = allocation_id(&wire.allocation_id).map_err(ApiError::from)?;
-        let duration =
-            positive_duration("lease_duration", wire.lease_duration).map_err(ApiError::from)?;
-        let token = FencingToken(wire.fencing_token);
-        self.answer(self.engine.renew(id, token, duration).await)
+        let (caller, request) = called(request)?;
+        let answer = self.put_off(&caller, request).await;
+        Ok(answer.map(Response::new)?)
     }
 
     async fn release(
         &self,
         request: Request<v1::ReleaseRequest>,
     ) -> Result<Response<v1::Allocation>, Status> {
-        let wire = request.into_inner();
-        let id = allocation_id(&wire.allocation_id).map_err(ApiError::from)?;
-        let token = FencingToken(wire.fencing_token);
-        self.answer(self.engine.release(id, token).await)
+        let (caller, request) = called(request)?;
+        let answer = self.give_back(&caller, &request).await;
+        Ok(answer.map(Response::new)?)
     }
 
     async fn cancel(
         &self,
         request: Request<v1::CancelRequest>,
     ) -> Result<Response<v1::Allocation>, Status> {
-        let id = allocation_id(&request.into_inner().allocation_id).map_err(ApiError::from)?;
-        self.answer(self.engine.cancel(id).await)
+        let (caller, request) = called(request)?;
+        let answer = self.take_back(&caller, &request).await;
+        Ok(answer.map(Response::new)?)
     }
 
     async fn check_token(
@@ -202,20 +294,8 @@ impl Allocations for AllocationsService {
         &self,
         request: Request<v1::ListRequest>,
     ) -> Result<Response<v1::ListResponse>, Status> {
-        let query = ListQuery::try_from(request.into_inner()).map_err(ApiError::from)?;
-        let page = self
-            .engine
-            .list(query.filter, query.after, query.limit)
-            .await;
-        let page = page.map_err(ApiError::from)?;
-        let durability = self.durability();
-        Ok(Response::new(v1::ListResponse {
-            allocations: page
-                .allocations
-                .into_iter()
-                .map(|allocation| allocation_to_proto(allocation, durability))
-                .collect(),
-            next_page_token: page.next.map(|id| id.to_string()).unwrap_or_default(),
-        }))
+        let (caller, request) = called(request)?;
+        let answer = self.page(&caller, request).await;
+        Ok(answer.map(Response::new)?)
     }
 }

@@ -15,7 +15,8 @@ use super::{
     json::{ProtoJson, etag, if_match},
 };
 use crate::{
-    convert::{adaptation_to_proto, config_to_proto, models_to_proto, overrides_to_proto},
+    access::Caller,
+    convert::{adaptation_to_proto, config_to_proto, models_to_proto, pool_statuses},
     error::ApiError,
     grpc,
 };
@@ -36,6 +37,7 @@ pub(crate) async fn shadow_config(
 
 pub(crate) async fn set_shadow_config(
     State(state): State<HttpState>,
+    caller: Caller,
     flags: Result<Query<Flags>, QueryRejection>,
     headers: HeaderMap,
     ProtoJson(config): ProtoJson<v1::ShadowConfig>,
@@ -46,16 +48,18 @@ pub(crate) async fn set_shadow_config(
         etag: if_match(&headers)?,
         dry_run: flags.dry_run,
     };
-    let answer = grpc::set_shadow_config(&state.engine, request).await?;
+    let answer = grpc::set_shadow_config(&state.engine, &caller, request).await?;
     let tag = answer.config.as_ref().and_then(|config| etag(&config.etag));
     Ok((AppendHeaders(tag), Json(answer)))
 }
 
 pub(crate) async fn make_live(
     State(state): State<HttpState>,
+    caller: Caller,
     Path(pool): Path<String>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let answer = grpc::make_live(&state.engine, &pool).await?;
+    let request = v1::MakeLiveRequest { pool };
+    let answer = grpc::make_live(&state.engine, &caller, &request).await?;
     let tag = answer.config.as_ref().and_then(|config| etag(&config.etag));
     Ok((AppendHeaders(tag), Json(answer)))
 }
@@ -90,9 +94,11 @@ pub(crate) async fn models(
 
 pub(crate) async fn use_model(
     State(state): State<HttpState>,
+    caller: Caller,
     ProtoJson(request): ProtoJson<v1::UseModelRequest>,
 ) -> Result<Json<v1::ListModelsResponse>, ApiError> {
-    grpc::use_model(&state.engine, request).await.map(Json)
+    let taken_up = grpc::use_model(&state.engine, &caller, &request).await;
+    taken_up.map(Json)
 }
 
 pub(crate) async fn adaptation(State(state): State<HttpState>) -> Json<v1::Adaptation> {
@@ -102,11 +108,7 @@ pub(crate) async fn adaptation(State(state): State<HttpState>) -> Json<v1::Adapt
 pub(crate) async fn overrides(
     State(state): State<HttpState>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let view = state.engine.overrides().await?;
-    let answer = v1::ListOverridesResponse {
-        overrides: overrides_to_proto(&view.overrides),
-        etag: view.etag,
-    };
+    let answer = grpc::overrides(&state.engine).await?;
     Ok((AppendHeaders(etag(&answer.etag)), Json(answer)))
 }
 
@@ -118,13 +120,16 @@ pub(crate) async fn tenant_quotas(
 
 pub(crate) async fn set_tenant_quota(
     State(state): State<HttpState>,
+    caller: Caller,
     ProtoJson(quota): ProtoJson<v1::TenantQuota>,
-) -> Result<impl IntoResponse, ApiError> {
-    Ok(Json(grpc::set_tenant_quota(&state.engine, &quota).await?))
+) -> Result<Json<v1::TenantQuota>, ApiError> {
+    let set = grpc::set_tenant_quota(&state.engine, &caller, &quota).await;
+    set.map(Json)
 }
 
 pub(crate) async fn set_override(
     State(state): State<HttpState>,
+    caller: Caller,
     headers: HeaderMap,
     ProtoJson(mut request): ProtoJson<v1::SetOverrideRequest>,
 ) -> Result<impl IntoResponse, ApiError> {
@@ -132,6 +137,65 @@ pub(crate) async fn set_override(
     if !tag.is_empty() {
         request.etag = tag;
     }
-    let answer = grpc::set_override(&state.engine, request).await?;
+    let answer = grpc::set_override(&state.engine, &caller, request).await?;
     Ok((AppendHeaders(etag(&answer.etag)), Json(answer)))
+}
+
+pub(crate) async fn drain_pool(
+    State(state): State<HttpState>,
+    caller: Caller,
+    Path(pool): Path<String>,
+) -> Result<Json<v1::DrainPoolResponse>, ApiError> {
+    let request = v1::DrainPoolRequest { pool };
+    let drained = grpc::drain_pool(&state.engine, &caller, &request).await;
+    drained.map(Json)
+}
+
+pub(crate) async fn drain_instance(
+    State(state): State<HttpState>,
+    caller: Caller,
+    Path(instance_id): Path<String>,
+) -> Result<Json<v1::DrainInstanceResponse>, ApiError> {
+    let request = v1::DrainInstanceRequest { instance_id };
+    let drained = grpc::drain_instance(&state.engine, &caller, &request).await;
+    drained.map(Json)
+}
+
+pub(crate) async fn retrain(
+    State(state): State<HttpState>,
+    caller: Caller,
+) -> Result<Json<v1::RetrainResponse>, ApiError> {
+    let asked = grpc::retrain(&state.engine, &caller, &v1::RetrainRequest {}).await;
+    asked.map(Json)
+}
+
+/// Which changes.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
+pub(crate) struct Changes {
+    who: String,
+    action: String,
+    page_token: String,
+    page_size: u32,
+}
+
+pub(crate) async fn audit(
+    State(state): State<HttpState>,
+    changes: Result<Query<Changes>, QueryRejection>,
+) -> Result<Json<v1::ListAuditEventsResponse>, ApiError> {
+    let Query(changes) = changes.map_err(|rejection| ApiError::invalid(rejection.body_text()))?;
+    let request = v1::ListAuditEventsRequest {
+        who: changes.who,
+        action: changes.action,
+        page_token: changes.page_token,
+        page_size: changes.page_size,
+    };
+    grpc::audit_events(&state.engine, request).await.map(Json)
+}
+
+pub(crate) async fn pools(
+    State(state): State<HttpState>,
+) -> Result<Json<v1::ListPoolsResponse>, ApiError> {
+    let pools = pool_statuses(&state.engine).await?;
+    Ok(Json(v1::ListPoolsResponse { pools }))
 }

@@ -1,6 +1,8 @@
 //! HTTP with JSON: the proto3 JSON of the same messages as gRPC.
 
 mod admin;
+mod agones;
+mod allocations;
 mod fencing;
 mod json;
 mod metrics;
@@ -24,13 +26,20 @@ use tonic::Code;
 use tower_http::timeout::TimeoutLayer;
 
 pub(crate) use self::telemetry::{Receivers, export_response};
-use crate::{auth::refuse_other_sites, console, error::ApiError, options::ServerOptions};
+use crate::{
+    access::{is_grpc, refuse_other_sites},
+    console,
+    error::ApiError,
+    grpc::AllocationsService,
+    options::ServerOptions,
+};
 
 /// What handlers are given.
 #[derive(Debug, Clone)]
 pub(crate) struct HttpState {
     pub(crate) engine: EngineHandle,
     pub(crate) receivers: Receivers,
+    pub(crate) allocations: AllocationsService,
     /// Cancelled when the server begins to stop.
     pub(crate) stopping: CancellationToken,
 }
@@ -68,7 +77,26 @@ pub(crate) fn router(state: HttpState, options: &ServerOptions) -> Router {
         .route("/user/{user_id}", delete(shadow::delete_user))
         .route("/admin/explain", get(admin::explain))
         .route("/admin/pools/{pool}/live", post(admin::make_live))
+        .route("/admin/pools/{pool}/drain", post(admin::drain_pool))
+        .route(
+            "/admin/instances/{instance}/drain",
+            post(admin::drain_instance),
+        )
+        .route("/admin/audit", get(admin::audit))
+        .route("/admin/retrain", post(admin::retrain))
+        .route("/api/v1/pools", get(admin::pools))
+        .route(
+            "/api/v1/allocations",
+            get(allocations::list).post(allocations::allocate),
+        )
+        .route("/api/v1/allocations/{id}/renew", post(allocations::renew))
+        .route(
+            "/api/v1/allocations/{id}/release",
+            post(allocations::release),
+        )
+        .route("/api/v1/allocations/{id}/cancel", post(allocations::cancel))
         .route("/admin/models", get(admin::models).post(admin::use_model))
+        .route("/integrations/agones/{pool}", post(agones::review))
         .route("/api/v1/adaptation", get(admin::adaptation))
         .route("/api/v1/overview", get(overview::overview))
         .route("/healthz", get(probes::healthz))
@@ -85,7 +113,7 @@ pub(crate) fn router(state: HttpState, options: &ServerOptions) -> Router {
 
 /// Neither an HTTP route nor a service.
 pub(crate) async fn not_found(uri: Uri, headers: axum::http::HeaderMap) -> Response {
-    if crate::auth::is_grpc(&headers) {
+    if is_grpc(&headers) {
         let message = format!("there is no service for {}", uri.path());
         return tonic::Status::unimplemented(message).into_http();
     }

@@ -46,7 +46,7 @@ fn data_paths() -> Value {
         "/user/{userId}/resource_shadow": {"get": {
             "summary": "The profile of a user, now or at a past time",
             "parameters": [
-                {"name": "userId", "in": "path", "required": true, "schema": {"type": "string"}},
+                in_path("userId"),
                 {"name": "at", "in": "query", "schema": {"type": "string", "format": "date-time"}},
             ],
             "responses": answers("ResourceShadow"),
@@ -54,7 +54,7 @@ fn data_paths() -> Value {
         "/fencing/{instanceId}": {"get": {
             "summary": "Whether a fencing token is that of the present lease of an instance",
             "parameters": [
-                {"name": "instanceId", "in": "path", "required": true, "schema": {"type": "string"}},
+                in_path("instanceId"),
                 {"name": "token", "in": "query", "required": true,
                  "schema": {"type": "integer", "minimum": 0}},
             ],
@@ -62,14 +62,49 @@ fn data_paths() -> Value {
                 "204": {"description": "It is"},
                 "409": {"description": "It is stale", "content": content("Error")},
                 "404": {"description": "Nobody holds the instance", "content": content("Error")},
+                "default": {"description": "Refused, with the reason", "content": content("Error")},
             },
         }},
         "/user/{userId}": {"delete": {
             "summary": "Delete a user everywhere",
-            "parameters": [{
-                "name": "userId", "in": "path", "required": true, "schema": {"type": "string"},
-            }],
+            "parameters": [in_path("userId")],
             "responses": answers("DeleteUserResponse"),
+        }},
+        "/api/v1/pools": {"get": {
+            "summary": "The pools as they are",
+            "responses": answers("ListPoolsResponse"),
+        }},
+        "/api/v1/allocations": {
+            "get": {
+                "summary": "Allocations, page by page",
+                "parameters": [
+                    text_query("tenantId"), text_query("userId"), text_query("pool"),
+                    text_query("states"), text_query("pageToken"), count_query("pageSize"),
+                ],
+                "responses": answers("ListResponse"),
+            },
+            "post": {
+                "summary": "Claim a resource",
+                "requestBody": body("AllocateRequest"),
+                "responses": answers("Allocation"),
+            },
+        },
+        "/api/v1/allocations/{allocationId}/renew": {"post": {
+            "summary": "Put off the end of a lease",
+            "parameters": [in_path("allocationId")],
+            "requestBody": body("RenewRequest"),
+            "responses": answers("Allocation"),
+        }},
+        "/api/v1/allocations/{allocationId}/release": {"post": {
+            "summary": "Give a lease back",
+            "parameters": [in_path("allocationId")],
+            "requestBody": body("ReleaseRequest"),
+            "responses": answers("Allocation"),
+        }},
+        "/api/v1/allocations/{allocationId}/cancel": {"post": {
+            "summary": "Take a request back that waits",
+            "parameters": [in_path("allocationId")],
+            "responses": answers("Allocation"),
         }},
         "/api/v1/adaptation": {"get": {
             "summary": "Actual against predicted by pool, category and model, and drift",
@@ -78,6 +113,18 @@ fn data_paths() -> Value {
         "/api/v1/overview": {"get": {
             "summary": "Everything that the console shows",
             "responses": answers("Overview"),
+        }},
+        "/integrations/agones/{pool}": {"post": {
+            "summary": "The webhook of an Agones FleetAutoscaler",
+            "parameters": [{
+                "name": "pool", "in": "path", "required": true, "schema": {"type": "string"},
+            }],
+            "requestBody": {"required": true, "content": {"application/json": {"schema": review()}}},
+            "responses": {
+                "200": {"description": "How many replicas the fleet is to have",
+                        "content": {"application/json": {"schema": reviewed()}}},
+                "default": {"description": "Refused, with the reason", "content": content("Error")},
+            },
         }},
         "/healthz": {"get": probe("The process answers")},
         "/readyz": {"get": probe("Whether requests should be sent here")},
@@ -116,10 +163,30 @@ fn admin_paths() -> Value {
         },
         "/admin/pools/{pool}/live": {"post": {
             "summary": "Let the plans of a pool that is in preview be carried out from now on",
-            "parameters": [{
-                "name": "pool", "in": "path", "required": true, "schema": {"type": "string"},
-            }],
+            "parameters": [in_path("pool")],
             "responses": answers("SetShadowConfigResponse"),
+        }},
+        "/admin/pools/{pool}/drain": {"post": {
+            "summary": "Take all instances that a pool has now out, after use where they are held",
+            "parameters": [in_path("pool")],
+            "responses": answers("DrainPoolResponse"),
+        }},
+        "/admin/instances/{instanceId}/drain": {"post": {
+            "summary": "Take an instance out, after use if it is held",
+            "parameters": [in_path("instanceId")],
+            "responses": answers("DrainInstanceResponse"),
+        }},
+        "/admin/retrain": {"post": {
+            "summary": "Train a model now; it is taken up if it is better",
+            "responses": answers("RetrainResponse"),
+        }},
+        "/admin/audit": {"get": {
+            "summary": "Who changed what, the latest first",
+            "parameters": [
+                text_query("who"), text_query("action"), text_query("pageToken"),
+                count_query("pageSize"),
+            ],
+            "responses": answers("ListAuditEventsResponse"),
         }},
         "/admin/explain": {"get": {
             "summary": "Why a pool had the size it had at a time",
@@ -155,6 +222,18 @@ fn admin_paths() -> Value {
     })
 }
 
+fn in_path(name: &str) -> Value {
+    json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}})
+}
+
+fn text_query(name: &str) -> Value {
+    json!({"name": name, "in": "query", "schema": {"type": "string"}})
+}
+
+fn count_query(name: &str) -> Value {
+    json!({"name": name, "in": "query", "schema": {"type": "integer", "minimum": 0}})
+}
+
 fn if_match() -> Value {
     json!({"name": "If-Match", "in": "header", "schema": {"type": "string"}})
 }
@@ -173,6 +252,31 @@ fn answers(message: &str) -> Value {
         "200": {"description": "Done", "content": content(message)},
         "default": {"description": "Refused, with the reason", "content": content("Error")},
     })
+}
+
+/// `FleetAutoscaleReview` as far as it is read.
+fn review() -> Value {
+    let status = json!({
+        "type": "object",
+        "required": ["allocatedReplicas"],
+        "properties": {"allocatedReplicas": {"type": "integer", "minimum": 0}},
+    });
+    let request = json!({
+        "type": "object",
+        "required": ["uid", "status"],
+        "properties": {"uid": {"type": "string"}, "status": status},
+    });
+    json!({"type": "object", "required": ["request"], "properties": {"request": request}})
+}
+
+/// `FleetAutoscaleReview` as it is answered.
+fn reviewed() -> Value {
+    let response = json!({"type": "object", "properties": {
+        "uid": {"type": "string"},
+        "scale": {"type": "boolean"},
+        "replicas": {"type": "integer"},
+    }});
+    json!({"type": "object", "properties": {"response": response}})
 }
 
 fn probe(summary: &str) -> Value {

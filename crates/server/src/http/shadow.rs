@@ -12,15 +12,16 @@ use foreshadow_types::Timestamp;
 use serde::Deserialize;
 
 use super::HttpState;
-use crate::{error::ApiError, grpc};
+use crate::{access::Caller, error::ApiError, grpc};
 
 /// `DELETE /user/{userId}`.
 pub(crate) async fn delete_user(
     State(state): State<HttpState>,
+    caller: Caller,
     user: Result<Path<String>, PathRejection>,
 ) -> Result<Json<v1::DeleteUserResponse>, ApiError> {
     let Path(user) = user.map_err(|rejection| ApiError::invalid(rejection.body_text()))?;
-    grpc::delete_user(&state.engine, "userId", &user)
+    grpc::delete_user(&state.engine, &caller, "userId", &user)
         .await
         .map(Json)
 }
@@ -35,6 +36,7 @@ pub(crate) struct Asked {
 
 pub(crate) async fn resource_shadow(
     State(state): State<HttpState>,
+    caller: Caller,
     user: Result<Path<String>, PathRejection>,
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Json<v1::ResourceShadow>, ApiError> {
@@ -42,7 +44,7 @@ pub(crate) async fn resource_shadow(
     let Query(asked) = asked.map_err(|rejection| ApiError::invalid(rejection.body_text()))?;
     let at = asked.at.as_deref().map(Timestamp::parse).transpose();
     let at = at.map_err(|error| ApiError::invalid(format!("at: {error}")))?;
-    grpc::shadow_of(&state.engine, "userId", &user, at)
+    grpc::shadow_of(&state.engine, &caller, "userId", &user, at)
         .await
         .map(Json)
 }

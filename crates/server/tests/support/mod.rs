@@ -4,17 +4,18 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use foreshadow_access::{Directory, Grant, Role, TokenHash};
 use foreshadow_engine::{
     Engine, EngineConfig, EngineHandle,
     config::{Durability, OnShutdown, PoolConfig},
 };
 use foreshadow_providers::{ProcessSpec, Readiness};
-use foreshadow_server::{ServeError, Server, ServerOptions};
+use foreshadow_server::{Access, ServeError, Server, ServerOptions};
 use foreshadow_types::{InstanceCount, PoolName};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
     sync::oneshot,
     task::JoinHandle,
@@ -42,6 +43,11 @@ fn pool() -> PoolConfig {
 
 impl Served {
     pub(crate) async fn start(token: Option<&str>) -> Self {
+        let access = token.map(|token| directory(&[(token, grant("admin", Role::Admin))]));
+        Self::start_with(|options| options.access = access.map(Access::new)).await
+    }
+
+    pub(crate) async fn start_with(set: impl FnOnce(&mut ServerOptions)) -> Self {
         let data = tempfile::tempdir().unwrap();
         let mut config = EngineConfig::new(data.path());
         config.durability = Durability::Memory;
@@ -51,7 +57,7 @@ impl Served {
         config.pools = vec![pool()];
         let engine = Engine::start(config).await.unwrap();
         let mut options = ServerOptions::new("127.0.0.1:0".parse().unwrap());
-        options.token = token.map(str::to_owned);
+        set(&mut options);
         let server = Server::bind(options).await.unwrap();
         let address = server.local_addr();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -94,25 +100,69 @@ impl Served {
         headers: &[(&str, &str)],
         body: &str,
     ) -> Answer {
-        let mut text = format!(
-            "{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-length: {}\r\n",
-            self.address,
-            body.len()
-        );
-        for (name, value) in headers {
-            text.push_str(name);
-            text.push_str(": ");
-            text.push_str(value);
-            text.push_str("\r\n");
-        }
-        text.push_str("\r\n");
-        text.push_str(body);
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
-        stream.write_all(text.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        Answer::read(&answer)
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        ask_over(
+            stream,
+            &self.address.to_string(),
+            method,
+            path,
+            headers,
+            body,
+        )
+        .await
+        .unwrap()
     }
+}
+
+/// One HTTP/1.1 request on a connection that is closed then.
+pub(crate) async fn ask_over(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    host: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> std::io::Result<Answer> {
+    let mut text = format!(
+        "{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-length: {}\r\n",
+        body.len()
+    );
+    for (name, value) in headers {
+        text.push_str(name);
+        text.push_str(": ");
+        text.push_str(value);
+        text.push_str("\r\n");
+    }
+    text.push_str("\r\n");
+    text.push_str(body);
+    stream.write_all(text.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    let whole = answer.contains("\r\n\r\n");
+    whole
+        .then(|| Answer::read(&answer))
+        .ok_or_else(|| std::io::ErrorKind::UnexpectedEof.into())
+}
+
+/// What a caller is granted, bound to nothing.
+pub(crate) fn grant(name: &str, role: Role) -> Grant {
+    Grant {
+        name: name.to_owned(),
+        role,
+        tenant: None,
+        users: None,
+        rate: None,
+    }
+}
+
+/// Those who show these tokens.
+pub(crate) fn directory(tokens: &[(&str, Grant)]) -> Directory {
+    let mut directory = Directory::default();
+    for (token, grant) in tokens {
+        let added = directory.add_token(TokenHash::of(token), grant.clone());
+        added.unwrap();
+    }
+    directory
 }
 
 /// What a server answered.

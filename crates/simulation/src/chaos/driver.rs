@@ -84,7 +84,11 @@ impl Driver {
         let result = self.core.handle(input.clone(), now);
         self.note(|| format!("{now} {input:?} -> {result:?}"));
         self.collect();
-        if let (Err(AllocatorError::UnknownInstance(id)), Input::Ready { .. }) = (result, input) {
+        if let (
+            Err(AllocatorError::UnknownInstance(id)),
+            Input::Ready { .. } | Input::Given { .. },
+        ) = (result, input)
+        {
             provider.stop(id, now, faults);
         }
     }

@@ -88,6 +88,7 @@ impl Model {
             | Input::AdoptPlan(_)
             | Input::Allocate(_)
             | Input::Ready { .. }
+            | Input::Given { .. }
             | Input::PredictUsage(_)
             | Input::DrainPool(_)
             | Input::Drain { .. } => {}

@@ -13,6 +13,9 @@ use rand_pcg::Pcg64;
 
 use super::faults::{Fault, FaultCounts};
 
+/// Every so many instances one is given rather than started.
+const GIVEN_EVERY: u64 = 8;
+
 #[derive(Debug)]
 pub(super) struct Provider {
     rng: Pcg64,
@@ -137,10 +140,14 @@ impl Provider {
             return None;
         }
         Some(match self.mail.remove(&(at, number))? {
-            Report::Up(instance) => Input::Ready {
-                instance,
-                address: format!("10.0.0.1:{}", instance.0).into(),
-            },
+            Report::Up(instance) => {
+                let address = format!("10.0.0.1:{}", instance.0).into();
+                if instance.0.is_multiple_of(GIVEN_EVERY) {
+                    Input::Given { instance, address }
+                } else {
+                    Input::Ready { instance, address }
+                }
+            }
             Report::Broken(instance) => Input::Failed { instance },
             Report::Gone(instance) => Input::Gone { instance },
         })

@@ -35,6 +35,12 @@ pub(super) fn render(report: &EvaluationReport) -> String {
             number(model.coverage_80),
             model.seconds,
         );
+        if let Some(chosen) = &model.chosen {
+            let shares = chosen.iter();
+            let shares = shares.map(|(name, share)| format!("{name} {:.0} %", share * 100.0));
+            let shares = shares.collect::<Vec<_>>().join(", ");
+            let _ = writeln!(text, "{:width$}  of {shares}", "");
+        }
     }
     text
 }

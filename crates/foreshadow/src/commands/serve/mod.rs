@@ -1,26 +1,44 @@
 //! `foreshadow serve`.
 
+mod guard;
+mod signals;
+
 use std::{future::Future, net::SocketAddr, path::PathBuf};
 
 use foreshadow_engine::{Engine, EngineConfig, StartError};
 use foreshadow_server::{ServeError, Server, ServerOptions};
-use tokio::signal::unix::{SignalKind, signal};
+use sd_notify::NotifyState;
 
+use self::{
+    guard::Guard,
+    signals::{reload_signals, stop_signal},
+};
 use crate::{config, failure::Failure, logging};
 
 /// Arguments of `foreshadow serve`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The pools and how they are planned, as TOML; without it there are no pools.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, env = "FORESHADOW_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// Where gRPC, HTTP and the console listen.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7070")]
+    #[arg(
+        long,
+        env = "FORESHADOW_LISTEN",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:7070"
+    )]
     listen: SocketAddr,
     /// Where the ledger, the history and the models are kept.
-    #[arg(long, value_name = "DIR", default_value = "foreshadow-data")]
+    #[arg(
+        long,
+        env = "FORESHADOW_DATA",
+        value_name = "DIR",
+        default_value = "foreshadow-data"
+    )]
     data: PathBuf,
-    /// What every caller must show as a bearer token; needed to listen beyond loopback.
+    /// A bearer token that may do everything; this or `[[token]]` in the configuration is needed to
+    /// listen beyond loopback.
     #[arg(
         long,
         env = "FORESHADOW_TOKEN",
@@ -33,17 +51,33 @@ pub(crate) struct Args {
 /// Runs the command.
 pub(crate) fn run(args: Args) -> Result<(), Failure> {
     logging::start();
+    tokio::runtime::Runtime::new()?.block_on(async { started(args).await })
+}
+
+async fn started(args: Args) -> Result<(), Failure> {
+    let loaded = config::load(args.config.as_deref(), &args.data).map_err(Failure::bad_input)?;
+    let mut guard = Guard::new(loaded.access, args.token)?;
     let mut options = ServerOptions::new(args.listen);
-    options.token = args.token;
+    options.access = guard.access.clone();
+    options.tls = guard.tls.clone();
     options
         .check()
         .map_err(|error| Failure::bad_input(format!("--listen: {error}")))?;
-    let loaded = config::load(args.config.as_deref(), &args.data).map_err(Failure::bad_input)?;
+    if options.tls.is_none() && !args.listen.ip().is_loopback() {
+        tracing::warn!("tokens travel unencrypted; set [tls] or put a proxy that encrypts before");
+    }
     options.mappings = loaded.telemetry.mappings;
     options.intake = loaded.telemetry.limits;
     let mut engine = loaded.engine;
     engine.retraining.command = Some(train_command()?);
-    tokio::runtime::Runtime::new()?.block_on(async { serve(options, engine, stop_signal()).await })
+    let stop = stop_signal();
+    let reloading = tokio::spawn(reload_signals(move || {
+        let loaded = config::load(args.config.as_deref(), &args.data)?;
+        guard.reload(loaded.access)
+    }));
+    let served = serve(options, engine, stop).await;
+    reloading.abort();
+    served
 }
 
 /// Serves until `stop` completes, and says on stdout when and where.
@@ -56,6 +90,7 @@ async fn serve(
     let address = server.local_addr();
     let engine = Engine::start(engine).await.map_err(not_started)?;
     println!("listening on {address}");
+    notify(&[NotifyState::Ready]);
     let watched = engine.clone();
     let ended = async move {
         tokio::select! {
@@ -64,10 +99,18 @@ async fn serve(
             // given below.
             _ = watched.stopped() => {}
         }
+        notify(&[NotifyState::Stopping]);
     };
     let served = server.run(engine.clone(), ended).await;
     engine.shutdown().await?;
     Ok(served?)
+}
+
+/// Tells the service manager, if it started this (systemd, `Type=notify`).
+fn notify(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::warn!(%error, "the service manager could not be told");
+    }
 }
 
 /// Binds the port before any data is touched.
@@ -93,23 +136,4 @@ pub(super) fn train_command() -> Result<Vec<String>, Failure> {
         program.to_string_lossy().into_owned(),
         "train".to_owned(),
     ])
-}
-
-/// Completes at SIGINT or SIGTERM. They are heeded from this call on, not from the first wait: one
-/// that comes while the server starts ends it in order too.
-fn stop_signal() -> impl Future<Output = ()> + Send + 'static {
-    let signals = (
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::terminate()),
-    );
-    async move {
-        let (Ok(mut interrupt), Ok(mut terminate)) = signals else {
-            tracing::error!("signals cannot be waited for; end the server with kill -9");
-            return std::future::pending().await;
-        };
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    }
 }

@@ -1,0 +1,74 @@
+//! `foreshadow models`.
+
+use foreshadow_api::v1::{ListModelsResponse, RetrainResponse, UseModelRequest};
+use serde_json::json;
+
+use super::Asked;
+use crate::{failure::Failure, remote::time, table::Table};
+
+/// Arguments of `foreshadow models`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    change: Option<Change>,
+    #[command(flatten)]
+    asked: Asked,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Change {
+    /// Take a model up and keep it whatever retraining finds.
+    Use {
+        /// Such as `candidate-3`.
+        name: String,
+        #[command(flatten)]
+        asked: Asked,
+    },
+    /// Train one now; it is taken up if it is better.
+    Retrain {
+        #[command(flatten)]
+        asked: Asked,
+    },
+    /// Leave the choice to retraining again.
+    Auto {
+        #[command(flatten)]
+        asked: Asked,
+    },
+}
+
+/// Runs the command.
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let (asked, name) = match &args.change {
+        None => {
+            let found: ListModelsResponse = args.asked.remote.get("/admin/models", &[])?;
+            return args.asked.write(&found, table);
+        }
+        Some(Change::Retrain { asked }) => {
+            let answer: RetrainResponse = asked.remote.post("/admin/retrain", &[], &json!({}))?;
+            return asked.write(&answer, |_| "a training is asked for\n".to_owned());
+        }
+        Some(Change::Use { name, asked }) => (asked, name.clone()),
+        Some(Change::Auto { asked }) => (asked, String::new()),
+    };
+    let request = UseModelRequest { name };
+    let found: ListModelsResponse = asked.remote.post("/admin/models", &[], &request)?;
+    asked.write(&found, table)
+}
+
+fn table(found: &ListModelsResponse) -> String {
+    if found.models.is_empty() {
+        return "retraining has made no model yet\n".to_owned();
+    }
+    let mut table = Table::new(["model", "in use", "kept", "trained through", "problem"]);
+    let yes = |is: bool| if is { "yes" } else { "" }.to_owned();
+    for model in &found.models {
+        table.row([
+            model.name.clone(),
+            yes(model.in_use),
+            yes(model.pinned),
+            time(model.trained_through),
+            model.problem.clone(),
+        ]);
+    }
+    table.to_string()
+}

@@ -1,0 +1,73 @@
+//! `foreshadow top`.
+
+use std::{thread::sleep, time::Duration};
+
+use anstream::print;
+use foreshadow_api::v1::Overview;
+
+use super::{Asked, percent, pools};
+use crate::{
+    failure::Failure,
+    format::Format,
+    remote::{span, time},
+};
+
+const RENEWED: Duration = Duration::from_secs(2);
+/// Clears a terminal and goes to its upper left (ECMA-48); it is left out where there is none.
+const CLEAR: &str = "\x1b[2J\x1b[H";
+
+/// Arguments of `foreshadow top`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Print it once.
+    #[arg(long)]
+    once: bool,
+    #[command(flatten)]
+    asked: Asked,
+}
+
+/// Runs the command.
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let once = args.once || args.asked.format == Format::Json;
+    loop {
+        let found: Overview = args.asked.remote.get("/api/v1/overview", &[])?;
+        if once {
+            return args.asked.write(&found, text);
+        }
+        print!("{CLEAR}{}", text(&found));
+        sleep(RENEWED);
+    }
+}
+
+fn text(found: &Overview) -> String {
+    let ready = if found.ready {
+        "ready"
+    } else {
+        &found.not_ready_reason
+    };
+    let served = found.pools.iter().map(|pool| pool.hits);
+    let asked = found
+        .pools
+        .iter()
+        .map(|pool| pool.hits + pool.joins + pool.misses + pool.rejected);
+    let (served, asked): (u64, u64) = (served.sum(), asked.sum());
+    let rate = (asked > 0).then(|| served as f64 / asked as f64);
+    let forecasting = found.forecasting.clone().unwrap_or_default();
+    format!(
+        "foreshadow {} at {}, {ready}\n\
+         {} requests, {} warm; answers p50 {} p99 {}\n\
+         model {}, {} series, a batch {}; {} entities, {} samples\n\n{}",
+        found.version,
+        time(found.as_of),
+        asked,
+        percent(rate),
+        span(found.reply_p50.as_ref()),
+        span(found.reply_p99.as_ref()),
+        forecasting.model,
+        forecasting.series,
+        span(forecasting.batch_p50.as_ref()),
+        found.entities,
+        found.samples,
+        pools::table(&found.pools),
+    )
+}

@@ -1,0 +1,176 @@
+//! A running server, as the commands that ask it see it.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::{Context, anyhow, bail};
+use foreshadow_api::{timestamp_from_proto, v1::Allocation, well_known};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use ureq::{
+    Agent,
+    http::Response,
+    tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem},
+};
+
+use crate::failure::Failure;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Which server is asked, and what it is shown.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Remote {
+    /// The server to ask.
+    #[arg(
+        long,
+        env = "FORESHADOW_SERVER",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:7070"
+    )]
+    server: String,
+    /// Shown to the server as a bearer token.
+    #[arg(
+        long,
+        env = "FORESHADOW_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN"
+    )]
+    token: Option<String>,
+    /// Certificates in PEM that the server's is signed by, in the place of the usual ones.
+    #[arg(long, env = "FORESHADOW_CA", value_name = "FILE")]
+    ca: Option<PathBuf>,
+}
+
+/// What a server says when it refuses.
+#[derive(Debug, Deserialize)]
+struct Refusal {
+    message: String,
+}
+
+impl Remote {
+    /// Asks for what is at a path.
+    pub(crate) fn get<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> Result<T, Failure> {
+        let asked = || {
+            let mut request = self.agent()?.get(self.url(path));
+            for (name, value) in query.iter().filter(|(_, value)| !value.is_empty()) {
+                request = request.query(name, value);
+            }
+            if let Some(shown) = self.shown() {
+                request = request.header("Authorization", shown);
+            }
+            understood(request.call())
+        };
+        self.named(asked())
+    }
+
+    /// Sends a message to a path.
+    pub(crate) fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        headers: &[(&str, String)],
+        message: &impl Serialize,
+    ) -> Result<T, Failure> {
+        let asked = || {
+            let mut request = self.agent()?.post(self.url(path));
+            for (name, value) in headers {
+                request = request.header(*name, value);
+            }
+            if let Some(shown) = self.shown() {
+                request = request.header("Authorization", shown);
+            }
+            understood(request.send(serde_json::to_string(message)?))
+        };
+        self.named(asked())
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.server.trim_end_matches('/'))
+    }
+
+    fn shown(&self) -> Option<String> {
+        self.token.as_ref().map(|token| format!("Bearer {token}"))
+    }
+
+    fn agent(&self) -> anyhow::Result<Agent> {
+        let builder = Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(PATIENCE));
+        let Some(path) = &self.ca else {
+            return Ok(builder.build().into());
+        };
+        let pem = std::fs::read(path).with_context(|| format!("--ca {}", path.display()))?;
+        let items = parse_pem(&pem).filter_map(|item| match item {
+            Ok(PemItem::Certificate(certificate)) => Some(certificate),
+            Ok(_) | Err(_) => None,
+        });
+        let roots: Vec<Certificate<'static>> = items.collect();
+        if roots.is_empty() {
+            bail!("--ca {}: there is no certificate in it", path.display());
+        }
+        let tls = TlsConfig::builder().root_certs(RootCerts::from(roots));
+        Ok(builder.tls_config(tls.build()).build().into())
+    }
+
+    fn named<T>(&self, answer: anyhow::Result<T>) -> Result<T, Failure> {
+        answer.map_err(|error| Failure::bad_input(format!("{}: {error:#}", self.server)))
+    }
+}
+
+fn understood<T: DeserializeOwned>(
+    answer: Result<Response<ureq::Body>, ureq::Error>,
+) -> anyhow::Result<T> {
+    let mut answer = answer.context("no server answers there; start one or give --server")?;
+    let status = answer.status();
+    let body = answer.body_mut().read_to_string()?;
+    if !status.is_success() {
+        let refusal = serde_json::from_str(&body).map(|refusal: Refusal| refusal.message);
+        let refusal = refusal.unwrap_or_else(|_| format!("status {status}"));
+        return Err(anyhow!("{refusal}"));
+    }
+    serde_json::from_str(&body).context("the answer is not understood; are the versions the same?")
+}
+
+/// A word as one segment of a path.
+pub(crate) fn segment(word: &str) -> String {
+    let kept = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let written = word.bytes().map(|byte| match byte {
+        byte if kept(byte) => char::from(byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    });
+    written.collect()
+}
+
+/// A time for people; a dash if there is none.
+pub(crate) fn time(at: Option<well_known::Timestamp>) -> String {
+    let at = timestamp_from_proto("time", at).ok().flatten();
+    at.map_or_else(|| "-".to_owned(), |at| at.to_string())
+}
+
+/// A length of time for people; a dash if there is none.
+pub(crate) fn span(length: Option<&well_known::Duration>) -> String {
+    length.map_or_else(
+        || "-".to_owned(),
+        |length| {
+            let seconds = length.seconds as f64 + f64::from(length.nanos) / 1e9;
+            format!("{seconds:.3}s")
+        },
+    )
+}
+
+/// The state of an allocation in one word.
+pub(crate) fn state(allocation: &Allocation) -> String {
+    allocation.state().as_str_name().to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_stays_one_segment_of_a_path() {
+        assert_eq!(segment("ada-1.x_y~z"), "ada-1.x_y~z");
+        assert_eq!(segment("a/b ü?"), "a%2Fb%20%C3%BC%3F");
+    }
+}

@@ -1,0 +1,406 @@
+//! Instances at a provider somewhere else, over gRPC.
+
+mod calls;
+mod instance;
+mod record;
+mod spec;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use foreshadow_types::{InstanceId, PoolName};
+use tokio::{sync::mpsc, time::timeout};
+
+pub use self::spec::ExternalSpec;
+use self::{
+    calls::{CallError, Caller, Line},
+    instance::{Contact, Instance, Origin},
+    record::{Record, owner},
+};
+use crate::{
+    event::{GoneReason, ProviderEvent},
+    provider::{Provider, ProviderError},
+    records::Records,
+    supervision::{Supervision, Wishes},
+};
+
+/// How often instances are looked for that nobody knows.
+const SWEEP_EVERY: Duration = Duration::from_secs(30);
+
+/// How long a connection may take to come about.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How much longer than its `stop_grace` an instance may take to end at a shutdown.
+const CLOSE_MARGIN: Duration = Duration::from_secs(5);
+
+/// Calls providers that speak `foreshadow.provider.v1`.
+///
+/// The instances outlive the server: a record on disk tells its next run whom to ask about each. A
+/// provider that does not answer changes nothing: instances that were ready stay in use, starts fail
+/// when their time is over, stops are asked for until they are confirmed. To be made and used within
+/// a tokio runtime.
+#[derive(Debug)]
+pub struct ExternalProvider {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    records: Records<Record>,
+    events: mpsc::Sender<ProviderEvent>,
+    supervised: Supervision,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The name that providers know this Foreshadow by.
+    owner: Option<Arc<str>>,
+    specs: BTreeMap<PoolName, Arc<ExternalSpec>>,
+    /// By endpoint.
+    lines: BTreeMap<String, Line>,
+    /// Instances of earlier runs that are not looked after yet.
+    left: BTreeMap<InstanceId, Record>,
+}
+
+impl ExternalProvider {
+    /// A provider without pools that keeps its records in `folder`, one of its own, and reports to
+    /// `events`.
+    ///
+    /// # Errors
+    /// [`ProviderError::Io`] if the folder cannot be used.
+    pub fn open(folder: &Path, events: mpsc::Sender<ProviderEvent>) -> Result<Self, ProviderError> {
+        let records = Records::at(folder);
+        let left = records.read_all().map_err(|source| io(folder, source))?;
+        let state = State {
+            left: left
+                .into_iter()
+                .map(|record: Record| (record.id(), record))
+                .collect(),
+            ..State::default()
+        };
+        let shared = Arc::new(Shared {
+            records,
+            events: events.clone(),
+            supervised: Supervision::new(events),
+            state: Mutex::new(state),
+        });
+        if !shared.state().left.is_empty() {
+            shared.owner()?;
+        }
+        shared
+            .supervised
+            .spawn(sweep_regularly(Arc::downgrade(&shared)));
+        Ok(Self { shared })
+    }
+
+    /// Sets who has the instances of a pool. Those there are, are asked for there from now on.
+    ///
+    /// # Errors
+    /// [`ProviderError::Spec`] if it cannot be called as given, [`ProviderError::Io`] if nothing can
+    /// be kept about it.
+    pub fn define(&self, pool: PoolName, spec: ExternalSpec) -> Result<(), ProviderError> {
+        spec.validate()?;
+        self.shared.owner()?;
+        self.shared.state().specs.insert(pool, Arc::new(spec));
+        Ok(())
+    }
+
+    /// Whether the instances of a pool are at an external provider.
+    pub(crate) fn defines(&self, pool: &PoolName) -> bool {
+        self.shared.state().specs.contains_key(pool)
+    }
+
+    /// Whether an instance is at an external provider.
+    pub(crate) fn knows(&self, id: InstanceId) -> bool {
+        self.shared.knows(id)
+    }
+
+    /// After a restart: stops every instance of an earlier run that is not known any more, and says
+    /// how many.
+    pub fn reconcile(&self, known: &BTreeSet<InstanceId>) -> usize {
+        let strangers: Vec<_> = {
+            let state = self.shared.state();
+            let left = state.left.keys().copied();
+            left.filter(|id| !known.contains(id)).collect()
+        };
+        for &id in &strangers {
+            self.stop(id);
+        }
+        strangers.len()
+    }
+
+    /// Stops what providers have of ours that nobody knows: an instance whose start was given up and
+    /// came to something after all. This happens by itself every half minute.
+    pub async fn sweep(&self) {
+        self.shared.clone().sweep().await;
+    }
+
+    /// Stops these instances and waits until nothing is left of them, but no longer than their time to
+    /// end; what is left then is found by the next run. All others keep running, and nothing is
+    /// reported of them any more.
+    pub async fn close(&self, stop: &[InstanceId]) {
+        for &instance in stop {
+            Provider::stop(self, instance);
+        }
+        let grace = {
+            let state = self.shared.state();
+            let graces = state.specs.values().map(|spec| spec.stop_grace);
+            graces.max().unwrap_or_default()
+        };
+        let ended = self.shared.supervised.ended(stop);
+        if timeout(grace + CLOSE_MARGIN, ended).await.is_err() {
+            tracing::warn!("external instances that were to be stopped are left to the next run");
+        }
+        self.shared.supervised.close();
+    }
+}
+
+impl Provider for ExternalProvider {
+    fn start(&self, pool: &PoolName, instance: InstanceId) {
+        self.shared.supervise(pool, instance, Origin::New);
+    }
+
+    fn verify(&self, pool: &PoolName, instance: InstanceId) {
+        if !self.shared.wish(instance, |wished| wished.probes += 1) {
+            self.shared.supervise(pool, instance, Origin::Earlier);
+        }
+    }
+
+    fn reset(&self, pool: &PoolName, instance: InstanceId) {
+        if !self.shared.wish(instance, |wished| wished.resets += 1) {
+            self.shared.supervise(pool, instance, Origin::Used);
+        }
+    }
+
+    fn hold(&self, instance: InstanceId) {
+        self.shared.wish(instance, |wished| wished.rest = true);
+    }
+
+    fn thaw(&self, instance: InstanceId) {
+        self.shared.wish(instance, |wished| wished.rest = false);
+    }
+
+    fn stop(&self, instance: InstanceId) {
+        if self.shared.wish(instance, |wished| wished.stop = true) {
+            return;
+        }
+        let pool = self
+            .shared
+            .state()
+            .left
+            .get(&instance)
+            .and_then(Record::pool);
+        if let Some(pool) = pool {
+            return self.shared.supervise(&pool, instance, Origin::Unwanted);
+        }
+        let reason = GoneReason::Stopped;
+        self.shared
+            .supervised
+            .report(ProviderEvent::Gone { instance, reason });
+    }
+
+    fn probe(&self, instance: InstanceId) {
+        self.shared.wish(instance, |wished| wished.probes += 1);
+    }
+}
+
+impl Shared {
+    /// Held for a few instructions at a time, never over an await.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn owner(&self) -> Result<Arc<str>, ProviderError> {
+        if let Some(owner) = &self.state().owner {
+            return Ok(owner.clone());
+        }
+        let named = owner(self.records.folder());
+        let owner: Arc<str> = named
+            .map_err(|source| io(self.records.folder(), source))?
+            .into();
+        self.state().owner = Some(owner.clone());
+        Ok(owner)
+    }
+
+    fn wish(&self, id: InstanceId, change: impl FnOnce(&mut Wishes)) -> bool {
+        self.supervised.wish(id, change)
+    }
+
+    /// Looks after an instance unless it is looked after already.
+    fn supervise(self: &Arc<Self>, pool: &PoolName, id: InstanceId, origin: Origin) {
+        let contact = match self.contact(pool, id) {
+            Ok(contact) => contact,
+            Err(reason) => {
+                let instance = id;
+                return self
+                    .supervised
+                    .report(ProviderEvent::Failed { instance, reason });
+            }
+        };
+        let Some(wishes) = self.supervised.begin(id) else {
+            return;
+        };
+        self.state().left.remove(&id);
+        let instance = Instance {
+            contact,
+            wishes,
+            events: self.events.clone(),
+        };
+        self.supervised
+            .spawn(supervise_to_the_end(self.clone(), instance, origin));
+    }
+
+    /// How to ask about an instance: as its pool is configured now, else as it was when the instance
+    /// was started.
+    fn contact(&self, pool: &PoolName, id: InstanceId) -> Result<Contact, String> {
+        let spec = {
+            let state = self.state();
+            let recorded = || {
+                state
+                    .left
+                    .get(&id)
+                    .map(|record| Arc::new(of_record(record)))
+            };
+            state.specs.get(pool).cloned().or_else(recorded)
+        };
+        let Some(spec) = spec else {
+            return Err(format!("pool `{pool}` has no external provider"));
+        };
+        Ok(Contact {
+            id,
+            pool: pool.clone(),
+            caller: self.caller(&spec)?,
+            spec,
+        })
+    }
+
+    fn caller(&self, spec: &ExternalSpec) -> Result<Caller, String> {
+        Ok(Caller {
+            owner: self.owner().map_err(|error| error.to_string())?,
+            line: self.line(&spec.endpoint)?,
+            token_file: spec.token_file.clone(),
+            deadline: spec.call_timeout,
+        })
+    }
+
+    /// The one connection to a provider.
+    fn line(&self, endpoint: &str) -> Result<Line, String> {
+        if let Some(line) = self.state().lines.get(endpoint) {
+            return Ok(line.clone());
+        }
+        let connector = spec::endpoint(endpoint).map_err(|error| error.to_string())?;
+        let _context = self.supervised.runtime().enter();
+        let line = Line::new(connector.connect_timeout(CONNECT_TIMEOUT));
+        let mut state = self.state();
+        Ok(state
+            .lines
+            .entry(endpoint.to_owned())
+            .or_insert(line)
+            .clone())
+    }
+
+    /// Each provider once, by one of the pools that it has.
+    fn providers(&self) -> BTreeMap<String, PoolName> {
+        let state = self.state();
+        let pools = state.specs.iter();
+        pools
+            .map(|(pool, spec)| (spec.endpoint.clone(), pool.clone()))
+            .collect()
+    }
+
+    async fn sweep(self: Arc<Self>) {
+        for pool in self.providers().values() {
+            match self.sweep_at(pool).await {
+                // An outage is told elsewhere; a provider need not offer a list.
+                Ok(()) | Err(CallError::Passing(_) | CallError::Unimplemented) => {}
+                Err(error @ (CallError::NotFound | CallError::Refused(_))) => {
+                    tracing::warn!(%pool, %error, "the provider of a pool cannot list its instances");
+                }
+            }
+        }
+    }
+
+    /// Strangers are stopped through a pool of their provider; theirs may be gone.
+    async fn sweep_at(self: &Arc<Self>, pool: &PoolName) -> Result<(), CallError> {
+        let spec = self.state().specs.get(pool).cloned();
+        let Some(spec) = spec else {
+            return Ok(());
+        };
+        let caller = self.caller(&spec).map_err(CallError::Refused)?;
+        let mut listing = caller.list().await?;
+        while let Some(id) = listing.next().await? {
+            if !self.knows(id) {
+                tracing::warn!(instance = %id, "an instance that nobody knows is stopped");
+                self.supervise(pool, id, Origin::Unwanted);
+            }
+        }
+        Ok(())
+    }
+
+    /// What is looked after, or will be.
+    fn knows(&self, id: InstanceId) -> bool {
+        self.supervised.holds(id) || self.state().left.contains_key(&id)
+    }
+
+    /// Keeps on disk whom to ask about an instance.
+    async fn record(self: &Arc<Self>, contact: &Contact) -> std::io::Result<()> {
+        let spec = &contact.spec;
+        let record = Record::new(
+            contact.id,
+            &contact.pool,
+            &spec.endpoint,
+            spec.token_file.as_deref(),
+            (spec.stop_grace, spec.call_timeout),
+        );
+        let shared = self.clone();
+        let written = tokio::task::spawn_blocking(move || shared.records.write(&record)).await;
+        written.unwrap_or_else(|error| Err(std::io::Error::other(error)))
+    }
+}
+
+/// What a record says of how to ask; what it does not say does not matter for an end.
+fn of_record(record: &Record) -> ExternalSpec {
+    ExternalSpec {
+        token_file: record.token_file.clone(),
+        stop_grace: record.stop_grace(),
+        call_timeout: record.call_timeout(),
+        ..ExternalSpec::new(record.endpoint.clone())
+    }
+}
+
+fn io(folder: &Path, source: std::io::Error) -> ProviderError {
+    ProviderError::Io {
+        path: folder.display().to_string(),
+        source,
+    }
+}
+
+async fn supervise_to_the_end(shared: Arc<Shared>, mut instance: Instance, origin: Origin) {
+    let id = instance.contact.id;
+    let recorded = shared.record(&instance.contact).await;
+    let event = match recorded {
+        // Nothing is started that the next run would not find.
+        Err(error) if origin == Origin::New => ProviderEvent::Failed {
+            instance: id,
+            reason: format!("its record cannot be written: {error}"),
+        },
+        Ok(()) | Err(_) => instance.live(origin).await,
+    };
+    shared.records.remove(&id.to_string());
+    shared.supervised.end(id, event).await;
+}
+
+async fn sweep_regularly(shared: Weak<Shared>) {
+    loop {
+        tokio::time::sleep(SWEEP_EVERY).await;
+        let Some(shared) = shared.upgrade() else {
+            return;
+        };
+        shared.sweep().await;
+    }
+}

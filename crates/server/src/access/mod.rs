@@ -1,0 +1,155 @@
+//! Who may call what: the gate that every request passes before anything looks at it.
+
+mod caller;
+mod credentials;
+mod sites;
+mod table;
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use axum::{
+    extract::{Request, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use foreshadow_access::{Directory, Presented, Principal, Refusal};
+use tonic::{Code, Status};
+
+pub(crate) use self::{
+    caller::{Caller, is_grpc},
+    sites::refuse_other_sites,
+};
+use self::{credentials::bearer, table::Need};
+use crate::{clock::now, error::ApiError, listen::Peer};
+
+/// What a name that resolves to this machine is told: a page of another site may have made it do so.
+const NOT_LOCAL: &str = "without tokens the server answers to 127.0.0.1, [::1] and localhost only; \
+                         call it by one of these, or give it a token";
+
+/// Everybody who may call; it can be exchanged while calls go on.
+#[derive(Debug, Clone)]
+pub struct Access(Arc<RwLock<Arc<Directory>>>);
+
+impl Access {
+    /// Lets in whom the directory knows.
+    pub fn new(directory: Directory) -> Self {
+        Self(Arc::new(RwLock::new(Arc::new(directory))))
+    }
+
+    /// Puts another directory in the place of the present one, for calls to come.
+    pub fn replace(&self, directory: Directory) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(directory);
+    }
+
+    fn directory(&self) -> Arc<Directory> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The gate: of a server that knows its callers, or of one that is open to this machine.
+#[derive(Debug, Clone)]
+pub(crate) enum Gate {
+    Guarded(Access),
+    Open(Arc<Principal>),
+}
+
+impl Gate {
+    pub(crate) fn of(access: Option<&Access>) -> Self {
+        match access {
+            Some(access) => Self::Guarded(access.clone()),
+            None => Self::Open(Arc::new(Principal::admin("local"))),
+        }
+    }
+}
+
+/// Lets a request pass that its caller may make, with the caller in its extensions.
+pub(crate) async fn admit(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
+    let admitted = match &gate {
+        Gate::Open(local) if sites::is_local(&request) => Ok(Some(Arc::clone(local))),
+        Gate::Open(_) => Err(Refused::Forbidden(NOT_LOCAL.to_owned())),
+        Gate::Guarded(access) => admitted(access, &request),
+    };
+    match admitted {
+        Ok(caller) => {
+            if let Some(principal) = caller {
+                let peer = request.extensions().get::<Peer>();
+                let caller = Caller::new(principal, peer.and_then(|peer| peer.address));
+                request.extensions_mut().insert(caller);
+            }
+            next.run(request).await
+        }
+        Err(refused) => refused.answer(request.headers()),
+    }
+}
+
+/// Whoever makes a request that they may make; nobody where nothing is needed.
+fn admitted(access: &Access, request: &Request) -> Result<Option<Arc<Principal>>, Refused> {
+    let need = table::need(request.method(), request.uri().path());
+    if need == Need::Nothing {
+        return Ok(None);
+    }
+    let now = now();
+    let token = bearer(request.headers());
+    let peer = request.extensions().get::<Peer>();
+    let shown = Presented {
+        bearer: token.as_deref(),
+        certificate_names: peer.map_or(&[], |peer| &peer.names),
+    };
+    let principal = access.directory().recognise(shown, now);
+    let principal = principal.map_err(Refused::Unrecognised)?;
+    if let Need::Permission(permission) = need
+        && !principal.may(permission)
+    {
+        let message = format!(
+            "`{}` is {}, and {} needs {}",
+            principal.name(),
+            principal.role(),
+            request.uri().path(),
+            permission.holders()
+        );
+        tracing::warn!(peer = ?peer.and_then(|peer| peer.address), "refused: {message}");
+        return Err(Refused::Forbidden(message));
+    }
+    let counted = principal.take_call(now);
+    counted.map_err(|delay| {
+        let message = format!("`{}` calls more often than it may", principal.name());
+        Refused::TooOften(ApiError::too_often(message, delay))
+    })?;
+    Ok(Some(principal))
+}
+
+/// Why a request does not pass.
+enum Refused {
+    Unrecognised(Refusal),
+    Forbidden(String),
+    TooOften(ApiError),
+}
+
+impl Refused {
+    fn answer(self, headers: &HeaderMap) -> Response {
+        let unrecognised = matches!(self, Self::Unrecognised(_));
+        let error = match self {
+            Self::Unrecognised(refusal) => ApiError::new(
+                Code::Unauthenticated,
+                StatusCode::UNAUTHORIZED,
+                refusal.to_string(),
+            ),
+            Self::Forbidden(message) => {
+                ApiError::new(Code::PermissionDenied, StatusCode::FORBIDDEN, message)
+            }
+            Self::TooOften(error) => error,
+        };
+        if is_grpc(headers) {
+            return Status::from(error).into_http();
+        }
+        let mut response = error.into_response();
+        if unrecognised {
+            // What makes a browser ask for the token.
+            let challenge = HeaderValue::from_static("Basic realm=\"foreshadow\"");
+            let headers = response.headers_mut();
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        response
+    }
+}

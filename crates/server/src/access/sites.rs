@@ -1,0 +1,117 @@
+//! No requests on behalf of pages of other sites, also not of one whose name was made to resolve to this
+//! machine (DNS rebinding).
+
+use std::net::IpAddr;
+
+use axum::{
+    extract::Request,
+    http::{HeaderMap, StatusCode, Uri, header, uri::Authority},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use tonic::Code;
+
+use crate::error::ApiError;
+
+/// Refuses what a browser sends on behalf of a page of another site.
+pub(crate) async fn refuse_other_sites(request: Request, next: Next) -> Response {
+    if request.method().is_safe() || same_site(&request) {
+        return next.run(request).await;
+    }
+    let message = "requests from pages of other sites are not taken";
+    ApiError::new(Code::PermissionDenied, StatusCode::FORBIDDEN, message).into_response()
+}
+
+/// Whether a request is for this machine by an address or name of its own.
+pub(super) fn is_local(request: &Request) -> bool {
+    let Some(authority) = host(request).and_then(|host| host.parse::<Authority>().ok()) else {
+        // HTTP/1.0 and some probes name no host; a browser always does.
+        return host(request).is_none();
+    };
+    let name = authority.host();
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    let address = bare.parse::<IpAddr>();
+    name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+}
+
+/// The host is in a header over HTTP/1.1 and in the target over HTTP/2.
+fn host(request: &Request) -> Option<&str> {
+    let authority = request.uri().authority().map(Authority::as_str);
+    text(request.headers(), &header::HOST).or(authority)
+}
+
+fn same_site(request: &Request) -> bool {
+    let headers = request.headers();
+    let Some(origin) = text(headers, &header::ORIGIN) else {
+        return !headers.contains_key(header::ORIGIN);
+    };
+    let origin = origin.parse::<Uri>().ok();
+    let authority = origin.as_ref().and_then(Uri::authority);
+    authority.is_some() && authority.map(Authority::as_str) == host(request)
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+
+    fn request(target: &str, headers: &[(&str, &str)]) -> Request {
+        let builder = headers
+            .iter()
+            .fold(Request::builder().uri(target), |builder, &(name, value)| {
+                builder.header(name, value)
+            });
+        builder.body(Body::empty()).unwrap()
+    }
+
+    fn from(target: &str, headers: &[(&str, &str)]) -> bool {
+        same_site(&request(target, headers))
+    }
+
+    #[test]
+    fn a_name_that_was_made_to_resolve_here_is_not_local() {
+        for own in [
+            "127.0.0.1:7070",
+            "localhost",
+            "LOCALHOST:1",
+            "[::1]:7070",
+            "127.8.0.1",
+        ] {
+            assert!(is_local(&request("/", &[("host", own)])), "{own}");
+        }
+        assert!(
+            is_local(&request("http://127.0.0.1:7070/", &[])),
+            "over HTTP/2"
+        );
+        for other in [
+            "evil.example:7070",
+            "192.0.2.1",
+            "localhost.evil.example",
+            "",
+            "a b",
+        ] {
+            assert!(!is_local(&request("/", &[("host", other)])), "{other}");
+        }
+        assert!(
+            !is_local(&request("http://evil.example/", &[])),
+            "over HTTP/2"
+        );
+    }
+
+    #[test]
+    fn a_page_of_another_site_is_recognised() {
+        let host = ("host", "127.0.0.1:7070");
+        let own = ("origin", "http://127.0.0.1:7070");
+        assert!(from("/", &[host]));
+        assert!(from("/", &[host, own]));
+        assert!(from("https://127.0.0.1:7070/", &[own]), "over HTTP/2");
+        for other in ["https://example.com", "null", "", "\u{e9}"] {
+            assert!(!from("/", &[host, ("origin", other)]), "{other}");
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! What each call needs. What is not listed needs an administrator, so that nothing is open because
+//! somebody forgot it here.
+
+use axum::http::Method;
+use foreshadow_access::Permission;
+
+use Permission::{Administer, Claim, Operate, Read, Report, Scrape};
+
+/// What a call needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Need {
+    /// Nothing: it says no more than whether the server works.
+    Nothing,
+    /// Any caller that is known.
+    Known,
+    /// A caller with a permission.
+    Permission(Permission),
+}
+
+/// What a call of this method and path needs.
+pub(super) fn need(method: &Method, path: &str) -> Need {
+    let parts: Vec<&str> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
+    match parts.as_slice() {
+        ["healthz" | "readyz"] | ["grpc.health.v1.Health", _] => Need::Nothing,
+        ["" | "openapi.json"] => Need::Known,
+        [service, _] if service.starts_with("grpc.reflection.") => Need::Known,
+        ["foreshadow.v1.Admin", call] => Need::Permission(admin(call)),
+        [service, _] if service.contains('.') => Need::Permission(other_service(service)),
+        parts => Need::Permission(page(method == Method::GET, parts)),
+    }
+}
+
+fn other_service(service: &str) -> Permission {
+    match service {
+        "foreshadow.v1.Allocations" | "foreshadow.v1.Forecasts" | "foreshadow.v1.Shadows" => Claim,
+        "foreshadow.v1.Telemetry" | "opentelemetry.proto.collector.metrics.v1.MetricsService" => {
+            Report
+        }
+        "externalscaler.ExternalScaler" => Read,
+        _ => Administer,
+    }
+}
+
+fn admin(call: &str) -> Permission {
+    match call {
+        "GetShadowConfig" | "Explain" | "ListOverrides" | "ListPools" | "ListTenantQuotas"
+        | "GetAdaptation" | "ListModels" | "GetOverview" => Read,
+        "MakeLive" | "SetOverride" | "DrainInstance" | "DrainPool" | "UseModel" | "Retrain" => {
+            Operate
+        }
+        _ => Administer,
+    }
+}
+
+#[expect(
+    clippy::match_same_arms,
+    reason = "what reads and what writes stand apart"
+)]
+fn page(reads: bool, parts: &[&str]) -> Permission {
+    match parts {
+        ["user", _, "resource_shadow"] | ["fencing", _] if reads => Claim,
+        ["api", "v1", "allocations"] | ["api", "v1", "allocations", _, _] => Claim,
+        ["metrics"] if reads => Scrape,
+        ["api", "v1", "write"] | ["v1", "metrics"] => Report,
+        ["api", "v1", "adaptation" | "overview" | "pools"] if reads => Read,
+        ["integrations", "agones", _] => Read,
+        [
+            "admin",
+            "shadow_config" | "shadow_override" | "tenant_quota" | "models" | "explain",
+        ] if reads => Read,
+        ["admin", "shadow_override" | "models" | "retrain"]
+        | ["admin", "pools" | "instances", _, _] => Operate,
+        _ => Administer,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_listed_needs_an_administrator() {
+        for path in [
+            "/foreshadow.v1.Admin/DoSomethingNew",
+            "/foreshadow.v2.Allocations/Allocate",
+            "/admin/something_new",
+            "/user/ada",
+            "//admin/models",
+            "/admin/models/",
+            "/metrics/x",
+        ] {
+            for method in [Method::GET, Method::POST, Method::DELETE] {
+                assert_eq!(need(&method, path), Need::Permission(Administer), "{path}");
+            }
+        }
+        let put = need(&Method::PUT, "/user/ada/resource_shadow");
+        assert_eq!(put, Need::Permission(Administer));
+    }
+}

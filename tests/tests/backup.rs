@@ -1,0 +1,90 @@
+//! A copy of a data folder in use is one that a server starts from.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use foreshadow_api::v1::{
+    AllocateRequest, Allocation, ListRequest, allocate_request::Target,
+    allocations_client::AllocationsClient,
+};
+use foreshadow_tests::{Server, notebook_pool, skip};
+use tempfile::TempDir;
+use tonic::transport::Channel;
+
+fn backup(data: &Path, destination: &Path) -> Output {
+    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../packaging/backup");
+    Command::new(script)
+        .args([data, destination])
+        .output()
+        .expect("the script can be run")
+}
+
+fn can_copy() -> bool {
+    let found = Command::new("sqlite3").arg("--version").output().is_ok();
+    if !found {
+        skip("sqlite3 not found; install Debian's sqlite3");
+    }
+    found
+}
+
+async fn client(server: &Server) -> AllocationsClient<Channel> {
+    AllocationsClient::connect(format!("http://{}", server.address()))
+        .await
+        .expect("the server listens")
+}
+
+async fn held(server: &Server) -> Vec<Allocation> {
+    let listed = client(server).await.list(ListRequest::default()).await;
+    let mut allocations = listed.expect("a list").into_inner().allocations;
+    allocations.sort_by(|a, b| a.allocation_id.cmp(&b.allocation_id));
+    allocations
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_made_while_serving_has_every_acknowledged_allocation() {
+    if !can_copy() {
+        return;
+    }
+    let folder = TempDir::new().expect("a folder can be made");
+    let (data, copy) = (folder.path().join("data"), folder.path().join("copy"));
+    let config = notebook_pool(0, 2, 6);
+    let server = Server::start(&config, &data);
+    let mut asking = client(&server).await;
+    for user in ["ada", "bob", "eve"] {
+        let request = AllocateRequest {
+            tenant_id: "acme".to_owned(),
+            user_id: user.to_owned(),
+            application_id: "notebook".to_owned(),
+            target: Some(Target::Pool("notebook".to_owned())),
+            ..AllocateRequest::default()
+        };
+        asking.allocate(request).await.expect("the pool exists");
+    }
+    let copied = backup(&data, &copy);
+    assert!(copied.status.success(), "{copied:?}");
+    let before = held(&server).await;
+    server.stop();
+
+    let restored = Server::start(&config, &copy);
+    let after = held(&restored).await;
+    let names = |all: &[Allocation]| -> Vec<String> {
+        all.iter().map(|one| one.allocation_id.clone()).collect()
+    };
+    assert_eq!(names(&before).len(), 3);
+    assert_eq!(names(&after), names(&before));
+    restored.stop();
+}
+
+#[test]
+fn a_destination_that_is_there_and_a_folder_without_a_ledger_are_refused() {
+    let folder = TempDir::new().expect("a folder can be made");
+    let nothing = backup(folder.path(), &folder.path().join("copy"));
+    assert_eq!(nothing.status.code(), Some(2), "{nothing:?}");
+    std::fs::write(folder.path().join("ledger.sqlite"), "").expect("a file can be written");
+    let taken = backup(folder.path(), folder.path());
+    assert_eq!(taken.status.code(), Some(2), "{taken:?}");
+    let said = String::from_utf8_lossy(&taken.stderr);
+    assert!(said.contains("is there already"), "{said}");
+}

@@ -1,0 +1,66 @@
+//! What the documents say of the code is there.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// The folders that hold code.
+const CODE: [&str; 5] = ["crates", "models", "training", "tests", "benches"];
+
+/// The pages that name tests.
+const PAGES: [(&str, &str); 2] = [
+    ("security.md", include_str!("../../docs/security.md")),
+    ("reliability.md", include_str!("../../docs/reliability.md")),
+];
+
+fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("the folder can be read") {
+        let path = entry.expect("the folder can be read").path();
+        if path.is_dir() {
+            sources(&path, into);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            into.push(path);
+        }
+    }
+}
+
+fn code() -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut files = Vec::new();
+    for folder in CODE {
+        sources(&root.join(folder), &mut files);
+    }
+    files
+        .iter()
+        .map(|file| fs::read_to_string(file).expect("source is text"))
+        .collect()
+}
+
+/// What stands in backticks and reads like the name of a test: a sentence of words with underscores.
+fn tests_named_in(page: &str) -> Vec<&str> {
+    let words = page.split('`').skip(1).step_by(2);
+    words
+        .filter(|word| word.matches('_').count() >= 3)
+        .filter(|word| {
+            word.bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+        })
+        .collect()
+}
+
+#[test]
+fn each_test_that_a_page_names_is_in_the_code() {
+    let code = code();
+    for (page, text) in PAGES {
+        let named = tests_named_in(text);
+        assert!(named.len() > 3, "{page} names {named:?}");
+        for test in named {
+            let test_or_promise = [format!("fn {test}("), format!("\"{test}\"")];
+            assert!(
+                test_or_promise.iter().any(|text| code.contains(text)),
+                "{page} names `{test}`"
+            );
+        }
+    }
+}
