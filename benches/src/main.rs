@@ -65,7 +65,7 @@ fn main() -> anyhow::Result<()> {
     match words.next().as_deref() {
         Some("worker") => return allocate::serve_worker(words.next().as_deref()),
         Some("overload-server") => return overload::serve(),
-        Some("ingest-server") => return ingest::serve(words.next().as_deref()),
+        Some("ingest-server") => return ingest::serve(words),
         Some(_) | None => {}
     }
     let cli = Cli::parse();

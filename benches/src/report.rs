@@ -51,8 +51,9 @@ pub(crate) fn table(rows: &[Row]) -> String {
     );
     let lines = rows.iter().map(|row| {
         format!(
-            "{:<16} {:>14.0} {:<12} {:<16} {:>14.0} {:>8.3}",
+            "{:<16} {:>14.*} {:<12} {:<16} {:>14.0} {:>8.3}",
             row.name,
+            usize::from(row.value < 10.0) * 2,
             row.value,
             row.unit,
             row.peer,

@@ -369,6 +369,12 @@ fn a_server_keeps_its_history_in_the_store_through_a_crash() {
         3,
         "the journal was sealed at the start"
     );
+    let then = Timestamp::from_millis(now_ms() - 30_000);
+    let path = format!("/user/checkout/resource_shadow?at={then}");
+    let (status, body) = server.http("GET", &path, "");
+    assert_eq!(status, 200, "{body}");
+    let shadow: Value = serde_json::from_str(&body).expect("an answer");
+    assert_eq!(shadow["metrics"][0]["samples"], "20", "{body}");
     let (status, body) = server.http("DELETE", "/user/checkout", "");
     assert_eq!(status, 200, "{body}");
     let deleted: Value = serde_json::from_str(&body).expect("an answer");

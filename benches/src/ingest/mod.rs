@@ -1,9 +1,10 @@
 //! Samples through Prometheus remote write, beside what Prometheus itself takes of the same bodies from
-//! the same senders in the same run, and resource shadows read among a million.
+//! the same senders in the same run, and resource shadows read among a million and of past times.
 //!
 //! Senders and server share the machine. So there are two figures: samples a second, with the senders'
 //! work in them, and samples a second of the server's own processor time.
 
+mod past;
 mod payload;
 mod post;
 mod prometheus;
@@ -50,6 +51,7 @@ pub(crate) fn rows() -> anyhow::Result<Vec<Row>> {
         ));
     }
     rows.extend(shadows::rows()?);
+    rows.extend(past::rows()?);
     Ok(rows)
 }
 

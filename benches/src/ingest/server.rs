@@ -8,6 +8,7 @@ use foreshadow_shadow::Observation;
 use foreshadow_telemetry::{PRESETS, preset};
 use foreshadow_types::{EntityId, Timestamp};
 
+use super::past;
 use crate::clock::now_ms;
 
 /// Observations in one report.
@@ -15,11 +16,15 @@ const REPORTED: u64 = 5_000;
 /// What is told of each entity.
 const METRICS: [&str; 2] = ["cpu_usage_cores", "memory_usage_bytes"];
 
-/// Serves until its parent has gone, after as many entities as are asked for have been heard of.
-pub(crate) fn serve(entities: Option<&str>) -> anyhow::Result<()> {
-    let entities: u64 = entities.map_or(Ok(0), str::parse)?;
+/// Serves until its parent has gone, after as many entities as are asked for have been heard of, and
+/// with as many days of history.
+pub(crate) fn serve(words: impl Iterator<Item = String>) -> anyhow::Result<()> {
+    let mut counts = words.map(|word| word.parse::<u64>());
+    let entities = counts.next().unwrap_or(Ok(0))?;
+    let days = counts.next().unwrap_or(Ok(0))?;
     tokio::runtime::Runtime::new()?.block_on(async {
         let data = tempfile::tempdir()?;
+        past::write(data.path(), days)?;
         let engine = Engine::start(EngineConfig::new(data.path())).await?;
         let mut options = ServerOptions::new(SocketAddr::from(([127, 0, 0, 1], 0)));
         for name in PRESETS {

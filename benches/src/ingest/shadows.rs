@@ -47,7 +47,7 @@ pub(super) fn rows() -> anyhow::Result<Vec<Row>> {
 }
 
 /// Seconds of one call whose answer must hold a word.
-fn timed(poster: &Poster, path: &str, word: &str) -> anyhow::Result<f64> {
+pub(super) fn timed(poster: &Poster, path: &str, word: &str) -> anyhow::Result<f64> {
     let mut answer = Ok(String::new());
     let took = seconds(|| answer = poster.get(path));
     let answer = answer?;

@@ -253,6 +253,8 @@ pub(crate) fn map_write_request(
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*};
+
     use super::*;
     use crate::{IntakeLimits, presets::preset};
 
@@ -354,5 +356,59 @@ mod tests {
             refused.to_string().contains("a label after the samples"),
             "{refused}"
         );
+    }
+
+    fn any_series() -> impl Strategy<Value = TimeSeries> {
+        let label = ("[a-z_]{0,6}", vec(any::<u8>(), 0..20));
+        let label = label.prop_map(|(name, value)| Label {
+            name: name.into(),
+            value: value.into(),
+        });
+        let sample = (any::<f64>(), any::<i64>())
+            .prop_map(|(value, timestamp)| WriteSample { value, timestamp });
+        let parts = (vec(label, 0..5), vec(sample, 0..4));
+        parts.prop_map(|(labels, samples)| TimeSeries { labels, samples })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_in_place_is_what_the_message_says(timeseries in vec(any_series(), 0..8)) {
+            let request = WriteRequest { timeseries };
+            let body = packed(&request.encode_to_vec());
+            let read = read_write_request(&body, 1 << 20).unwrap();
+            prop_assert_eq!(read.series.len(), request.timeseries.len());
+            for (found, sent) in read.series.iter().zip(&request.timeseries) {
+                let found_labels: Vec<_> = labels(&read.bytes[found.labels.clone()]).collect();
+                let sent_labels = sent.labels.iter().map(|one| (&*one.name, &*one.value));
+                prop_assert_eq!(found_labels, sent_labels.collect::<Vec<_>>());
+                let samples = &read.samples[found.samples.clone()];
+                prop_assert_eq!(samples.len(), sent.samples.len());
+                for (found, sent) in samples.iter().zip(&sent.samples) {
+                    prop_assert_eq!(found.at.as_millis(), sent.timestamp);
+                    prop_assert_eq!(found.value.to_bits(), sent.value.to_bits());
+                }
+            }
+        }
+
+        #[test]
+        fn whatever_bytes_come_they_are_read_as_a_decoder_would_or_refused(
+            timeseries in vec(any_series(), 1..4),
+            edits in vec((any::<u16>(), any::<u8>()), 0..4),
+        ) {
+            let mut bytes = WriteRequest { timeseries }.encode_to_vec();
+            for (at, value) in edits {
+                let at = usize::from(at) % bytes.len();
+                bytes[at] = value;
+            }
+            if let Ok(read) = read_write_request(&packed(&bytes), 1 << 20) {
+                let mut mapper = Mapper::new(preset("kubelet").unwrap(), IntakeLimits::default());
+                map_write_request(&read, &mut mapper, NOW, &mut Vec::new());
+                // A decoder refuses more: known fields of another type.
+                if let Ok(request) = WriteRequest::decode(bytes.as_slice()) {
+                    let samples = request.timeseries.iter().map(|one| one.samples.len());
+                    prop_assert_eq!(samples.sum::<usize>(), read.samples());
+                }
+            }
+        }
     }
 }
