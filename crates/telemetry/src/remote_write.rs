@@ -385,7 +385,10 @@ mod tests {
                 prop_assert_eq!(samples.len(), sent.samples.len());
                 for (found, sent) in samples.iter().zip(&sent.samples) {
                     prop_assert_eq!(found.at.as_millis(), sent.timestamp);
-                    prop_assert_eq!(found.value.to_bits(), sent.value.to_bits());
+                    // An encoder leaves both zeros out.
+                    let zero = sent.value == 0.0;
+                    let sent = if zero { 0.0 } else { sent.value };
+                    prop_assert_eq!(found.value.to_bits(), sent.to_bits());
                 }
             }
         }

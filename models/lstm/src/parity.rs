@@ -2,7 +2,15 @@
 
 use burn::tensor::Device;
 
-use crate::{chunk::Chunk, gradient::gradient, graph::Graph, network::NetworkSize, random::Random};
+#[cfg(feature = "gpu")]
+use crate::{Compute, DeviceChoice};
+use crate::{
+    chunk::{Chunk, ChunkGradient},
+    gradient::gradient,
+    graph::Graph,
+    network::NetworkSize,
+    random::Random,
+};
 
 fn size() -> NetworkSize {
     NetworkSize {
@@ -37,25 +45,50 @@ fn random_chunk(size: &NetworkSize) -> Chunk {
     chunk
 }
 
-#[test]
-fn the_hand_written_gradient_equals_the_graphs() {
-    let size = size();
+/// Holds what another way of computing gives for a chunk to the hand-written kernel.
+fn assert_equal(size: &NetworkSize, other: impl FnOnce(&[f32], &Chunk) -> ChunkGradient) {
     let weights = size.initial_weights(1);
-    let chunk = random_chunk(&size);
-    let by_hand = gradient(&size, &weights, &chunk);
-    let device = Device::flex().autodiff();
-    let by_graph = Graph::new(&size, &weights, &device).gradient(&chunk);
-    assert!((by_hand.loss - by_graph.loss).abs() < 1e-4 * by_graph.loss);
+    let chunk = random_chunk(size);
+    let by_hand = gradient(size, &weights, &chunk);
+    let by_other = other(&weights, &chunk);
+    assert!((by_hand.loss - by_other.loss).abs() < 1e-4 * by_other.loss);
     let worst = |left: &[f32], right: &[f32]| {
         left.iter()
             .zip(right)
             .map(|(a, b)| (a - b).abs())
             .fold(0.0, f32::max)
     };
-    assert!(worst(&by_hand.state, &by_graph.state) < 1e-5);
-    let largest = by_graph
+    assert!(worst(&by_hand.state, &by_other.state) < 1e-5);
+    let largest = by_other
         .gradient
         .iter()
         .fold(0.0_f32, |most, g| most.max(g.abs()));
-    assert!(worst(&by_hand.gradient, &by_graph.gradient) < 1e-4 * largest);
+    assert!(worst(&by_hand.gradient, &by_other.gradient) < 1e-4 * largest);
+}
+
+#[test]
+fn the_hand_written_gradient_equals_the_graphs() {
+    let size = size();
+    assert_equal(&size, |weights, chunk| {
+        Graph::new(&size, weights, &Device::flex().autodiff()).gradient(chunk)
+    });
+}
+
+/// A software adapter will do, with `FORESHADOW_SOFTWARE_GPU`; without any the test says so and skips,
+/// unless `FORESHADOW_NO_SKIP` is set.
+#[cfg(feature = "gpu")]
+#[test]
+fn a_graphics_adapter_gives_the_same_loss_gradient_and_state() {
+    let compute = match Compute::probe(DeviceChoice::Gpu) {
+        Ok((compute, _)) => compute,
+        Err(error) => {
+            assert!(std::env::var_os("FORESHADOW_NO_SKIP").is_none(), "{error}");
+            return eprintln!("skipped: {error}");
+        }
+    };
+    eprintln!("on {}", compute.name());
+    let size = size();
+    assert_equal(&size, |weights, chunk| {
+        compute.gradient(&size, weights, chunk)
+    });
 }
