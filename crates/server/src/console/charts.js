@@ -27,7 +27,7 @@ function band(forecast, label) {
     return svg;
   }
   const [low, middle, high] = [0.1, MIDDLE, 0.9].map((level) => at(forecast, level));
-  const top = Math.max(1, ...steps.map((q) => q[high]));
+  const top = Math.max(0, ...steps.map((q) => q[high])) || 1;
   const bottom = Math.min(0, ...steps.map((q) => q[low]));
   const x = (i) => 30 + (360 * i) / Math.max(steps.length - 1, 1);
   const y = (value) => 76 - (66 * (value - bottom)) / (top - bottom);
@@ -105,7 +105,7 @@ const DAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 // The expected accesses of each hour of the week, UTC.
 function week(hours) {
   const svg = drawn("svg", { viewBox: "0 0 400 118", role: "img", "aria-label": "expected accesses by hour of the week" });
-  const top = Math.max(1, ...hours);
+  const top = Math.max(0, ...hours) || 1;
   hours.forEach((value, i) => {
     const [day, hour] = [Math.floor(i / 24), i % 24];
     const cell = drawn("rect", { x: 30 + hour * 15, y: 2 + day * 14, width: 14, height: 13, rx: 2, class: "hour" });
