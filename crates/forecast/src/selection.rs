@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 /// Weight that a group needs behind a model before the model can be chosen.
 const MIN_WEIGHT: f64 = 48.0;
 
-/// Share by which another model must be better before the choice changes, so that two equally good
-/// models do not take turns.
-const HYSTERESIS: f64 = 0.15;
+/// Share by which another model must be better than the first to be taken in its place. What is better
+/// by chance on one series is not so on the next values.
+const MARGIN: f64 = 0.15;
 
 /// Chooses among models for each group by their recent pinball loss.
 ///
 /// Losses decay exponentially with the number of forecasts settled. The first model is the default
-/// until enough is known. Memory is one pair of numbers for each group and model.
+/// until enough is known, and where no other is clearly better. Memory is one pair of numbers for each group and model.
 #[derive(Debug, Clone)]
 pub struct ModelSelector<G> {
     models: usize,
@@ -82,20 +82,19 @@ impl<G: Ord + Clone> ModelSelector<G> {
 }
 
 impl Group {
+    /// The first model, unless another is better than it by the margin: then the best.
     fn choose(&mut self) {
-        let known = self.losses.iter().map(|recent| recent.mean());
-        let best = known
-            .enumerate()
-            .filter_map(|(model, mean)| Some((model, mean?)))
-            .min_by(|(_, a), (_, b)| a.total_cmp(b));
-        let Some((model, best)) = best else { return };
-        let current = self
-            .losses
-            .get(self.chosen)
-            .and_then(|recent| recent.mean());
-        if current.is_none_or(|current| best < current * (1.0 - HYSTERESIS)) {
-            self.chosen = model;
-        }
+        let means: Vec<Option<f64>> = self.losses.iter().map(|recent| recent.mean()).collect();
+        let Some(Some(first)) = means.first() else {
+            return;
+        };
+        let others = means.iter().enumerate().skip(1);
+        let better = others.filter_map(|(model, mean)| {
+            let mean = (*mean)?;
+            (mean < first * (1.0 - MARGIN)).then_some((model, mean))
+        });
+        let best = better.min_by(|(_, a), (_, b)| a.total_cmp(b));
+        self.chosen = best.map_or(0, |(model, _)| model);
     }
 }
 

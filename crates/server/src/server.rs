@@ -2,7 +2,7 @@
 
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, middleware};
+use axum::Router;
 use foreshadow_api::{
     DESCRIPTORS,
     externalscaler::external_scaler_server::ExternalScalerServer,
@@ -22,7 +22,7 @@ use tonic::{codec::CompressionEncoding, service::Routes};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::{
-    access::{Gate, admit},
+    access::{Gate, Gated},
     grpc::{
         AdminService, AllocationsService, ExternalScalerService, ForecastsService, OtlpService,
         ShadowsService, TelemetryService,
@@ -130,7 +130,8 @@ impl Server {
             },
             &self.options,
         );
-        let router = merged(grpc, http, Gate::of(self.options.access.as_ref()));
+        let gate = Gate::of(self.options.access.as_ref());
+        let services = Gated::new(gate, merged(grpc, http));
 
         let mut tasks = JoinSet::new();
         // Before the first call can ask.
@@ -141,8 +142,8 @@ impl Server {
             .http2_keepalive_interval(Some(KEEPALIVE))
             .max_concurrent_streams(MAX_STREAMS)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            .add_routes(Routes::from(router))
             .serve_with_incoming_shutdown(
+                services,
                 connections(
                     self.listener,
                     self.options.tls,
@@ -269,11 +270,11 @@ fn grpc_routes(
     )
 }
 
-/// Services and pages with one fallback behind one gate.
-fn merged(grpc: Routes, http: Router, gate: Gate) -> Router {
+/// Services and pages with one fallback.
+fn merged(grpc: Routes, http: Router) -> Router {
     grpc.into_axum_router()
         .reset_fallback()
         .merge(http)
         .fallback(http::not_found)
-        .layer(middleware::from_fn_with_state(gate, admit))
+        .with_state(())
 }

@@ -5,16 +5,21 @@ mod credentials;
 mod sites;
 mod table;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::{
+    convert::Infallible,
+    future::{Ready, ready},
+    sync::{Arc, PoisonError, RwLock},
+    task::{Context, Poll},
+};
 
 use axum::{
-    extract::{Request, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
-    middleware::Next,
+    Router,
+    http::{HeaderMap, HeaderValue, Request, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use foreshadow_access::{Directory, Presented, Principal, Refusal};
-use tonic::{Code, Status};
+use futures::future::Either;
+use tonic::{Code, Status, codegen::Service};
 
 pub(crate) use self::{
     caller::{Caller, is_grpc},
@@ -63,28 +68,62 @@ impl Gate {
     }
 }
 
-/// Lets a request pass that its caller may make, with the caller in its extensions.
-pub(crate) async fn admit(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
-    let admitted = match &gate {
-        Gate::Open(local) if sites::is_local(&request) => Ok(Some(Arc::clone(local))),
-        Gate::Open(_) => Err(Refused::Forbidden(NOT_LOCAL.to_owned())),
-        Gate::Guarded(access) => admitted(access, &request),
-    };
-    match admitted {
-        Ok(caller) => {
-            if let Some(principal) = caller {
-                let peer = request.extensions().get::<Peer>();
-                let caller = Caller::new(principal, peer.and_then(|peer| peer.address));
-                request.extensions_mut().insert(caller);
+/// All services behind the gate: a request that its caller may make passes with the caller in its
+/// extensions, any other is answered here. It is on the way of every claim, so it neither boxes nor
+/// waits.
+#[derive(Debug, Clone)]
+pub(crate) struct Gated {
+    gate: Gate,
+    inner: Router,
+}
+
+impl Gated {
+    pub(crate) fn new(gate: Gate, inner: Router) -> Self {
+        Self { gate, inner }
+    }
+}
+
+impl<B> Service<Request<B>> for Gated
+where
+    Router: Service<Request<B>, Response = Response, Error = Infallible>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future =
+        Either<<Router as Service<Request<B>>>::Future, Ready<Result<Response, Infallible>>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Service::<Request<B>>::poll_ready(&mut self.inner, cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        match self.gate.admitted(&request) {
+            Ok(caller) => {
+                if let Some(principal) = caller {
+                    let peer = request.extensions().get::<Peer>();
+                    let caller = Caller::new(principal, peer.and_then(|peer| peer.address));
+                    request.extensions_mut().insert(caller);
+                }
+                Either::Left(self.inner.call(request))
             }
-            next.run(request).await
+            Err(refused) => Either::Right(ready(Ok(refused.answer(request.headers())))),
         }
-        Err(refused) => refused.answer(request.headers()),
+    }
+}
+
+impl Gate {
+    /// Whoever makes a request that they may make; nobody where nothing is needed.
+    fn admitted<B>(&self, request: &Request<B>) -> Result<Option<Arc<Principal>>, Refused> {
+        match self {
+            Self::Open(local) if sites::is_local(request) => Ok(Some(Arc::clone(local))),
+            Self::Open(_) => Err(Refused::Forbidden(NOT_LOCAL.to_owned())),
+            Self::Guarded(access) => admitted(access, request),
+        }
     }
 }
 
 /// Whoever makes a request that they may make; nobody where nothing is needed.
-fn admitted(access: &Access, request: &Request) -> Result<Option<Arc<Principal>>, Refused> {
+fn admitted<B>(access: &Access, request: &Request<B>) -> Result<Option<Arc<Principal>>, Refused> {
     let need = table::need(request.method(), request.uri().path());
     if need == Need::Nothing {
         return Ok(None);

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use axum::{
     extract::Request,
-    http::{HeaderMap, StatusCode, Uri, header, uri::Authority},
+    http::{self, HeaderMap, StatusCode, Uri, header, uri::Authority},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -23,7 +23,7 @@ pub(crate) async fn refuse_other_sites(request: Request, next: Next) -> Response
 }
 
 /// Whether a request is for this machine by an address or name of its own.
-pub(super) fn is_local(request: &Request) -> bool {
+pub(super) fn is_local<B>(request: &http::Request<B>) -> bool {
     let Some(authority) = host(request).and_then(|host| host.parse::<Authority>().ok()) else {
         // HTTP/1.0 and some probes name no host; a browser always does.
         return host(request).is_none();
@@ -35,7 +35,7 @@ pub(super) fn is_local(request: &Request) -> bool {
 }
 
 /// The host is in a header over HTTP/1.1 and in the target over HTTP/2.
-fn host(request: &Request) -> Option<&str> {
+fn host<B>(request: &http::Request<B>) -> Option<&str> {
     let authority = request.uri().authority().map(Authority::as_str);
     text(request.headers(), &header::HOST).or(authority)
 }
