@@ -17,6 +17,14 @@ impl Failure {
         Self::BadInput(reason.to_string())
     }
 
+    /// The reason alone, where the command goes on.
+    pub(crate) fn into_error(self) -> anyhow::Error {
+        match self {
+            Self::BadInput(reason) => anyhow::Error::msg(reason),
+            Self::Failed(error) => error,
+        }
+    }
+
     /// Prints one line on stderr and gives the exit code.
     pub(crate) fn report(&self) -> ExitCode {
         match self {

@@ -61,7 +61,7 @@ impl Guard {
         }
         let files = config.tls.clone();
         let directory = directory(config, self.token.as_deref(), &mut refreshing);
-        let directory = directory.map_err(|failure| anyhow::anyhow!("{failure:?}"))?;
+        let directory = directory.map_err(Failure::into_error)?;
         let Some(access) = &self.access else {
             if directory.is_empty() {
                 return Ok(());
