@@ -122,56 +122,57 @@ impl Candidate {
     /// # Errors
     /// [`ModelError`] if a folder does not hold a model that can be read.
     pub fn load_all(names: &[ModelName], season: usize) -> Result<Vec<Self>, ModelError> {
-        let load = |name: &ModelName| match name {
-            ModelName::Auto => Self::best_of(names, season),
-            name => Self::load(name, season),
-        };
+        let load = |name| Self::load(name, names, season);
         names.iter().map(load).collect()
     }
 
-    /// For each series the one of the models named that did best lately; the last value if there is
-    /// none.
-    fn best_of(names: &[ModelName], season: usize) -> Result<Self, ModelError> {
-        let mut models = Vec::new();
-        let mut trained_through = None;
-        for name in names.iter().filter(|name| **name != ModelName::Auto) {
-            let one = Self::load(name, season)?;
-            trained_through = trained_through.max(one.trained_through);
-            if let CandidateModel::One(model) = one.model {
-                models.push((one.name, model));
-            }
-        }
-        if models.is_empty() {
-            models.push((ModelName::Naive.to_string(), Box::new(Naive)));
-        }
-        Ok(Self {
-            name: ModelName::Auto.to_string(),
-            model: CandidateModel::Best(Auto::new(models)),
-            trained_through,
-        })
-    }
-
-    /// The model of this name, read from its folder if it is a trained one.
-    fn load(name: &ModelName, season: usize) -> Result<Self, ModelError> {
-        let mut trained_through = None;
-        let forecaster: Box<dyn Forecaster> = match name {
-            ModelName::Auto => return Self::best_of(&[], season),
-            ModelName::Naive => Box::new(Naive),
-            ModelName::SeasonalNaive => Box::new(SeasonalNaive::new(season)),
-            ModelName::Ets => Box::new(Ets),
-            ModelName::Mstl => Box::new(Mstl::new(season)),
-            ModelName::Trained(folder) => {
-                let model = load_model(folder)?;
-                trained_through = Some(model.trained_through);
-                Box::new(model.forecaster())
+    fn load(name: &ModelName, all: &[ModelName], season: usize) -> Result<Self, ModelError> {
+        let (model, trained_through) = match name {
+            ModelName::Auto => best_of(all, season)?,
+            name => {
+                let (model, trained_through) = one(name, season)?;
+                (CandidateModel::One(model), trained_through)
             }
         };
         Ok(Self {
             name: name.to_string(),
-            model: CandidateModel::One(forecaster),
+            model,
             trained_through,
         })
     }
+}
+
+/// A model and the start of the last bin it was trained on.
+type Loaded<M> = (M, Option<Timestamp>);
+
+/// For each series the one of the models named that did best lately; the last value if there is none.
+fn best_of(names: &[ModelName], season: usize) -> Result<Loaded<CandidateModel>, ModelError> {
+    let mut models = Vec::new();
+    let mut latest = None;
+    for name in names.iter().filter(|name| **name != ModelName::Auto) {
+        let (model, trained_through) = one(name, season)?;
+        latest = latest.max(trained_through);
+        models.push((name.to_string(), model));
+    }
+    if models.is_empty() {
+        models.push((ModelName::Naive.to_string(), Box::new(Naive)));
+    }
+    Ok((CandidateModel::Best(Auto::new(models)), latest))
+}
+
+/// The model of this name, read from its folder if it is a trained one.
+fn one(name: &ModelName, season: usize) -> Result<Loaded<Box<dyn Forecaster>>, ModelError> {
+    Ok(match name {
+        ModelName::Naive | ModelName::Auto => (Box::new(Naive), None),
+        ModelName::SeasonalNaive => (Box::new(SeasonalNaive::new(season)), None),
+        ModelName::Ets => (Box::new(Ets), None),
+        ModelName::Mstl => (Box::new(Mstl::new(season)), None),
+        ModelName::Trained(folder) => {
+            let model = load_model(folder)?;
+            let trained_through = Some(model.trained_through);
+            (Box::new(model.forecaster()), trained_through)
+        }
+    })
 }
 
 /// The measures of all models, in the order they were given.
@@ -374,16 +375,20 @@ mod tests {
         )
     }
 
+    fn load(name: ModelName) -> Candidate {
+        Candidate::load_all(&[name], 4).unwrap().remove(0)
+    }
+
     fn naive(trained_through: Option<&str>) -> Candidate {
         Candidate {
             trained_through: trained_through.map(|time| Timestamp::parse(time).unwrap()),
-            ..Candidate::load(&ModelName::Naive, 4).unwrap()
+            ..load(ModelName::Naive)
         }
     }
 
     #[test]
     fn the_report_has_the_keys_that_others_read() {
-        let seasonal = Candidate::load(&ModelName::SeasonalNaive, 4).unwrap();
+        let seasonal = load(ModelName::SeasonalNaive);
         let report = run(&mut [seasonal, naive(None)], false).unwrap();
         let json = serde_json::to_value(&report).unwrap();
         assert_eq!(json["protocol"]["interval_s"], 300.0);

@@ -18,7 +18,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use mimalloc::MiMalloc;
 
 use commands::{
-    admin, backtest, demo, evaluate, explain, import, serve,
+    admin, backtest, demo, evaluate, import, serve,
     shell::{self, CompletionsArgs, ManArgs},
     token, train,
 };
@@ -47,8 +47,6 @@ enum Command {
     Backtest(backtest::Args),
     /// Keep pools warm and hand them out over gRPC and HTTP.
     Serve(serve::Args),
-    /// Say why a pool of a running server had the size it had.
-    Explain(explain::Args),
     #[command(flatten)]
     Admin(admin::Admin),
     /// Show the product working, with no set-up.
@@ -77,7 +75,6 @@ fn main() -> ExitCode {
         Command::Evaluate(args) => evaluate::run(args),
         Command::Backtest(args) => backtest::run(args),
         Command::Serve(args) => serve::run(args),
-        Command::Explain(args) => explain::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Import(args) => import::run(args),
         Command::Admin(command) => admin::run(&command),

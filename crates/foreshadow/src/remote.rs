@@ -21,6 +21,7 @@ pub(crate) struct Remote {
     /// The server to ask.
     #[arg(
         long,
+        global = true,
         env = "FORESHADOW_SERVER",
         value_name = "URL",
         default_value = "http://127.0.0.1:7070"
@@ -29,13 +30,14 @@ pub(crate) struct Remote {
     /// Shown to the server as a bearer token.
     #[arg(
         long,
+        global = true,
         env = "FORESHADOW_TOKEN",
         hide_env_values = true,
         value_name = "TOKEN"
     )]
     token: Option<String>,
     /// Certificates in PEM that the server's is signed by, in the place of the usual ones.
-    #[arg(long, env = "FORESHADOW_CA", value_name = "FILE")]
+    #[arg(long, global = true, env = "FORESHADOW_CA", value_name = "FILE")]
     ca: Option<PathBuf>,
 }
 

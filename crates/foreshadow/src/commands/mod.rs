@@ -4,7 +4,6 @@ pub(crate) mod admin;
 pub(crate) mod backtest;
 pub(crate) mod demo;
 pub(crate) mod evaluate;
-pub(crate) mod explain;
 pub(crate) mod import;
 pub(crate) mod serve;
 pub(crate) mod shell;

@@ -24,14 +24,24 @@ pub(crate) async fn refuse_other_sites(request: Request, next: Next) -> Response
 
 /// Whether a request is for this machine by an address or name of its own.
 pub(super) fn is_local<B>(request: &http::Request<B>) -> bool {
-    let Some(authority) = host(request).and_then(|host| host.parse::<Authority>().ok()) else {
-        // HTTP/1.0 and some probes name no host; a browser always does.
-        return host(request).is_none();
-    };
-    let name = authority.host();
-    let bare = name.trim_start_matches('[').trim_end_matches(']');
-    let address = bare.parse::<IpAddr>();
+    // HTTP/1.0 and some probes name no host; a browser always does.
+    host(request).is_none_or(|host| is_loopback(without_port(host)))
+}
+
+fn is_loopback(name: &str) -> bool {
+    let bare = name
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    let address = bare.unwrap_or(name).parse::<IpAddr>();
     name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+}
+
+/// The host of `host:port`; the colons of an address in brackets are its own.
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        Some(_) | None => host,
+    }
 }
 
 /// The host is in a header over HTTP/1.1 and in the target over HTTP/2.

@@ -6,6 +6,9 @@ use foreshadow_access::Permission;
 
 use Permission::{Administer, Claim, Operate, Read, Report, Scrape};
 
+/// No path has more parts.
+const MOST_PARTS: usize = 5;
+
 /// What a call needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Need {
@@ -19,8 +22,16 @@ pub(super) enum Need {
 
 /// What a call of this method and path needs.
 pub(super) fn need(method: &Method, path: &str) -> Need {
-    let parts: Vec<&str> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
-    match parts.as_slice() {
+    let mut parts = [""; MOST_PARTS];
+    let mut count = 0;
+    for part in path.strip_prefix('/').unwrap_or(path).split('/') {
+        if count == MOST_PARTS {
+            return Need::Permission(Administer);
+        }
+        parts[count] = part;
+        count += 1;
+    }
+    match &parts[..count] {
         ["healthz" | "readyz"] | ["grpc.health.v1.Health", _] => Need::Nothing,
         ["" | "openapi.json"] => Need::Known,
         [service, _] if service.starts_with("grpc.reflection.") => Need::Known,
@@ -88,6 +99,7 @@ mod tests {
             "//admin/models",
             "/admin/models/",
             "/metrics/x",
+            "/api/v1/allocations/a-1/renew/x",
         ] {
             for method in [Method::GET, Method::POST, Method::DELETE] {
                 assert_eq!(need(&method, path), Need::Permission(Administer), "{path}");

@@ -1,11 +1,14 @@
 //! `foreshadow config`.
 
-use std::{fmt::Write as _, path::PathBuf};
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+};
 
 use foreshadow_api::v1::{SetShadowConfigResponse, ShadowConfig};
 
 use super::Asked;
-use crate::{failure::Failure, format::Format};
+use crate::failure::Failure;
 
 /// Arguments of `foreshadow config`.
 #[derive(Debug, clap::Args)]
@@ -19,49 +22,41 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Change {
     /// Say what would come of another configuration, without applying it.
-    Check(Given),
+    Check {
+        /// The configuration as JSON, as `foreshadow config` prints it.
+        file: PathBuf,
+    },
     /// Apply another configuration as a whole. If it still has the `etag` of the one it was made
     /// from, nothing that came between is lost.
-    Apply(Given),
-}
-
-#[derive(Debug, clap::Args)]
-struct Given {
-    /// The configuration as JSON, as `foreshadow config` prints it.
-    file: PathBuf,
-    #[command(flatten)]
-    asked: Asked,
+    Apply {
+        /// The configuration as JSON, as `foreshadow config` prints it.
+        file: PathBuf,
+    },
 }
 
 const PATH: &str = "/admin/shadow_config";
 
 /// Runs the command.
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    match &args.change {
+    let (file, query) = match &args.change {
         None => {
             // What is printed is what is applied again: JSON in both formats.
             let found: ShadowConfig = args.asked.remote.get(PATH, &[])?;
             println!("{}", serde_json::to_string_pretty(&found)?);
-            Ok(())
+            return Ok(());
         }
-        Some(Change::Check(given)) => send(given, "?dry_run=true"),
-        Some(Change::Apply(given)) => send(given, ""),
-    }
+        Some(Change::Check { file }) => (file, "?dry_run=true"),
+        Some(Change::Apply { file }) => (file, ""),
+    };
+    let config =
+        read(file).map_err(|error| Failure::bad_input(format!("{}: {error:#}", file.display())))?;
+    let path = format!("{PATH}{query}");
+    let answer: SetShadowConfigResponse = args.asked.remote.post(&path, &[], &config)?;
+    args.asked.write(&answer, plans)
 }
 
-fn send(given: &Given, query: &str) -> Result<(), Failure> {
-    let named = |error: &dyn std::fmt::Display| {
-        Failure::bad_input(format!("{}: {error}", given.file.display()))
-    };
-    let text = std::fs::read_to_string(&given.file).map_err(|error| named(&error))?;
-    let config: ShadowConfig = serde_json::from_str(&text).map_err(|error| named(&error))?;
-    let path = format!("{PATH}{query}");
-    let answer: SetShadowConfigResponse = given.asked.remote.post(&path, &[], &config)?;
-    match given.asked.format {
-        Format::Json => println!("{}", serde_json::to_string_pretty(&answer)?),
-        Format::Text => print!("{}", plans(&answer)),
-    }
-    Ok(())
+fn read(file: &Path) -> anyhow::Result<ShadowConfig> {
+    Ok(serde_json::from_str(&std::fs::read_to_string(file)?)?)
 }
 
 /// What each pool would keep.

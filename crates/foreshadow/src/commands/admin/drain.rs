@@ -10,6 +10,8 @@ use crate::{failure::Failure, remote::segment};
 pub(crate) struct Args {
     #[command(subcommand)]
     what: What,
+    #[command(flatten)]
+    asked: Asked,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -18,25 +20,22 @@ enum What {
     Pool {
         /// The pool.
         name: String,
-        #[command(flatten)]
-        asked: Asked,
     },
     /// One instance.
     Instance {
         /// Such as `i-42`.
         id: String,
-        #[command(flatten)]
-        asked: Asked,
     },
 }
 
 /// Runs the command.
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let (kind, name, asked) = match &args.what {
-        What::Pool { name, asked } => ("pools", name, asked),
-        What::Instance { id, asked } => ("instances", id, asked),
+    let (kind, name) = match &args.what {
+        What::Pool { name } => ("pools", name),
+        What::Instance { id } => ("instances", id),
     };
     let path = format!("/admin/{kind}/{}/drain", segment(name));
-    let answer: Value = asked.remote.post(&path, &[], &json!({}))?;
-    asked.write(&answer, |_| format!("`{name}` is being drained\n"))
+    let answer: Value = args.asked.remote.post(&path, &[], &json!({}))?;
+    args.asked
+        .write(&answer, |_| format!("`{name}` is being drained\n"))
 }

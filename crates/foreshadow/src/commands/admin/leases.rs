@@ -54,8 +54,6 @@ enum Change {
     Release {
         /// The allocation, such as `a-42`.
         id: String,
-        #[command(flatten)]
-        asked: Asked,
     },
 }
 
@@ -65,16 +63,15 @@ enum Withdrawal {
     Cancel {
         /// The allocation, such as `a-42`.
         id: String,
-        #[command(flatten)]
-        asked: Asked,
     },
 }
 
 /// Runs `foreshadow leases`.
 pub(super) fn run_leases(args: &LeasesArgs) -> Result<(), Failure> {
-    let Some(Change::Release { id, asked }) = &args.change else {
+    let asked = &args.filter.asked;
+    let Some(Change::Release { id }) = &args.change else {
         let found = all(&args.filter, HELD)?;
-        return args.filter.asked.write(&found, |found| leases(found));
+        return asked.write(&found, |found| leases(found));
     };
     let lease = holding(&asked.remote, id)?;
     let request = ReleaseRequest {
@@ -88,9 +85,10 @@ pub(super) fn run_leases(args: &LeasesArgs) -> Result<(), Failure> {
 
 /// Runs `foreshadow queue`.
 pub(super) fn run_queue(args: &QueueArgs) -> Result<(), Failure> {
-    let Some(Withdrawal::Cancel { id, asked }) = &args.change else {
+    let asked = &args.filter.asked;
+    let Some(Withdrawal::Cancel { id }) = &args.change else {
         let found = all(&args.filter, WAITING)?;
-        return args.filter.asked.write(&found, |found| queue(found));
+        return asked.write(&found, |found| queue(found));
     };
     let path = format!("/api/v1/allocations/{}/cancel", segment(id));
     let cancelled: Allocation = asked.remote.post(&path, &[], &json!({}))?;

@@ -3,6 +3,7 @@
 mod audit;
 mod config;
 mod drain;
+mod explain;
 mod leases;
 mod models;
 mod overrides;
@@ -20,6 +21,8 @@ use crate::{failure::Failure, format::Format, remote::Remote};
 pub(crate) enum Admin {
     /// The pools of a running server: instances, plan, hit rate.
     Pools(pools::Args),
+    /// Say why a pool had the size it had.
+    Explain(explain::Args),
     /// Who holds what, and giving it back.
     Leases(leases::LeasesArgs),
     /// Who waits, and for how long yet.
@@ -46,7 +49,7 @@ struct Asked {
     #[command(flatten)]
     remote: Remote,
     /// How the answer is written.
-    #[arg(long, value_enum, default_value_t = Format::Text)]
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
     format: Format,
 }
 
@@ -69,6 +72,7 @@ impl Asked {
 pub(crate) fn run(command: &Admin) -> Result<(), Failure> {
     match command {
         Admin::Pools(args) => pools::run(args),
+        Admin::Explain(args) => explain::run(args),
         Admin::Leases(args) => leases::run_leases(args),
         Admin::Queue(args) => leases::run_queue(args),
         Admin::Shadow(args) => shadow::run(args),

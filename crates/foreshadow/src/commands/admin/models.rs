@@ -6,6 +6,8 @@ use serde_json::json;
 use super::Asked;
 use crate::{failure::Failure, remote::time, table::Table};
 
+const PATH: &str = "/admin/models";
+
 /// Arguments of `foreshadow models`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -21,37 +23,30 @@ enum Change {
     Use {
         /// Such as `candidate-3`.
         name: String,
-        #[command(flatten)]
-        asked: Asked,
     },
     /// Train one now; it is taken up if it is better.
-    Retrain {
-        #[command(flatten)]
-        asked: Asked,
-    },
+    Retrain,
     /// Leave the choice to retraining again.
-    Auto {
-        #[command(flatten)]
-        asked: Asked,
-    },
+    Auto,
 }
 
 /// Runs the command.
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let (asked, name) = match &args.change {
+    let asked = &args.asked;
+    let name = match &args.change {
         None => {
-            let found: ListModelsResponse = args.asked.remote.get("/admin/models", &[])?;
-            return args.asked.write(&found, table);
+            let found: ListModelsResponse = asked.remote.get(PATH, &[])?;
+            return asked.write(&found, table);
         }
-        Some(Change::Retrain { asked }) => {
+        Some(Change::Retrain) => {
             let answer: RetrainResponse = asked.remote.post("/admin/retrain", &[], &json!({}))?;
             return asked.write(&answer, |_| "a training is asked for\n".to_owned());
         }
-        Some(Change::Use { name, asked }) => (asked, name.clone()),
-        Some(Change::Auto { asked }) => (asked, String::new()),
+        Some(Change::Use { name }) => name.clone(),
+        Some(Change::Auto) => String::new(),
     };
     let request = UseModelRequest { name };
-    let found: ListModelsResponse = asked.remote.post("/admin/models", &[], &request)?;
+    let found: ListModelsResponse = asked.remote.post(PATH, &[], &request)?;
     asked.write(&found, table)
 }
 

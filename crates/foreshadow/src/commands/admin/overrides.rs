@@ -12,6 +12,8 @@ use foreshadow_types::{Timestamp, parse_duration};
 use super::Asked;
 use crate::{clock::now, failure::Failure, remote::time, table::Table};
 
+const PATH: &str = "/admin/shadow_override";
+
 /// Arguments of `foreshadow override`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -40,8 +42,6 @@ enum Change {
         reason: String,
         #[command(flatten)]
         end: End,
-        #[command(flatten)]
-        asked: Asked,
     },
     /// Move the end of one.
     Extend {
@@ -49,15 +49,11 @@ enum Change {
         name: String,
         #[command(flatten)]
         end: End,
-        #[command(flatten)]
-        asked: Asked,
     },
     /// End one.
     Clear {
         /// Its name.
         name: String,
-        #[command(flatten)]
-        asked: Asked,
     },
 }
 
@@ -81,24 +77,20 @@ impl End {
 
 /// Runs the command.
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let (asked, change) = match &args.change {
-        None => {
-            let found: ListOverridesResponse =
-                args.asked.remote.get("/admin/shadow_override", &[])?;
-            return args.asked.write(&found, |found| table(&found.overrides));
-        }
-        Some(change) => wanted(change),
+    let asked = &args.asked;
+    let Some(change) = &args.change else {
+        let found: ListOverridesResponse = asked.remote.get(PATH, &[])?;
+        return asked.write(&found, |found| table(&found.overrides));
     };
     let request = SetOverrideRequest {
-        change: Some(change),
+        change: Some(wanted(change)),
         etag: String::new(),
     };
-    let path = "/admin/shadow_override";
-    let found: SetOverrideResponse = asked.remote.post(path, &[], &request)?;
+    let found: SetOverrideResponse = asked.remote.post(PATH, &[], &request)?;
     asked.write(&found, |found| table(&found.overrides))
 }
 
-fn wanted(change: &Change) -> (&Asked, Wanted) {
+fn wanted(change: &Change) -> Wanted {
     match change {
         Change::Set {
             pool,
@@ -107,27 +99,20 @@ fn wanted(change: &Change) -> (&Asked, Wanted) {
             name,
             reason,
             end,
-            asked,
-        } => {
-            let set = Override {
-                name: name.clone().unwrap_or_default(),
-                pool: pool.clone(),
-                entity_id: entity.clone().unwrap_or_default(),
-                count: *count,
-                expires_at: end.at().map(timestamp_to_proto),
-                reason: reason.clone(),
-                set_by: String::new(),
-            };
-            (asked, Wanted::Set(set))
-        }
-        Change::Extend { name, end, asked } => {
-            let extend = Extend {
-                name: name.clone(),
-                expires_at: end.at().map(timestamp_to_proto),
-            };
-            (asked, Wanted::Extend(extend))
-        }
-        Change::Clear { name, asked } => (asked, Wanted::Clear(name.clone())),
+        } => Wanted::Set(Override {
+            name: name.clone().unwrap_or_default(),
+            pool: pool.clone(),
+            entity_id: entity.clone().unwrap_or_default(),
+            count: *count,
+            expires_at: end.at().map(timestamp_to_proto),
+            reason: reason.clone(),
+            set_by: String::new(),
+        }),
+        Change::Extend { name, end } => Wanted::Extend(Extend {
+            name: name.clone(),
+            expires_at: end.at().map(timestamp_to_proto),
+        }),
+        Change::Clear { name } => Wanted::Clear(name.clone()),
     }
 }
 

@@ -5,11 +5,8 @@ use std::fmt::Write as _;
 use foreshadow_api::v1::Explanation;
 use foreshadow_types::Timestamp;
 
-use crate::{
-    failure::Failure,
-    format::Format,
-    remote::{Remote, time},
-};
+use super::Asked;
+use crate::{failure::Failure, remote::time};
 
 /// Arguments of `foreshadow explain`.
 #[derive(Debug, clap::Args)]
@@ -21,22 +18,15 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", value_parser = Timestamp::parse)]
     at: Option<Timestamp>,
     #[command(flatten)]
-    remote: Remote,
-    /// How the answer is written.
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
+    asked: Asked,
 }
 
 /// Runs the command.
-pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let at = args.at.map(|at| at.to_string()).unwrap_or_default();
     let query = [("pool", args.pool.clone()), ("at", at)];
-    let found: Explanation = args.remote.get("/admin/explain", &query)?;
-    match args.format {
-        Format::Json => println!("{}", serde_json::to_string_pretty(&found)?),
-        Format::Text => print!("{}", text(&found)),
-    }
-    Ok(())
+    let found: Explanation = args.asked.remote.get("/admin/explain", &query)?;
+    args.asked.write(&found, text)
 }
 
 /// The explanation for people.
