@@ -5,6 +5,10 @@
 use std::{net::SocketAddr, time::Duration};
 
 use foreshadow_access::{Directory, Grant, Role, TokenHash};
+use foreshadow_api::v1::{
+    AllocateRequest, Allocation, WatchRequest, allocate_request::Target, allocation::State,
+    allocations_client::AllocationsClient,
+};
 use foreshadow_engine::{
     Engine, EngineConfig, EngineHandle,
     config::{Durability, OnShutdown, PoolConfig},
@@ -193,4 +197,37 @@ impl Answer {
             .lines()
             .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
     }
+}
+
+/// A request of somebody for the pool.
+pub(crate) fn notebook() -> AllocateRequest {
+    AllocateRequest {
+        user_id: "ada".to_owned(),
+        application_id: "jupyter".to_owned(),
+        target: Some(Target::Pool("notebook".to_owned())),
+        ..AllocateRequest::default()
+    }
+}
+
+/// The allocation once it holds a ready instance.
+pub(crate) async fn granted(
+    client: &mut AllocationsClient<Channel>,
+    request: AllocateRequest,
+) -> Allocation {
+    let asked = client.allocate(request).await.unwrap().into_inner();
+    let watch = WatchRequest {
+        allocation_id: asked.allocation_id.clone(),
+    };
+    let mut changes = client.watch(watch).await.unwrap().into_inner();
+    let waiting = async {
+        while let Some(now) = changes.message().await.unwrap() {
+            if now.state() == State::Granted {
+                return now;
+            }
+        }
+        panic!("it ended without a grant");
+    };
+    tokio::time::timeout(Duration::from_secs(20), waiting)
+        .await
+        .unwrap()
 }
