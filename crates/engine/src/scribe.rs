@@ -131,15 +131,18 @@ impl Scribe {
 fn write_down(mut inbox: mpsc::Receiver<Command>, mut logs: Logs, kept: Kept) {
     let mut pruned = Timestamp::MIN;
     while let Some(command) = inbox.blocking_recv() {
+        let written_at = match &command {
+            Command::Write(_, now) => Some(*now),
+            Command::Audit { record, .. } => Some(record.at),
+            Command::Find { .. } | Command::Audited { .. } | Command::Strike { .. } => None,
+        };
+        if let Some(now) = written_at.filter(|now| now.since(pruned) >= PRUNE_EVERY) {
+            pruned = now;
+            logs.prune(now, kept);
+        }
         // Whoever asked may have gone away.
         match command {
-            Command::Write(plans, now) => {
-                if now.since(pruned) >= PRUNE_EVERY {
-                    pruned = now;
-                    logs.prune(now, kept);
-                }
-                logs.write(&plans);
-            }
+            Command::Write(plans, _) => logs.write(&plans),
             Command::Find { pool, at, reply } => {
                 let _ = reply.send(using(&mut logs.plans, |log| log.at(&pool, at)));
             }

@@ -11,10 +11,10 @@ use foreshadow_access::{CallRate, Grant, Role};
 use foreshadow_api::{
     DESCRIPTORS,
     v1::{
-        AllocateRequest, AllocateStreamRequest, Allocation, CancelRequest, ListRequest,
-        PredictRequest, ReleaseRequest, RenewRequest, WatchRequest, allocate_request::Target,
-        allocate_result, allocations_client::AllocationsClient, forecasts_client::ForecastsClient,
-        predict_request::Subject,
+        AllocateRequest, AllocateStreamRequest, Allocation, CancelRequest, CheckTokenRequest,
+        ListRequest, PredictRequest, ReleaseRequest, RenewRequest, WatchRequest,
+        allocate_request::Target, allocate_result, allocations_client::AllocationsClient,
+        forecasts_client::ForecastsClient, predict_request::Subject,
     },
     well_known,
 };
@@ -296,6 +296,14 @@ async fn what_is_another_tenants_does_not_exist() {
     for code in touched(&mut umbra, &own).await {
         assert_eq!(code, Code::NotFound);
     }
+    let asked = CheckTokenRequest {
+        instance_id: "i-1".to_owned(),
+        fencing_token: 1,
+    };
+    let refused = umbra.check_token(asked).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    let over_http = status(&served, "get", "/fencing/i-1?token=1", Some(UMBRA)).await;
+    assert_eq!(over_http, 403);
     let listed = umbra
         .list(ListRequest::default())
         .await
@@ -388,6 +396,23 @@ async fn shadows_and_forecasts_of_others_are_closed() {
         };
         let code = forecasts.predict(request).await.unwrap_err().code();
         assert_eq!(code, expected, "{subject:?}");
+    }
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_calls_neither_paths_nor_services() {
+    let served = Served::start(None).await;
+    for path in [
+        "/admin/pools/notebook/drain",
+        "/foreshadow.v1.Admin/DrainPool",
+        "/foreshadow.v1.Allocations/Allocate",
+        "/api/v1/write",
+    ] {
+        let headers = [("origin", "https://evil.example")];
+        let answer = served.ask("POST", path, &headers, "").await;
+        assert_eq!(answer.status, 403, "{path}: {answer:?}");
+        assert!(answer.body.contains("other sites"), "{answer:?}");
     }
     served.stop().await;
 }

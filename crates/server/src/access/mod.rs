@@ -10,6 +10,7 @@ use std::{
     future::{Ready, ready},
     sync::{Arc, PoisonError, RwLock},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use axum::{
@@ -21,16 +22,16 @@ use foreshadow_access::{Directory, Presented, Principal, Refusal};
 use futures::future::Either;
 use tonic::{Code, Status, codegen::Service};
 
-pub(crate) use self::{
-    caller::{Caller, is_grpc},
-    sites::refuse_other_sites,
-};
+pub(crate) use self::caller::{Caller, is_grpc};
 use self::{credentials::bearer, table::Need};
 use crate::{clock::now, error::ApiError, listen::Peer};
 
 /// What a name that resolves to this machine is told: a page of another site may have made it do so.
 const NOT_LOCAL: &str = "without tokens the server answers to 127.0.0.1, [::1] and localhost only; \
                          call it by one of these, or give it a token";
+
+/// What a page of another site is told, through the browser that shows it.
+const OTHER_SITE: &str = "requests from pages of other sites are not taken";
 
 /// Everybody who may call; it can be exchanged while calls go on.
 #[derive(Debug, Clone)]
@@ -114,6 +115,9 @@ where
 impl Gate {
     /// Whoever makes a request that they may make; nobody where nothing is needed.
     fn admitted<B>(&self, request: &Request<B>) -> Result<Option<Arc<Principal>>, Refused> {
+        if !request.method().is_safe() && !sites::same_site(request) {
+            return Err(Refused::Forbidden(OTHER_SITE.to_owned()));
+        }
         match self {
             Self::Open(local) if sites::is_local(request) => Ok(Some(Arc::clone(local))),
             Self::Open(_) => Err(Refused::Forbidden(NOT_LOCAL.to_owned())),
@@ -151,11 +155,13 @@ fn admitted<B>(access: &Access, request: &Request<B>) -> Result<Option<Arc<Princ
         return Err(Refused::Forbidden(message));
     }
     let counted = principal.take_call(now);
-    counted.map_err(|delay| {
-        let message = format!("`{}` calls more often than it may", principal.name());
-        Refused::TooOften(ApiError::too_often(message, delay))
-    })?;
+    counted.map_err(|delay| Refused::TooOften(too_often(delay)))?;
     Ok(Some(principal))
+}
+
+/// What a caller is told that calls more often than its rate allows.
+pub(crate) fn too_often(delay: Duration) -> ApiError {
+    ApiError::too_often("this caller calls more often than it may", delay)
 }
 
 /// Why a request does not pass.

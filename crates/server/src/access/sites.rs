@@ -3,27 +3,10 @@
 
 use std::net::IpAddr;
 
-use axum::{
-    extract::Request,
-    http::{self, HeaderMap, StatusCode, Uri, header, uri::Authority},
-    middleware::Next,
-    response::{IntoResponse, Response},
-};
-use tonic::Code;
-
-use crate::error::ApiError;
-
-/// Refuses what a browser sends on behalf of a page of another site.
-pub(crate) async fn refuse_other_sites(request: Request, next: Next) -> Response {
-    if request.method().is_safe() || same_site(&request) {
-        return next.run(request).await;
-    }
-    let message = "requests from pages of other sites are not taken";
-    ApiError::new(Code::PermissionDenied, StatusCode::FORBIDDEN, message).into_response()
-}
+use axum::http::{HeaderMap, Request, Uri, header, uri::Authority};
 
 /// Whether a request is for this machine by an address or name of its own.
-pub(super) fn is_local<B>(request: &http::Request<B>) -> bool {
+pub(super) fn is_local<B>(request: &Request<B>) -> bool {
     // HTTP/1.0 and some probes name no host; a browser always does.
     host(request).is_none_or(|host| is_loopback(without_port(host)))
 }
@@ -45,12 +28,12 @@ fn without_port(host: &str) -> &str {
 }
 
 /// The host is in a header over HTTP/1.1 and in the target over HTTP/2.
-fn host<B>(request: &http::Request<B>) -> Option<&str> {
+fn host<B>(request: &Request<B>) -> Option<&str> {
     let authority = request.uri().authority().map(Authority::as_str);
     text(request.headers(), &header::HOST).or(authority)
 }
 
-fn same_site(request: &Request) -> bool {
+pub(super) fn same_site<B>(request: &Request<B>) -> bool {
     let headers = request.headers();
     let Some(origin) = text(headers, &header::ORIGIN) else {
         return !headers.contains_key(header::ORIGIN);
@@ -66,17 +49,15 @@ fn text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a str
 
 #[cfg(test)]
 mod tests {
-    use axum::body::Body;
-
     use super::*;
 
-    fn request(target: &str, headers: &[(&str, &str)]) -> Request {
+    fn request(target: &str, headers: &[(&str, &str)]) -> Request<()> {
         let builder = headers
             .iter()
             .fold(Request::builder().uri(target), |builder, &(name, value)| {
                 builder.header(name, value)
             });
-        builder.body(Body::empty()).unwrap()
+        builder.body(()).unwrap()
     }
 
     fn from(target: &str, headers: &[(&str, &str)]) -> bool {

@@ -10,13 +10,18 @@ use foreshadow_api::{
 };
 use foreshadow_engine::{EngineError, EngineHandle};
 use foreshadow_types::{AllocationId, FencingToken, InstanceId};
-use futures::{StreamExt, stream::BoxStream};
+use futures::{StreamExt, future::join_all, stream::BoxStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{called, stream::until_shutdown};
-use crate::{access::Caller, convert::durability_to_proto, error::ApiError};
+use crate::{
+    access::{Caller, too_often},
+    clock::now,
+    convert::durability_to_proto,
+    error::ApiError,
+};
 
 /// Messages of one stream that are decided before the first of them is answered.
 const STREAM_WINDOW: usize = 32;
@@ -124,10 +129,9 @@ impl AllocationsService {
         batch: v1::AllocateStreamRequest,
     ) -> Result<v1::AllocateStreamResponse, ApiError> {
         check_stream_batch(&batch)?;
-        let mut owned = Vec::with_capacity(batch.releases.len());
-        for release in &batch.releases {
-            owned.push(self.owned_release(&caller, release).await);
-        }
+        caller.take_call(now()).map_err(too_often)?;
+        let releases = batch.releases.iter();
+        let owned = join_all(releases.map(|release| self.owned_release(&caller, release))).await;
         let (releases, given_back) = sorted(owned.into_iter());
         let (requests, asked) = sorted(
             batch
@@ -188,9 +192,11 @@ fn in_place(
 /// Whether a token is the present one of an instance: for gRPC and HTTP alike.
 pub(crate) async fn check_token(
     engine: &EngineHandle,
+    caller: &Caller,
     instance: &str,
     token: u64,
 ) -> Result<(), ApiError> {
+    caller.check_unbound("their fencing tokens")?;
     let instance: InstanceId = instance
         .parse()
         .map_err(|error| FieldError::new("instance_id", error))?;
@@ -285,8 +291,8 @@ impl Allocations for AllocationsService {
         &self,
         request: Request<v1::CheckTokenRequest>,
     ) -> Result<Response<v1::CheckTokenResponse>, Status> {
-        let wire = request.into_inner();
-        check_token(&self.engine, &wire.instance_id, wire.fencing_token).await?;
+        let (caller, wire) = called(request)?;
+        check_token(&self.engine, &caller, &wire.instance_id, wire.fencing_token).await?;
         Ok(Response::new(v1::CheckTokenResponse {}))
     }
 

@@ -7,7 +7,7 @@ use axum::{
 use serde::Deserialize;
 
 use super::HttpState;
-use crate::{error::ApiError, grpc};
+use crate::{access::Caller, error::ApiError, grpc};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -19,11 +19,12 @@ pub(crate) struct Presented {
 /// instance.
 pub(crate) async fn check(
     State(state): State<HttpState>,
+    caller: Caller,
     Path(instance): Path<String>,
     presented: Result<Query<Presented>, QueryRejection>,
 ) -> Result<StatusCode, ApiError> {
     let Query(presented) =
         presented.map_err(|rejection| ApiError::invalid(rejection.body_text()))?;
-    grpc::check_token(&state.engine, &instance, presented.token).await?;
+    grpc::check_token(&state.engine, &caller, &instance, presented.token).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -16,7 +16,6 @@ use axum::{
     Router,
     extract::DefaultBodyLimit,
     http::{StatusCode, Uri},
-    middleware,
     response::{IntoResponse, Response},
     routing::{delete, get, post},
 };
@@ -27,11 +26,7 @@ use tower_http::timeout::TimeoutLayer;
 
 pub(crate) use self::telemetry::{Receivers, export_response};
 use crate::{
-    access::{is_grpc, refuse_other_sites},
-    console,
-    error::ApiError,
-    grpc::AllocationsService,
-    options::ServerOptions,
+    access::is_grpc, console, error::ApiError, grpc::AllocationsService, options::ServerOptions,
 };
 
 /// What handlers are given.
@@ -52,7 +47,6 @@ pub(crate) fn router(state: HttpState, options: &ServerOptions) -> Router {
         .route("/api/v1/write", post(telemetry::write))
         .route("/v1/metrics", post(telemetry::export))
         .method_not_allowed_fallback(wrong_method)
-        .layer(middleware::from_fn(refuse_other_sites))
         .layer(DefaultBodyLimit::max(options.intake.max_body_bytes))
         .with_state(state.receivers.clone());
     Router::new()
@@ -104,7 +98,6 @@ pub(crate) fn router(state: HttpState, options: &ServerOptions) -> Router {
         .route("/metrics", get(metrics::page))
         .route("/openapi.json", get(openapi::document))
         .method_not_allowed_fallback(wrong_method)
-        .layer(middleware::from_fn(refuse_other_sites))
         .layer(timeout)
         .layer(DefaultBodyLimit::max(options.max_http_body_bytes))
         .with_state(state)
