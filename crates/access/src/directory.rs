@@ -49,8 +49,7 @@ impl Directory {
     /// [`GrantError`] if the grant contradicts itself.
     pub fn add_token(&mut self, hash: TokenHash, grant: Grant) -> Result<(), GrantError> {
         let principal = Arc::new(Principal::new(grant)?);
-        self.tokens.insert(hash, principal);
-        Ok(())
+        once(self.tokens.insert(hash, principal))
     }
 
     /// Lets in whoever has a client certificate with this name, as the grant says.
@@ -59,8 +58,7 @@ impl Directory {
     /// [`GrantError`] if the grant contradicts itself.
     pub fn add_certificate(&mut self, name: String, grant: Grant) -> Result<(), GrantError> {
         let principal = Arc::new(Principal::new(grant)?);
-        self.certificates.insert(name, principal);
-        Ok(())
+        once(self.certificates.insert(name, principal))
     }
 
     /// Lets in whoever shows claims that are signed as they must be.
@@ -101,6 +99,14 @@ impl Directory {
             .iter()
             .find_map(|name| self.certificates.get(name).cloned())
     }
+}
+
+/// Nobody had it before.
+fn once(before: Option<Arc<Principal>>) -> Result<(), GrantError> {
+    before.map_or(Ok(()), |before| {
+        let name = before.name().to_owned();
+        Err(GrantError::Twice { name })
+    })
 }
 
 #[cfg(test)]
@@ -153,6 +159,14 @@ mod tests {
         };
         assert_eq!(who(certificate), Ok("otel".to_owned()));
         assert_eq!(who(Presented::default()), Err(Refusal::Nothing));
+    }
+
+    #[test]
+    fn what_is_shown_belongs_to_one_caller() {
+        let hash = TokenHash::of("correct-horse-battery");
+        let again = directory().add_token(hash, grant("other", Role::Admin));
+        let name = "ci".to_owned();
+        assert_eq!(again, Err(GrantError::Twice { name }));
     }
 
     #[test]

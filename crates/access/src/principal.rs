@@ -2,7 +2,7 @@
 
 use std::{str::FromStr, sync::Arc, time::Duration};
 
-use foreshadow_types::{TenantId, Timestamp};
+use foreshadow_types::{IdError, TenantId, Timestamp, UserId};
 use thiserror::Error;
 
 use crate::{
@@ -28,9 +28,15 @@ pub struct Grant {
 /// Why a grant makes no sense.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum GrantError {
-    /// There must be a name to write down.
-    #[error("`name` must not be empty")]
-    Nameless,
+    /// It cannot be written down.
+    #[error("`name`: {0}")]
+    Name(IdError),
+    /// What is shown is another's already.
+    #[error("the same token or certificate is `{name}`'s already; give each caller one of its own")]
+    Twice {
+        /// Whose.
+        name: String,
+    },
     /// Only clients act for tenants.
     #[error("`{name}`: only a client can be bound to a tenant or to users, not {role}")]
     Bound {
@@ -103,9 +109,8 @@ impl Principal {
     /// # Errors
     /// [`GrantError`] if the grant contradicts itself.
     pub fn new(grant: Grant) -> Result<Self, GrantError> {
-        if grant.name.trim().is_empty() {
-            return Err(GrantError::Nameless);
-        }
+        // A name stands in logs: it has the form of every other name.
+        UserId::new(&grant.name).map_err(GrantError::Name)?;
         let bound = grant.tenant.is_some() || grant.users.is_some();
         if bound && grant.role != Role::Client {
             let (name, role) = (grant.name, grant.role);
@@ -287,11 +292,11 @@ mod tests {
             let error = Principal::new(Grant { role, ..bound() }).unwrap_err();
             assert!(matches!(error, GrantError::Bound { .. }), "{role}");
         }
-        let nameless = Grant {
-            name: " ".to_owned(),
-            ..bound()
-        };
-        assert_eq!(Principal::new(nameless).unwrap_err(), GrantError::Nameless);
+        for name in ["", "a\nforged line"] {
+            let name = name.to_owned();
+            let error = Principal::new(Grant { name, ..bound() }).unwrap_err();
+            assert!(matches!(error, GrantError::Name(_)), "{error}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::{JwtError, LEEWAY};
 use crate::{
     principal::{Grant, Principal, UserPattern},
     rate::CallRate,
+    role::Role,
 };
 
 /// Which tokens are for us, and in which claims they say what we need.
@@ -20,6 +21,8 @@ pub struct JwtRules {
     pub role_claim: String,
     /// The claim that holds the tenant that a client is bound to.
     pub tenant_claim: String,
+    /// Whether a client's claims must name a tenant.
+    pub tenant_required: bool,
     /// The claim that lists the users that a client is bound to.
     pub users_claim: String,
     /// How often the holder of one token may call.
@@ -34,6 +37,7 @@ impl JwtRules {
             audience: audience.to_owned(),
             role_claim: "role".to_owned(),
             tenant_claim: "tenant".to_owned(),
+            tenant_required: false,
             users_claim: "users".to_owned(),
             rate: None,
         }
@@ -49,6 +53,9 @@ impl JwtRules {
             .map(TenantId::new)
             .transpose()
             .map_err(|error| wrong(&self.tenant_claim, format!("is wrong: {error}")))?;
+        if self.tenant_required && role == Role::Client && tenant.is_none() {
+            return Err(wrong(&self.tenant_claim, "is missing"));
+        }
         let grant = Grant {
             name: text(claims, "sub")?.unwrap_or_default().to_owned(),
             role,

@@ -196,6 +196,26 @@ mod tests {
     }
 
     #[test]
+    fn a_client_without_the_tenant_that_is_required_is_refused() {
+        let (key, public) = pair("one");
+        let required = JwtRules {
+            tenant_required: true,
+            ..rules()
+        };
+        let verifier = Verifier::new(required, key_set(&[&public]));
+        for missing in [json!(null), json!("")] {
+            let token = signed(&key, "one", &with("tenant", missing));
+            let error = verifier.verify(&token, now()).unwrap_err().to_string();
+            assert!(error.contains("`tenant`"), "{error}");
+        }
+        assert!(
+            verifier
+                .verify(&signed(&key, "one", &claims()), now())
+                .is_ok()
+        );
+    }
+
+    #[test]
     fn claims_that_are_not_for_us_are_refused() {
         let (key, public) = pair("one");
         let verifier = Verifier::new(rules(), key_set(&[&public]));

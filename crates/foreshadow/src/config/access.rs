@@ -13,6 +13,9 @@ use super::{Fault, each, text::Span};
 /// How often a key set is read again unless given.
 const USUAL_REFRESH: Duration = Duration::from_mins(5);
 
+/// The shortest time between two readings of a key set.
+const LEAST_REFRESH: Duration = Duration::from_millis(100);
+
 /// Who may call, and what encrypts the port.
 #[derive(Debug, Default)]
 pub(crate) struct AccessConfig {
@@ -84,14 +87,12 @@ pub(super) struct RawTls {
     certificate: PathBuf,
     key: PathBuf,
     client_ca: Option<PathBuf>,
-    #[serde(default)]
-    client_certificates: RawClientCertificates,
+    client_certificates: Option<RawClientCertificates>,
 }
 
-#[derive(Debug, Default, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum RawClientCertificates {
-    #[default]
     Required,
     Optional,
 }
@@ -109,18 +110,24 @@ pub(super) struct RawAccess {
     pub(super) tokens: Vec<Spanned<RawToken>>,
     pub(super) certificates: Vec<Spanned<RawCertificate>>,
     pub(super) jwt: Option<Spanned<RawJwt>>,
-    pub(super) tls: Option<RawTls>,
+    pub(super) tls: Option<Spanned<RawTls>>,
 }
 
 impl RawAccess {
     /// Who may call, or what is wrong and where.
     pub(super) fn check(self) -> Result<AccessConfig, Fault> {
         let jwt = self.jwt.into_iter().collect();
+        let tls = each(self.tls.into_iter().collect(), RawTls::check)?.pop();
+        let verified = tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+        if let Some(first) = self.certificates.first().filter(|_| !verified) {
+            let reason = "nobody's certificate is verified; name who signs them in `tls.client_ca`";
+            return Err(Fault::at(first.span().start, reason.to_owned()));
+        }
         Ok(AccessConfig {
             tokens: each(self.tokens, RawToken::check)?,
             certificates: each(self.certificates, RawCertificate::check)?,
             jwt: each(jwt, RawJwt::check)?.pop(),
-            tls: self.tls.map(RawTls::files),
+            tls,
         })
     }
 }
@@ -146,12 +153,13 @@ impl RawJwt {
         let mut rules = JwtRules::new(&self.issuer, &self.audience);
         let claims = self.claims;
         rules.role_claim = claims.role.unwrap_or(rules.role_claim);
+        rules.tenant_required = claims.tenant.is_some();
         rules.tenant_claim = claims.tenant.unwrap_or(rules.tenant_claim);
         rules.users_claim = claims.users.unwrap_or(rules.users_claim);
         rules.rate = rate(self.rate)?;
         let refresh = self.refresh.map_or(USUAL_REFRESH, |span| span.0);
-        if refresh.is_zero() {
-            return Err("`refresh` must be longer than nothing".to_owned());
+        if refresh < LEAST_REFRESH {
+            return Err("`refresh` must be at least 100ms".to_owned());
         }
         Ok(JwtConfig {
             rules,
@@ -162,16 +170,19 @@ impl RawJwt {
 }
 
 impl RawTls {
-    fn files(self) -> TlsFiles {
+    fn check(self) -> Result<TlsFiles, String> {
         let rule = match self.client_certificates {
-            RawClientCertificates::Required => ClientCertificates::Required,
-            RawClientCertificates::Optional => ClientCertificates::Optional,
+            Some(_) if self.client_ca.is_none() => {
+                return Err("`client_certificates` needs `client_ca`, who signs them".to_owned());
+            }
+            Some(RawClientCertificates::Required) | None => ClientCertificates::Required,
+            Some(RawClientCertificates::Optional) => ClientCertificates::Optional,
         };
-        TlsFiles {
+        Ok(TlsFiles {
             certificate: self.certificate,
             key: self.key,
             client_ca: self.client_ca.map(|path| (path, rule)),
-        }
+        })
     }
 }
 
@@ -262,6 +273,7 @@ client_certificates = "optional"
             ("= 100", "= 0", "per_second", 2),
             ("\"telemetry\"", "\"\"", "role", 9),
             ("\"1m\"", "\"0s\"", "refresh", 13),
+            ("client_ca", "#", "client_ca", 19),
         ] {
             let text = TEXT.replacen(from, to, 1);
             let fault = parse(&text, Path::new("data")).expect_err(to);

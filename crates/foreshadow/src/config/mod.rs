@@ -80,7 +80,7 @@ struct RawConfig {
     token: Vec<Spanned<RawToken>>,
     certificate: Vec<Spanned<RawCertificate>>,
     jwt: Option<Spanned<RawJwt>>,
-    tls: Option<RawTls>,
+    tls: Option<Spanned<RawTls>>,
     telemetry: RawTelemetry,
     history: RawHistory,
 }

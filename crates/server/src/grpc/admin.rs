@@ -4,12 +4,12 @@ use foreshadow_api::{
     FieldError, quota_from_proto, quota_to_proto, required_name, timestamp_from_proto,
     v1::{self, admin_server::Admin, set_override_request::Change},
 };
-use foreshadow_engine::{AuditRecord, EngineHandle};
+use foreshadow_engine::{EngineError, EngineHandle};
 use foreshadow_types::{InstanceId, PoolName, UserId};
 use tonic::{Request, Response, Status};
 
 use super::{
-    audit::{audit_events, audited, write_down},
+    audit::{audit_events, audited},
     called,
 };
 use crate::{
@@ -34,37 +34,45 @@ pub(crate) async fn set_shadow_config(
     caller: &Caller,
     request: v1::SetShadowConfigRequest,
 ) -> Result<v1::SetShadowConfigResponse, ApiError> {
-    let (written, dry_run) = (request.clone(), request.dry_run);
-    let change = async {
-        let Some(wire) = request.config else {
-            let problem = "is missing; give the whole configuration";
-            return Err(FieldError::new("config", problem).into());
-        };
-        let etag = [request.etag, wire.etag.clone()]
-            .into_iter()
-            .find(|etag| !etag.is_empty());
-        let config = config_from_proto(wire).map_err(|error| error.inside("config"))?;
-        let outcome = engine.set_shadow_config(config, etag, dry_run).await?;
-        Ok(outcome_to_proto(outcome))
-    };
-    if dry_run {
-        change.await
-    } else {
-        audited(engine, caller, "SetShadowConfig", &written, change).await
+    if request.dry_run {
+        return configured(engine.clone(), request).await;
     }
+    audited(engine, caller, "SetShadowConfig", request, configured).await
+}
+
+async fn configured(
+    engine: EngineHandle,
+    request: v1::SetShadowConfigRequest,
+) -> Result<v1::SetShadowConfigResponse, ApiError> {
+    let Some(wire) = request.config else {
+        let problem = "is missing; give the whole configuration";
+        return Err(FieldError::new("config", problem).into());
+    };
+    let etag = [request.etag, wire.etag.clone()]
+        .into_iter()
+        .find(|etag| !etag.is_empty());
+    let config = config_from_proto(wire).map_err(|error| error.inside("config"))?;
+    let outcome = engine.set_shadow_config(config, etag, request.dry_run);
+    Ok(outcome_to_proto(outcome.await?))
 }
 
 /// Lets a pool's plans be carried out: for gRPC and HTTP alike.
 pub(crate) async fn make_live(
     engine: &EngineHandle,
     caller: &Caller,
-    request: &v1::MakeLiveRequest,
+    request: v1::MakeLiveRequest,
 ) -> Result<v1::SetShadowConfigResponse, ApiError> {
-    let change = async {
-        let pool = required_name("pool", &request.pool, PoolName::new)?;
-        Ok(outcome_to_proto(engine.make_live(pool).await?))
-    };
-    audited(engine, caller, "MakeLive", request, change).await
+    audited(
+        engine,
+        caller,
+        "MakeLive",
+        request,
+        |engine: EngineHandle, request: v1::MakeLiveRequest| async move {
+            let pool = required_name("pool", &request.pool, PoolName::new)?;
+            Ok(outcome_to_proto(engine.make_live(pool).await?))
+        },
+    )
+    .await
 }
 
 /// Why a pool had the size it had: for gRPC and HTTP alike.
@@ -88,32 +96,41 @@ pub(crate) async fn set_override(
     {
         caller.name().clone_into(&mut set.set_by);
     }
-    let written = request.clone();
-    let change = async {
-        let etag = (!request.etag.is_empty()).then(|| request.etag.clone());
-        let change = override_change_from_proto(request)?;
-        let view = engine.set_override(change, etag).await?;
-        Ok(v1::SetOverrideResponse {
-            overrides: overrides_to_proto(&view.overrides),
-            etag: view.etag,
-        })
-    };
-    audited(engine, caller, "SetOverride", &written, change).await
+    audited(engine, caller, "SetOverride", request, overridden).await
+}
+
+async fn overridden(
+    engine: EngineHandle,
+    request: v1::SetOverrideRequest,
+) -> Result<v1::SetOverrideResponse, ApiError> {
+    let etag = (!request.etag.is_empty()).then(|| request.etag.clone());
+    let change = override_change_from_proto(request)?;
+    let view = engine.set_override(change, etag).await?;
+    Ok(v1::SetOverrideResponse {
+        overrides: overrides_to_proto(&view.overrides),
+        etag: view.etag,
+    })
 }
 
 /// Sets what a tenant may take: for gRPC and HTTP alike.
 pub(crate) async fn set_tenant_quota(
     engine: &EngineHandle,
     caller: &Caller,
-    request: &v1::TenantQuota,
+    request: v1::TenantQuota,
 ) -> Result<v1::TenantQuota, ApiError> {
-    let change = async {
-        let (tenant, quota) = quota_from_proto(request)?;
-        let answer = quota_to_proto(&tenant, &quota);
-        engine.set_quota(tenant, quota).await?;
-        Ok(answer)
-    };
-    audited(engine, caller, "SetTenantQuota", request, change).await
+    audited(
+        engine,
+        caller,
+        "SetTenantQuota",
+        request,
+        |engine: EngineHandle, request: v1::TenantQuota| async move {
+            let (tenant, quota) = quota_from_proto(&request)?;
+            let answer = quota_to_proto(&tenant, &quota);
+            engine.set_quota(tenant, quota).await?;
+            Ok(answer)
+        },
+    )
+    .await
 }
 
 /// The tenants with a quota of their own: for gRPC and HTTP alike.
@@ -147,23 +164,24 @@ pub(crate) async fn delete_user(
     field: &str,
     user: &str,
 ) -> Result<v1::DeleteUserResponse, ApiError> {
-    let deleted = deleted(engine, field, user).await;
-    let refusal = deleted.as_ref().err().map(|error| &error.message);
-    let record = AuditRecord {
-        refusal: refusal.map_or_else(String::new, |message| message.replace(user, "deleted")),
-        ..caller.record("DeleteUser")
-    };
-    write_down(engine, record).await;
-    deleted
-}
-
-async fn deleted(
-    engine: &EngineHandle,
-    field: &str,
-    user: &str,
-) -> Result<v1::DeleteUserResponse, ApiError> {
     let user = required_name(field, user, UserId::new)?;
-    let forgotten = engine.forget_user(&user).await?;
+    let struck = v1::DeleteUserRequest {
+        user_id: "deleted".to_owned(),
+    };
+    // What says that nobody of the name is known holds the name: it is the caller's to read.
+    let found = audited(
+        engine,
+        caller,
+        "DeleteUser",
+        struck,
+        |engine, _| async move {
+            match engine.forget_user(&user).await {
+                Err(error @ EngineError::UnknownEntity(_)) => Ok(Err(error)),
+                forgotten => Ok(Ok(forgotten?)),
+            }
+        },
+    );
+    let forgotten = found.await??;
     Ok(v1::DeleteUserResponse {
         shadow: forgotten.shadow,
         history_rows: forgotten.history_rows,
@@ -176,56 +194,80 @@ async fn deleted(
 pub(crate) async fn use_model(
     engine: &EngineHandle,
     caller: &Caller,
-    request: &v1::UseModelRequest,
+    request: v1::UseModelRequest,
 ) -> Result<v1::ListModelsResponse, ApiError> {
-    let change = async {
-        let name = (!request.name.is_empty()).then(|| request.name.clone());
-        engine.use_model(name).await?;
-        Ok(models_to_proto(engine.models().await?))
-    };
-    audited(engine, caller, "UseModel", request, change).await
+    audited(
+        engine,
+        caller,
+        "UseModel",
+        request,
+        |engine: EngineHandle, request: v1::UseModelRequest| async move {
+            let name = (!request.name.is_empty()).then_some(request.name);
+            engine.use_model(name).await?;
+            Ok(models_to_proto(engine.models().await?))
+        },
+    )
+    .await
 }
 
 /// Asks for a training: for gRPC and HTTP alike.
 pub(crate) async fn retrain(
     engine: &EngineHandle,
     caller: &Caller,
-    request: &v1::RetrainRequest,
+    request: v1::RetrainRequest,
 ) -> Result<v1::RetrainResponse, ApiError> {
-    let change = async {
-        engine.retrain().await?;
-        Ok(v1::RetrainResponse {})
-    };
-    audited(engine, caller, "Retrain", request, change).await
+    audited(
+        engine,
+        caller,
+        "Retrain",
+        request,
+        |engine: EngineHandle, _| async move {
+            engine.retrain().await?;
+            Ok(v1::RetrainResponse {})
+        },
+    )
+    .await
 }
 
 /// Takes an instance out: for gRPC and HTTP alike.
 pub(crate) async fn drain_instance(
     engine: &EngineHandle,
     caller: &Caller,
-    request: &v1::DrainInstanceRequest,
+    request: v1::DrainInstanceRequest,
 ) -> Result<v1::DrainInstanceResponse, ApiError> {
-    let change = async {
-        let instance: Result<InstanceId, _> = request.instance_id.parse();
-        let instance = instance.map_err(|error| FieldError::new("instance_id", error))?;
-        engine.drain(instance).await?;
-        Ok(v1::DrainInstanceResponse {})
-    };
-    audited(engine, caller, "DrainInstance", request, change).await
+    audited(
+        engine,
+        caller,
+        "DrainInstance",
+        request,
+        |engine: EngineHandle, request: v1::DrainInstanceRequest| async move {
+            let instance: Result<InstanceId, _> = request.instance_id.parse();
+            let instance = instance.map_err(|error| FieldError::new("instance_id", error))?;
+            engine.drain(instance).await?;
+            Ok(v1::DrainInstanceResponse {})
+        },
+    )
+    .await
 }
 
 /// Takes all instances of a pool out: for gRPC and HTTP alike.
 pub(crate) async fn drain_pool(
     engine: &EngineHandle,
     caller: &Caller,
-    request: &v1::DrainPoolRequest,
+    request: v1::DrainPoolRequest,
 ) -> Result<v1::DrainPoolResponse, ApiError> {
-    let change = async {
-        let pool = required_name("pool", &request.pool, PoolName::new)?;
-        engine.drain_pool(pool).await?;
-        Ok(v1::DrainPoolResponse {})
-    };
-    audited(engine, caller, "DrainPool", request, change).await
+    audited(
+        engine,
+        caller,
+        "DrainPool",
+        request,
+        |engine: EngineHandle, request: v1::DrainPoolRequest| async move {
+            let pool = required_name("pool", &request.pool, PoolName::new)?;
+            engine.drain_pool(pool).await?;
+            Ok(v1::DrainPoolResponse {})
+        },
+    )
+    .await
 }
 
 #[tonic::async_trait]
@@ -252,7 +294,7 @@ impl Admin for AdminService {
         request: Request<v1::MakeLiveRequest>,
     ) -> Result<Response<v1::SetShadowConfigResponse>, Status> {
         let (caller, request) = called(request)?;
-        let answer = make_live(&self.engine, &caller, &request).await;
+        let answer = make_live(&self.engine, &caller, request).await;
         Ok(answer.map(Response::new)?)
     }
 
@@ -294,7 +336,7 @@ impl Admin for AdminService {
         request: Request<v1::DrainInstanceRequest>,
     ) -> Result<Response<v1::DrainInstanceResponse>, Status> {
         let (caller, request) = called(request)?;
-        let answer = drain_instance(&self.engine, &caller, &request).await;
+        let answer = drain_instance(&self.engine, &caller, request).await;
         Ok(answer.map(Response::new)?)
     }
 
@@ -303,7 +345,7 @@ impl Admin for AdminService {
         request: Request<v1::DrainPoolRequest>,
     ) -> Result<Response<v1::DrainPoolResponse>, Status> {
         let (caller, request) = called(request)?;
-        let answer = drain_pool(&self.engine, &caller, &request).await;
+        let answer = drain_pool(&self.engine, &caller, request).await;
         Ok(answer.map(Response::new)?)
     }
 
@@ -312,7 +354,7 @@ impl Admin for AdminService {
         request: Request<v1::TenantQuota>,
     ) -> Result<Response<v1::TenantQuota>, Status> {
         let (caller, request) = called(request)?;
-        let answer = set_tenant_quota(&self.engine, &caller, &request).await;
+        let answer = set_tenant_quota(&self.engine, &caller, request).await;
         Ok(answer.map(Response::new)?)
     }
 
@@ -352,7 +394,7 @@ impl Admin for AdminService {
         request: Request<v1::UseModelRequest>,
     ) -> Result<Response<v1::ListModelsResponse>, Status> {
         let (caller, request) = called(request)?;
-        let answer = use_model(&self.engine, &caller, &request).await;
+        let answer = use_model(&self.engine, &caller, request).await;
         Ok(answer.map(Response::new)?)
     }
 
@@ -361,7 +403,7 @@ impl Admin for AdminService {
         request: Request<v1::RetrainRequest>,
     ) -> Result<Response<v1::RetrainResponse>, Status> {
         let (caller, request) = called(request)?;
-        let answer = retrain(&self.engine, &caller, &request).await;
+        let answer = retrain(&self.engine, &caller, request).await;
         Ok(answer.map(Response::new)?)
     }
 

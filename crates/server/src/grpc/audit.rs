@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use foreshadow_api::{FieldError, timestamp_to_proto, v1};
-use foreshadow_engine::{AuditQuery, AuditRecord, EngineHandle};
+use foreshadow_engine::{AuditQuery, AuditRecord, EngineError, EngineHandle};
 use serde::Serialize;
 
 use crate::{access::Caller, error::ApiError};
@@ -11,29 +11,39 @@ use crate::{access::Caller, error::ApiError};
 const USUAL_PAGE: usize = 100;
 const MAX_PAGE: usize = 1_000;
 
-/// Makes a change and writes down who made it with which request, and what came of it. A change that
-/// was made stands even if it cannot be written down; the log says so.
-pub(crate) async fn audited<T>(
+/// Makes a change and writes down who made it with which request, and what came of it. Both are done in
+/// a task of their own, so that a caller that goes away leaves no change behind that nobody made. A
+/// change that was made stands even if it cannot be written down; the log says so.
+pub(crate) async fn audited<R, T, F>(
     engine: &EngineHandle,
     caller: &Caller,
     action: &str,
-    request: &impl Serialize,
-    change: impl Future<Output = Result<T, ApiError>>,
-) -> Result<T, ApiError> {
-    let request = serde_json::to_string(request).unwrap_or_default();
-    let outcome = change.await;
-    let refusal = outcome.as_ref().err().map(|error| error.message.clone());
-    let record = AuditRecord {
-        request,
-        refusal: refusal.unwrap_or_default(),
+    request: R,
+    change: impl FnOnce(EngineHandle, R) -> F,
+) -> Result<T, ApiError>
+where
+    R: Serialize,
+    T: Send + 'static,
+    F: Future<Output = Result<T, ApiError>> + Send + 'static,
+{
+    let mut record = AuditRecord {
+        request: serde_json::to_string(&request).unwrap_or_default(),
         ..caller.record(action)
     };
-    write_down(engine, record).await;
-    outcome
+    let (engine, change) = (engine.clone(), change(engine.clone(), request));
+    let made = tokio::spawn(async move {
+        let outcome = change.await;
+        if let Err(error) = &outcome {
+            record.refusal.clone_from(&error.message);
+        }
+        write_down(&engine, record).await;
+        outcome
+    });
+    made.await
+        .unwrap_or_else(|_| Err(EngineError::Stopped.into()))
 }
 
-/// Writes a change down that was made.
-pub(crate) async fn write_down(engine: &EngineHandle, record: AuditRecord) {
+async fn write_down(engine: &EngineHandle, record: AuditRecord) {
     let (action, who) = (record.action.clone(), record.who.clone());
     if let Err(error) = engine.audit(record).await {
         tracing::error!(action, who, %error, "a change was not written down");

@@ -59,7 +59,7 @@ pub(crate) async fn make_live(
     Path(pool): Path<String>,
 ) -> Result<impl IntoResponse, ApiError> {
     let request = v1::MakeLiveRequest { pool };
-    let answer = grpc::make_live(&state.engine, &caller, &request).await?;
+    let answer = grpc::make_live(&state.engine, &caller, request).await?;
     let tag = answer.config.as_ref().and_then(|config| etag(&config.etag));
     Ok((AppendHeaders(tag), Json(answer)))
 }
@@ -97,7 +97,7 @@ pub(crate) async fn use_model(
     caller: Caller,
     ProtoJson(request): ProtoJson<v1::UseModelRequest>,
 ) -> Result<Json<v1::ListModelsResponse>, ApiError> {
-    let taken_up = grpc::use_model(&state.engine, &caller, &request).await;
+    let taken_up = grpc::use_model(&state.engine, &caller, request).await;
     taken_up.map(Json)
 }
 
@@ -123,7 +123,7 @@ pub(crate) async fn set_tenant_quota(
     caller: Caller,
     ProtoJson(quota): ProtoJson<v1::TenantQuota>,
 ) -> Result<Json<v1::TenantQuota>, ApiError> {
-    let set = grpc::set_tenant_quota(&state.engine, &caller, &quota).await;
+    let set = grpc::set_tenant_quota(&state.engine, &caller, quota).await;
     set.map(Json)
 }
 
@@ -147,7 +147,7 @@ pub(crate) async fn drain_pool(
     Path(pool): Path<String>,
 ) -> Result<Json<v1::DrainPoolResponse>, ApiError> {
     let request = v1::DrainPoolRequest { pool };
-    let drained = grpc::drain_pool(&state.engine, &caller, &request).await;
+    let drained = grpc::drain_pool(&state.engine, &caller, request).await;
     drained.map(Json)
 }
 
@@ -157,7 +157,7 @@ pub(crate) async fn drain_instance(
     Path(instance_id): Path<String>,
 ) -> Result<Json<v1::DrainInstanceResponse>, ApiError> {
     let request = v1::DrainInstanceRequest { instance_id };
-    let drained = grpc::drain_instance(&state.engine, &caller, &request).await;
+    let drained = grpc::drain_instance(&state.engine, &caller, request).await;
     drained.map(Json)
 }
 
@@ -165,7 +165,7 @@ pub(crate) async fn retrain(
     State(state): State<HttpState>,
     caller: Caller,
 ) -> Result<Json<v1::RetrainResponse>, ApiError> {
-    let asked = grpc::retrain(&state.engine, &caller, &v1::RetrainRequest {}).await;
+    let asked = grpc::retrain(&state.engine, &caller, v1::RetrainRequest {}).await;
     asked.map(Json)
 }
 

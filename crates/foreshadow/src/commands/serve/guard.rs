@@ -19,6 +19,13 @@ const CALM: Duration = Duration::from_secs(10);
 /// The name of whoever shows the token of the command line.
 const OPERATOR: &str = "token";
 
+/// Whether the server starts or goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Start {
+    First,
+    Again,
+}
+
 /// What guards the port.
 #[derive(Debug)]
 pub(super) struct Guard {
@@ -42,7 +49,7 @@ impl Guard {
         let tls = files.as_ref().map(Tls::read).transpose();
         let tls = tls.map_err(|error| Failure::bad_input(format!("[tls]: {error}")))?;
         let mut refreshing = JoinSet::new();
-        let directory = directory(config, token.as_deref(), &mut refreshing)?;
+        let directory = directory(config, token.as_deref(), Start::First, &mut refreshing)?;
         let access = (!directory.is_empty()).then(|| Access::new(directory));
         Ok(Self {
             access,
@@ -60,7 +67,7 @@ impl Guard {
             bail!("[tls] begins or ends with a restart only");
         }
         let files = config.tls.clone();
-        let directory = directory(config, self.token.as_deref(), &mut refreshing);
+        let directory = directory(config, self.token.as_deref(), Start::Again, &mut refreshing);
         let directory = directory.map_err(Failure::into_error)?;
         let Some(access) = &self.access else {
             if directory.is_empty() {
@@ -84,6 +91,7 @@ impl Guard {
 fn directory(
     config: AccessConfig,
     token: Option<&str>,
+    start: Start,
     refreshing: &mut JoinSet<()>,
 ) -> Result<Directory, Failure> {
     let mut directory = Directory::default();
@@ -108,54 +116,69 @@ fn directory(
         added.map_err(Failure::bad_input)?;
     }
     if let Some(jwt) = config.jwt {
-        let verifier = Arc::new(verifier(&jwt)?);
+        let (verifier, text) = verifier(&jwt, start)?;
+        let verifier = Arc::new(verifier);
         directory.set_verifier(Arc::clone(&verifier));
-        refreshing.spawn(refresh(verifier, jwt));
+        refreshing.spawn(refresh(verifier, jwt, text));
     }
     Ok(directory)
 }
 
-/// Verifies with the keys there are now. A file must be right; an issuer that does not answer may
-/// come back.
-fn verifier(jwt: &JwtConfig) -> Result<Verifier, Failure> {
-    let keys = match key_set(&jwt.keys) {
-        Ok(keys) => keys,
-        Err(error) if is_url(&jwt.keys) => {
+/// Verifies with the keys there are now. A file must be right; an issuer that does not answer when the
+/// server starts may come back.
+fn verifier(jwt: &JwtConfig, start: Start) -> Result<(Verifier, String), Failure> {
+    let read = key_text(&jwt.keys).and_then(|text| Ok((parsed(&jwt.keys, &text)?, text)));
+    let (keys, text) = match read {
+        Ok(read) => read,
+        Err(error) if start == Start::First && is_url(&jwt.keys) => {
             tracing::warn!(keys = jwt.keys, "no key set yet: {error:#}");
-            KeySet::none()
+            (KeySet::none(), String::new())
         }
         Err(error) => return Err(Failure::bad_input(format!("[jwt] keys: {error:#}"))),
     };
-    Ok(Verifier::new(jwt.rules.clone(), keys))
+    Ok((Verifier::new(jwt.rules.clone(), keys), text))
 }
 
-/// Reads the key set every so often, and soon after a token named a key that is not in it.
-async fn refresh(verifier: Arc<Verifier>, jwt: JwtConfig) {
+/// Reads the key set every so often, and soon after a token named a key that is not in it. Only a set
+/// that has changed takes the place of the present one.
+async fn refresh(verifier: Arc<Verifier>, jwt: JwtConfig, mut last: String) {
     let calm = CALM.min(jwt.refresh);
     loop {
         let mut waited = Duration::ZERO;
-        while waited < jwt.refresh && !verifier.missed_a_key() {
+        loop {
             sleep(calm).await;
             waited += calm;
+            if waited >= jwt.refresh || verifier.missed_a_key() {
+                break;
+            }
         }
         let keys = jwt.keys.clone();
-        let read = tokio::task::spawn_blocking(move || key_set(&keys)).await;
-        match read {
-            Ok(Ok(keys)) => verifier.replace_keys(keys),
-            Ok(Err(error)) => tracing::warn!(keys = jwt.keys, "the keys stay: {error:#}"),
-            Err(_) => return,
+        let Ok(read) = tokio::task::spawn_blocking(move || key_text(&keys)).await else {
+            return;
+        };
+        let changed = read.and_then(|text| {
+            if text != last {
+                verifier.replace_keys(parsed(&jwt.keys, &text)?);
+                last = text;
+            }
+            Ok(())
+        });
+        if let Err(error) = changed {
+            tracing::warn!(keys = jwt.keys, "the keys stay: {error:#}");
         }
     }
 }
 
-fn key_set(source: &str) -> anyhow::Result<KeySet> {
-    let text = if is_url(source) {
-        fetched(source).with_context(|| format!("{source} cannot be fetched"))?
-    } else {
-        let read = std::fs::read_to_string(Path::new(source));
-        read.with_context(|| format!("{source} cannot be read"))?
-    };
-    KeySet::parse(&text).with_context(|| source.to_owned())
+fn parsed(source: &str, text: &str) -> anyhow::Result<KeySet> {
+    KeySet::parse(text).with_context(|| source.to_owned())
+}
+
+fn key_text(source: &str) -> anyhow::Result<String> {
+    if is_url(source) {
+        return fetched(source).with_context(|| format!("{source} cannot be fetched"));
+    }
+    let read = std::fs::read_to_string(Path::new(source));
+    read.with_context(|| format!("{source} cannot be read"))
 }
 
 fn fetched(url: &str) -> anyhow::Result<String> {

@@ -40,7 +40,8 @@ pub(super) async fn reload_signals(mut reload: impl FnMut() -> anyhow::Result<()
             |_| vec![NotifyState::Reloading],
             |began| vec![NotifyState::Reloading, began],
         ));
-        match reload() {
+        // It reads files, and maybe a key set from afar.
+        match tokio::task::block_in_place(&mut reload) {
             Ok(()) => tracing::info!("tokens, keys and certificates were read again"),
             Err(error) => tracing::error!("the configuration was not taken up: {error:#}"),
         }
