@@ -48,31 +48,52 @@ pub(super) struct Upkept {
 
 impl HistoryFolder {
     /// Keeps up all days before that of `now`.
+    ///
+    /// # Errors
+    /// [`HistoryError`] of the first day that cannot be kept up; the others are all the same.
     pub(super) fn keep_up(&self, now: Timestamp, upkeep: &Upkeep) -> Result<Upkept, HistoryError> {
-        let today = day_of(now);
-        let oldest = upkeep.keep.map(|keep| day_of(now - keep));
         let mut done = Upkept::default();
+        let mut failed = Ok(());
         for kind in [Kind::Usage, Kind::Requests] {
             for (day, files) in by_day(parquet_files(self.of(kind))?) {
-                let before = files.len();
-                if oldest
-                    .as_deref()
-                    .is_some_and(|oldest| day.as_str() < oldest)
-                {
-                    remove_day(&files)?;
-                    done.fewer += before;
-                } else if day < today {
-                    let files = merge_day(files)?;
-                    done.fewer += before - files.len();
-                    let width = width_at(&day, now, &upkeep.downsampling);
-                    if let (Kind::Usage, Some(width)) = (kind, width) {
-                        done.coarser += usize::from(coarsen(&files, width)?);
-                    }
+                match keep_up_day(kind, &day, files, (now, upkeep)) {
+                    Ok(one) => done.add(one),
+                    Err(error) => failed = failed.and(Err(error)),
                 }
             }
         }
-        Ok(done)
+        failed.map(|()| done)
     }
+}
+
+impl Upkept {
+    fn add(&mut self, other: Self) {
+        self.fewer += other.fewer;
+        self.coarser += other.coarser;
+    }
+}
+
+fn keep_up_day(
+    kind: Kind,
+    day: &str,
+    files: Vec<PathBuf>,
+    (now, upkeep): (Timestamp, &Upkeep),
+) -> Result<Upkept, HistoryError> {
+    let before = files.len();
+    let oldest = upkeep.keep.map(|keep| day_of(now - keep));
+    let mut done = Upkept::default();
+    if oldest.is_some_and(|oldest| *day < *oldest) {
+        remove_day(&files)?;
+        done.fewer = before;
+    } else if *day < *day_of(now) {
+        let files = merge_day(files)?;
+        done.fewer = before - files.len();
+        let width = width_at(day, now, &upkeep.downsampling);
+        if let (Kind::Usage, Some(width)) = (kind, width) {
+            done.coarser = usize::from(coarsen(&files, width)?);
+        }
+    }
+    Ok(done)
 }
 
 /// The files of each day, by its name.

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use foreshadow_history::{HistoryError, erase_entity, make_folder, parquet_files};
 use foreshadow_types::{EntityId, Timestamp};
 
+use super::name::FileName;
+
 const EXTENSION: &str = "parquet";
 
 /// The folders of the history.
@@ -117,18 +119,12 @@ impl HistoryFolder {
     /// The latest segment of the journal whose rows are in a Parquet file; zero if there is none.
     pub(crate) fn sealed(&self, kind: Kind) -> Result<u64, HistoryError> {
         let files = parquet_files(self.of(kind))?;
-        let numbers = files.iter().filter_map(|path| number_of(path));
-        Ok(numbers.max().unwrap_or(0))
+        let names = files.iter().filter_map(|path| FileName::of(path));
+        Ok(names.map(|name| name.segments.1).max().unwrap_or(0))
     }
 }
 
 /// The day of a time, in UTC, as folders are named after it.
 pub(crate) fn day_of(at: Timestamp) -> String {
     at.to_string().chars().take(10).collect()
-}
-
-/// The segment that a file's name ends with.
-pub(crate) fn number_of(path: &Path) -> Option<u64> {
-    let (_, number) = path.file_stem()?.to_str()?.rsplit_once('-')?;
-    number.parse().ok()
 }

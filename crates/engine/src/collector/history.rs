@@ -98,6 +98,8 @@ pub(super) struct HistoryBuffer {
     sealing: Option<JoinHandle<Done>>,
     erasing: Vec<Erase>,
     upkeep: Upkeep,
+    /// Samples in the hands of a sealing.
+    in_flight: usize,
     /// How many samples may wait for their file.
     most_waiting: usize,
     kept_up: Option<Stopwatch>,
@@ -130,6 +132,7 @@ impl HistoryBuffer {
             due_requests: None,
             sealing: None,
             upkeep,
+            in_flight: 0,
             most_waiting,
             kept_up: None,
             erasing: Vec::new(),
@@ -158,7 +161,7 @@ impl HistoryBuffer {
     /// Whether so many samples wait for their file that no more are to be taken.
     pub(super) fn is_full(&self) -> bool {
         let due = self.due_usage.as_ref().map_or(0, |due| due.rows.len());
-        self.samples.len() + due >= self.most_waiting
+        self.samples.len() + due + self.in_flight >= self.most_waiting
     }
 
     /// Takes note of what the owner has journalled.
@@ -190,6 +193,7 @@ impl HistoryBuffer {
         };
         let ended = sealing.await;
         self.sealing = None;
+        self.in_flight = 0;
         match ended {
             Ok(Done::Sealed(batch)) => self.sealed(batch),
             Ok(Done::Erased) => {}
@@ -223,8 +227,8 @@ impl HistoryBuffer {
 
     /// Rows that could not be sealed go before those that came since.
     fn put_back(&mut self, usage: Option<Due<Observation>>, requests: Option<Due<RequestRecord>>) {
-        Due::put_before(&mut self.due_usage, usage.map(Due::tried));
-        Due::put_before(&mut self.due_requests, requests.map(Due::tried));
+        Due::put_before(&mut self.due_usage, usage);
+        Due::put_before(&mut self.due_requests, requests);
     }
 
     /// Seals what is due, and answers those who wait for it.
@@ -343,6 +347,7 @@ impl HistoryBuffer {
             sealed: 0,
             error: None,
         };
+        self.in_flight = batch.usage.as_ref().map_or(0, |due| due.rows.len());
         let folder = self.folder.clone();
         let now = self.numbers.clock.now();
         let pause = if self.failed {
@@ -374,12 +379,12 @@ impl HistoryBuffer {
 
 impl Batch {
     fn seal(&mut self, folder: &HistoryFolder, now: Timestamp) -> Result<(), SealError> {
-        if let Some(due) = &self.usage {
+        if let Some(due) = &mut self.usage {
             seal_usage(folder, due, now)?;
             self.sealed += due.rows.len();
             self.usage = None;
         }
-        if let Some(due) = &self.requests {
+        if let Some(due) = &mut self.requests {
             seal_requests(folder, due, now)?;
             self.sealed += due.rows.len();
             self.requests = None;

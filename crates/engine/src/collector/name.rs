@@ -25,6 +25,9 @@ impl FileName {
             Some((time, width)) => (time, width.parse().ok()?),
             None => (head, 0),
         };
+        if !time.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
         let first = parts.next()?.parse().ok()?;
         let last = parts.next().map_or(Some(first), |last| last.parse().ok())?;
         Some(Self {

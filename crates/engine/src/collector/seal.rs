@@ -4,50 +4,40 @@
 use std::{
     collections::{BTreeMap, HashMap},
     io,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
 use foldhash::fast::RandomState;
 use foreshadow_history::{
-    HistoryError, RequestRecord, RequestWriter, UsageWriter, parquet_files, read_segment,
-    remove_file, remove_segment, segments,
+    HistoryError, RequestRecord, RequestWriter, UsageWriter, read_segment, remove_file,
+    remove_segment, segments,
 };
 use foreshadow_shadow::Observation;
 use foreshadow_types::{EntityId, Timestamp};
 
 use super::{
-    folder::{HistoryFolder, Kind, number_of},
+    folder::{HistoryFolder, Kind},
     rows::{decode_requests, decode_usage},
 };
 
 /// Rows of ended segments that wait for their Parquet file.
 #[derive(Debug)]
 pub(super) struct Due<Row> {
-    /// The first and the last of the segments.
-    first: u64,
+    /// The last of the segments.
     last: u64,
     pub(super) rows: Vec<Row>,
-    /// Whether they have been tried before: a file may be there although the answer said otherwise.
-    tried: bool,
+    /// The files of earlier attempts: one may be there although the answer said otherwise.
+    tried: Vec<PathBuf>,
 }
 
 impl<Row> Due<Row> {
     /// The rows of one segment.
     pub(super) fn of(segment: u64, rows: Vec<Row>) -> Self {
         Self {
-            first: segment,
             last: segment,
             rows,
-            tried: false,
-        }
-    }
-
-    /// The same after they could not be sealed.
-    pub(super) fn tried(self) -> Self {
-        Self {
-            tried: true,
-            ..self
+            tried: Vec::new(),
         }
     }
 
@@ -55,9 +45,8 @@ impl<Row> Due<Row> {
     pub(super) fn merge(due: &mut Option<Self>, later: Self) {
         match due {
             Some(due) => {
-                due.first = due.first.min(later.first);
                 due.last = due.last.max(later.last);
-                due.tried |= later.tried;
+                due.tried.extend(later.tried);
                 due.rows.extend(later.rows);
             }
             None => *due = Some(later),
@@ -89,27 +78,32 @@ pub(super) enum SealError {
 
 pub(super) fn seal_usage(
     folder: &HistoryFolder,
-    due: &Due<Observation>,
+    due: &mut Due<Observation>,
     now: Timestamp,
 ) -> Result<(), SealError> {
-    let kind = Kind::Usage;
-    discard_tried(folder, kind, due)?;
-    if !due.rows.is_empty() {
-        write_usage(&due.rows, &folder.file(kind, now, due.last)?)?;
-    }
-    forget_sealed(folder, kind, due.last);
-    Ok(())
+    seal(folder, Kind::Usage, due, now, write_usage)
 }
 
 pub(super) fn seal_requests(
     folder: &HistoryFolder,
-    due: &Due<RequestRecord>,
+    due: &mut Due<RequestRecord>,
     now: Timestamp,
 ) -> Result<(), SealError> {
-    let kind = Kind::Requests;
-    discard_tried(folder, kind, due)?;
+    seal(folder, Kind::Requests, due, now, write_requests)
+}
+
+fn seal<Row>(
+    folder: &HistoryFolder,
+    kind: Kind,
+    due: &mut Due<Row>,
+    now: Timestamp,
+    write: impl FnOnce(&[Row], &Path) -> Result<(), HistoryError>,
+) -> Result<(), SealError> {
+    discard_tried(due)?;
     if !due.rows.is_empty() {
-        write_requests(&due.rows, &folder.file(kind, now, due.last)?)?;
+        let path = folder.file(kind, now, due.last)?;
+        due.tried.push(path.clone());
+        write(&due.rows, &path)?;
     }
     forget_sealed(folder, kind, due.last);
     Ok(())
@@ -117,22 +111,11 @@ pub(super) fn seal_requests(
 
 /// Removes what an attempt that was told to have failed has written all the same, such as an object whose
 /// store did not answer in time. The rows are about to be written again.
-fn discard_tried<Row>(
-    folder: &HistoryFolder,
-    kind: Kind,
-    due: &Due<Row>,
-) -> Result<(), HistoryError> {
-    if !due.tried {
-        return Ok(());
-    }
-    let files = parquet_files(folder.of(kind))?;
-    let written = files
-        .iter()
-        .filter(|path| number_of(path).is_some_and(|number| number >= due.first));
-    for path in written {
-        tracing::warn!(path = %path.display(), "a file of an attempt that failed is removed");
+fn discard_tried<Row>(due: &mut Due<Row>) -> Result<(), HistoryError> {
+    for path in &due.tried {
         remove_file(path)?;
     }
+    due.tried.clear();
     Ok(())
 }
 
@@ -165,12 +148,12 @@ fn seal_segment(
         Kind::Usage => {
             let mut rows = Vec::new();
             read_segment(&segment.path, |bytes| decode_usage(bytes, &mut rows))?;
-            seal_usage(folder, &Due::of(number, rows), now)
+            seal_usage(folder, &mut Due::of(number, rows), now)
         }
         Kind::Requests => {
             let mut rows = Vec::new();
             read_segment(&segment.path, |bytes| decode_requests(bytes, &mut rows))?;
-            seal_requests(folder, &Due::of(number, rows), now)
+            seal_requests(folder, &mut Due::of(number, rows), now)
         }
     }
 }
@@ -266,6 +249,8 @@ fn in_order(samples: &[Observation]) -> impl Iterator<Item = u32> {
 
 #[cfg(test)]
 mod tests {
+    use foreshadow_history::parquet_files;
+
     use super::*;
 
     fn sample(at: i64, entity: &str) -> Observation {
@@ -281,25 +266,26 @@ mod tests {
     fn what_a_failed_attempt_has_written_all_the_same_is_not_there_twice() {
         let dir = tempfile::tempdir().unwrap();
         let folder = HistoryFolder::open(dir.path(), &dir.path().join("journal")).unwrap();
-        let seal = |due: &Due<Observation>, at| {
+        let seal = |due: &mut Due<Observation>, at| {
             seal_usage(&folder, due, Timestamp::from_millis(at)).unwrap();
         };
-        let numbers = || {
-            let files = parquet_files(folder.usage()).unwrap();
-            let numbers = files.iter().filter_map(|path| number_of(path));
-            numbers.collect::<Vec<_>>()
-        };
-        seal(&Due::of(1, vec![sample(1, "ada")]), 1);
-        let second = || Due::of(2, vec![sample(2, "ada")]);
+        let files = || parquet_files(folder.usage()).unwrap().len();
+        seal(&mut Due::of(1, vec![sample(1, "ada")]), 1);
+        // One that somebody put there is none of ours, whatever its name ends with.
+        let others = folder.usage().join("import-9.parquet");
+        std::fs::write(&others, "PAR1").unwrap();
+        let mut second = Due::of(2, vec![sample(2, "ada")]);
         // Its file is there, but the answer was lost.
-        seal(&second(), 2);
-        assert_eq!(numbers(), [1, 2]);
+        seal(&mut second, 2);
+        assert_eq!(files(), 3);
         let mut due = Some(Due::of(3, vec![sample(3, "ada")]));
-        Due::put_before(&mut due, Some(second().tried()));
-        let due = due.unwrap();
-        assert_eq!((due.first, due.last, due.rows.len()), (2, 3, 2));
-        seal(&due, 3);
-        assert_eq!(numbers(), [1, 3]);
+        Due::put_before(&mut due, Some(second));
+        let mut due = due.unwrap();
+        assert_eq!((due.last, due.rows.len()), (3, 2));
+        seal(&mut due, 3);
+        assert_eq!(files(), 3);
+        assert!(others.exists());
+        assert_eq!(folder.sealed(Kind::Usage).unwrap(), 3, "nor is its number");
     }
 
     #[test]
