@@ -101,6 +101,10 @@ impl Own {
         tokio::join!(self.processes.close(&here), self.external.close(&elsewhere));
     }
 
+    fn knows(&self, instance: InstanceId) -> bool {
+        self.external.knows(instance) || self.processes.knows(instance)
+    }
+
     /// Who has an instance that is known.
     fn of(&self, instance: InstanceId) -> &dyn Provider {
         if self.external.knows(instance) {
@@ -122,20 +126,21 @@ impl Own {
 
 impl Provider for Providers {
     fn start(&self, pool: &PoolName, instance: InstanceId) {
-        if !self.fallbacks.take_up(instance) {
+        if !self.fallbacks.take_up(instance, |_| {}) {
             self.own.start(pool, instance);
         }
     }
 
     fn start_for(&self, pool: &PoolName, instance: InstanceId, claim: &Claim) {
-        if !self.fallbacks.start(pool, instance, claim) {
+        // What an earlier run began goes on where it was begun.
+        if self.own.knows(instance) || !self.fallbacks.start(pool, instance, claim) {
             self.own.start(pool, instance);
         }
     }
 
     fn verify(&self, pool: &PoolName, instance: InstanceId) {
         if self.fallbacks.knows(instance) {
-            self.fallbacks.take_up(instance);
+            self.fallbacks.take_up(instance, |_| {});
         } else {
             self.own.verify(pool, instance);
         }

@@ -85,7 +85,10 @@ pub(crate) fn replace(path: &Path, partial: &Path, content: &[u8]) -> io::Result
     let file = fs::File::create(partial)?;
     io::Write::write_all(&mut &file, content)?;
     file.sync_all()?;
-    fs::rename(partial, path)
+    fs::rename(partial, path)?;
+    // Without this the name may be lost with the power, and with it what lies under it.
+    path.parent()
+        .map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> io::Result<T> {

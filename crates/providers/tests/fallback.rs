@@ -45,6 +45,7 @@ struct World {
     answers_nonsense: bool,
     never_answers: bool,
     refuses_releases: bool,
+    refused_releases: usize,
 }
 
 #[derive(Clone, Default)]
@@ -90,6 +91,7 @@ async fn allocate(State(fake): State<Fake>, Json(asked): Json<Value>) -> Respons
 async fn release(State(fake): State<Fake>, Json(asked): Json<Value>) -> StatusCode {
     let mut world = fake.world();
     if world.refuses_releases {
+        world.refused_releases += 1;
         return StatusCode::SERVICE_UNAVAILABLE;
     }
     world.released.push(asked);
@@ -183,6 +185,14 @@ impl Setup {
     fn records(&self) -> usize {
         let folder = std::fs::read_dir(self.folder.path().join("fallback"));
         folder.map_or(0, Iterator::count)
+    }
+
+    /// The next run, which knows these instances.
+    async fn restart(&mut self, known: &[InstanceId]) {
+        self.providers.close(&[]).await;
+        (self.providers, self.events) = open(self.folder.path(), &self.url);
+        let known: BTreeSet<InstanceId> = known.iter().copied().collect();
+        self.providers.reconcile(&known).unwrap();
     }
 
     async fn end(mut self) {
@@ -296,6 +306,8 @@ async fn an_instance_is_gone_at_once_though_the_fallback_takes_it_back_later() {
     test.fake.world().refuses_releases = true;
     test.providers.stop(ONE);
     assert!(matches!(test.next().await, ProviderEvent::Gone { .. }));
+    test.until("it is refused", |world| world.refused_releases > 0)
+        .await;
     test.fake.world().refuses_releases = false;
     test.until("it is given back", |world| world.released.len() == 1)
         .await;
@@ -320,10 +332,7 @@ async fn the_next_run_keeps_what_is_known_and_gives_the_rest_back() {
         test.providers.start_for(&pool(), id, &claim());
         test.given().await;
     }
-    test.providers.close(&[]).await;
-    let (providers, events) = open(test.folder.path(), &test.url);
-    (test.providers, test.events) = (providers, events);
-    test.providers.reconcile(&BTreeSet::from([ONE])).unwrap();
+    test.restart(&[ONE]).await;
     test.until("the other is given back", |world| world.released.len() == 1)
         .await;
     assert_eq!(test.fake.world().released[0]["id"], "vm-2");
@@ -335,4 +344,50 @@ async fn the_next_run_keeps_what_is_known_and_gives_the_rest_back() {
         2,
         "a shutdown waits for it"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_run_takes_the_pools_own_instance_for_its_own() {
+    let mut test = Setup::new().await;
+    test.fake.world().refuses_releases = true;
+    test.providers.start_for(&pool(), ONE, &claim());
+    test.given().await;
+    test.providers.reset(&pool(), ONE);
+    test.started().await;
+    // What the fallback gave is being given back still.
+    test.restart(&[ONE]).await;
+    test.providers.verify(&pool(), ONE);
+    test.started().await;
+    test.fake.world().refuses_releases = false;
+    test.until("it is given back", |world| world.released.len() == 1)
+        .await;
+    test.providers.stop(ONE);
+    assert!(matches!(test.next().await, ProviderEvent::Gone { .. }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_run_asks_for_nothing_that_an_earlier_one_has_begun() {
+    let mut test = Setup::new().await;
+    test.providers.start(&pool(), ONE);
+    test.started().await;
+    test.restart(&[ONE]).await;
+    test.providers.start_for(&pool(), ONE, &claim());
+    test.started().await;
+    assert!(test.fake.world().allocated.is_empty());
+    test.providers.stop(ONE);
+    assert!(matches!(test.next().await, ProviderEvent::Gone { .. }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_used_instance_of_an_earlier_run_is_given_to_nobody() {
+    let mut test = Setup::new().await;
+    test.providers.start_for(&pool(), ONE, &claim());
+    test.given().await;
+    test.restart(&[ONE]).await;
+    test.providers.reset(&pool(), ONE);
+    test.started().await;
+    test.until("it is given back", |world| world.released.len() == 1)
+        .await;
+    test.providers.stop(ONE);
+    assert!(matches!(test.next().await, ProviderEvent::Gone { .. }));
 }

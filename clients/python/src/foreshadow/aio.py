@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import timedelta
 from types import TracebackType
 from typing import Self, Unpack
@@ -15,7 +15,14 @@ import grpc.aio
 from foreshadow import requests
 from foreshadow.channel import DEFAULT_TARGET, DEFAULT_TIMEOUT_S, metadata, options, pause_s
 from foreshadow.client import not_granted
-from foreshadow.errors import ForeshadowError, NotFound, Refused, Unavailable, translated
+from foreshadow.errors import (
+    DeadlineExceeded,
+    ForeshadowError,
+    NotFound,
+    Refused,
+    Unavailable,
+    translated,
+)
 from foreshadow.models import Allocation, Forecast, Reported, Sample, State
 from foreshadow.requests import Ask
 from foreshadow.v1 import (
@@ -264,7 +271,7 @@ class AsyncLease:
         while not await self._ends_within(pause_s(self.allocation, self._duration)):
             try:
                 self.allocation = await self._client.renew(self.allocation, self._duration)
-            except Unavailable:
+            except (Unavailable, DeadlineExceeded):
                 # The server may come back before the lease ends; the next round tries again.
                 continue
             except ForeshadowError as error:
@@ -280,12 +287,16 @@ class AsyncLease:
 
 
 async def _give_up(client: AsyncClient, asked: Allocation) -> None:
-    for take_back in (client.cancel, client.release):
+    """Takes back a request that is not waited for any more, whatever it has become."""
+    with suppress(ForeshadowError, StopAsyncIteration):
         try:
-            await take_back(asked)
-        except ForeshadowError:
-            continue
-        return
+            await client.cancel(asked)
+        except Refused:
+            # It was granted meanwhile: what it holds is given back with the token that it has now.
+            async with aclosing(client.watch(asked, client.timeout_s)) as changes:
+                held = await anext(changes)
+            if held.state is State.GRANTED:
+                await client.release(held)
 
 
 def _id(allocation: Allocation | str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import timedelta
 from types import TracebackType
 from typing import Self, Unpack
@@ -14,6 +14,7 @@ import grpc
 from foreshadow import requests
 from foreshadow.channel import DEFAULT_TARGET, DEFAULT_TIMEOUT_S, metadata, options, pause_s
 from foreshadow.errors import (
+    DeadlineExceeded,
     ForeshadowError,
     NotFound,
     NotGranted,
@@ -261,7 +262,7 @@ class Lease:
         while not self._over.wait(pause_s(self.allocation, self._duration)):
             try:
                 self.allocation = self._client.renew(self.allocation, self._duration)
-            except Unavailable:
+            except (Unavailable, DeadlineExceeded):
                 # The server may come back before the lease ends; the next round tries again.
                 continue
             except ForeshadowError as error:
@@ -277,12 +278,15 @@ def not_granted(ended: Allocation) -> NotGranted:
 
 def give_up(client: Client, asked: Allocation) -> None:
     """Takes back a request that is not waited for any more, whatever it has become."""
-    for take_back in (client.cancel, client.release):
+    with suppress(ForeshadowError, StopIteration):
         try:
-            take_back(asked)
-        except ForeshadowError:
-            continue
-        return
+            client.cancel(asked)
+        except Refused:
+            # It was granted meanwhile: what it holds is given back with the token that it has now.
+            with closing(client.watch(asked, client.timeout_s)) as changes:
+                held = next(changes)
+            if held.state is State.GRANTED:
+                client.release(held)
 
 
 def _id(allocation: Allocation | str) -> str:

@@ -217,7 +217,9 @@ impl Caller {
         // A little longer than our own, which tells silence from an answer.
         request.set_timeout(self.deadline + self.deadline / 4);
         if let Some(path) = &self.token_file {
-            let header = bearer(path).map_err(CallError::Passing)?;
+            let header = bearer(path).map_err(CallError::Passing);
+            let mut header = header.inspect_err(|error| self.line.note(Some(error)))?;
+            header.set_sensitive(true);
             request.metadata_mut().insert("authorization", header);
         }
         Ok(request)
@@ -255,6 +257,10 @@ fn bearer(path: &std::path::Path) -> Result<MetadataValue<Ascii>, String> {
 fn refused(status: &Status) -> CallError {
     let words: String = status.message().chars().take(MAX_WORDS).collect();
     let reason = format!("the provider answered {:?}: {words}", status.code());
+    // One that the transport made of a broken connection: the provider has not refused anything.
+    if std::error::Error::source(status).is_some() {
+        return CallError::Passing(reason);
+    }
     match status.code() {
         Code::NotFound => CallError::NotFound,
         Code::Unimplemented => CallError::Unimplemented,

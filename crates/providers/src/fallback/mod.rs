@@ -45,6 +45,9 @@ struct Record {
     timeout_ms: u64,
     request: String,
     granted: Option<Granted>,
+    /// Whether it is being given back, and the pool's own instance has its id.
+    #[serde(default)]
+    unwanted: bool,
 }
 
 impl Kept for Record {
@@ -143,7 +146,7 @@ impl<P: Provider> Fallbacks<P> {
 
     /// Asks the pool's fallback, if it has one that answers; true if it is taken care of.
     pub(crate) fn start(&self, pool: &PoolName, id: InstanceId, claim: &Claim) -> bool {
-        if self.take_up(id) {
+        if self.take_up(id, |_| {}) {
             return true;
         }
         let known = self.shared.state().pools.get(pool).cloned();
@@ -160,6 +163,7 @@ impl<P: Provider> Fallbacks<P> {
             timeout_ms: u64::try_from(spec.timeout.as_millis()).unwrap_or(u64::MAX),
             request: format!("{:016x}{:016x}", random(), random()),
             granted: None,
+            unwanted: false,
         };
         let (shared, pool, claim) = (self.shared.clone(), pool.clone(), claim.clone());
         let asking = async move { shared.ask(webhook, record, &pool, &claim, wishes).await };
@@ -167,12 +171,13 @@ impl<P: Provider> Fallbacks<P> {
         true
     }
 
-    /// Goes on with an instance of an earlier run; true if there is one.
-    pub(crate) fn take_up(&self, id: InstanceId) -> bool {
+    /// Goes on with an instance of an earlier run, of which something is wished; true if there is one.
+    pub(crate) fn take_up(&self, id: InstanceId, wish: impl FnOnce(&mut Wishes)) -> bool {
         let Some(record) = self.shared.state().left.remove(&id) else {
             return false;
         };
         if let Some(wishes) = self.shared.supervised.begin(id) {
+            self.shared.supervised.wish(id, wish);
             let shared = self.shared.clone();
             let living = async move { shared.live(record, wishes).await };
             self.shared.supervised.spawn(living);
@@ -181,13 +186,17 @@ impl<P: Provider> Fallbacks<P> {
     }
 
     pub(crate) fn reset(&self, id: InstanceId) {
-        self.take_up(id);
-        self.shared.supervised.wish(id, |wished| wished.resets += 1);
+        let wish = |wished: &mut Wishes| wished.resets += 1;
+        if !self.take_up(id, wish) {
+            self.shared.supervised.wish(id, wish);
+        }
     }
 
     pub(crate) fn stop(&self, id: InstanceId) {
-        self.take_up(id);
-        self.shared.supervised.wish(id, |wished| wished.stop = true);
+        let wish = |wished: &mut Wishes| wished.stop = true;
+        if !self.take_up(id, wish) {
+            self.shared.supervised.wish(id, wish);
+        }
     }
 
     /// Gives these back, and waits a while for what is being given back.
@@ -215,7 +224,7 @@ impl<P: Provider> Shared<P> {
 
     /// What an earlier run was given is kept; what it may have been given is given back.
     fn recall(self: &Arc<Self>, record: Record) {
-        if record.granted.is_some() {
+        if record.granted.is_some() && !record.unwanted {
             self.state().left.insert(record.id(), record);
         } else {
             self.give_back(record);
@@ -262,18 +271,26 @@ impl<P: Provider> Shared<P> {
     }
 
     /// Looks after an instance that a fallback gave until it is not wanted any more.
-    async fn live(self: Arc<Self>, record: Record, mut wishes: watch::Receiver<Wishes>) {
+    async fn live(self: Arc<Self>, mut record: Record, mut wishes: watch::Receiver<Wishes>) {
         let instance = record.id();
         let Some(granted) = record.granted.clone() else {
             return self.start_own(&record, &wishes);
         };
-        let address = granted.address;
-        let given = ProviderEvent::Given { instance, address };
-        let _ = self.events.send(given).await;
         let ends = |wished: &Wishes| wished.stop || wished.resets > 0;
+        // One of an earlier run may be over already: it is not given to anybody then.
+        if !ends(&wishes.borrow()) {
+            let address = granted.address;
+            let given = ProviderEvent::Given { instance, address };
+            let _ = self.events.send(given).await;
+        }
         if wishes.wait_for(ends).await.is_err() {
             // The provider was dropped; the instance stays for the next run.
             std::future::pending::<()>().await;
+        }
+        // The next run is not to take it for the pool's own instance of this id.
+        record.unwanted = true;
+        if let Err(error) = self.keep(&record).await {
+            tracing::warn!(%instance, %error, "what is given back cannot be marked so");
         }
         self.start_own_or_end(&record, &wishes).await;
         self.give_back(record);
@@ -293,13 +310,11 @@ impl<P: Provider> Shared<P> {
     /// Hands the instance over to the pool's own provider.
     fn start_own(&self, record: &Record, wishes: &watch::Receiver<Wishes>) {
         let instance = record.id();
-        self.supervised.dismiss(instance);
-        // What was wished before the hand-over came here.
         if wishes.borrow().stop {
+            self.supervised.dismiss(instance);
             let reason = GoneReason::Stopped;
-            return self
-                .supervised
-                .report(ProviderEvent::Gone { instance, reason });
+            let gone = ProviderEvent::Gone { instance, reason };
+            return self.supervised.report(gone);
         }
         match PoolName::new(&record.pool) {
             Ok(pool) => self.starts.start(&pool, instance),
@@ -307,6 +322,11 @@ impl<P: Provider> Shared<P> {
                 instance,
                 reason: error.to_string(),
             }),
+        }
+        self.supervised.dismiss(instance);
+        // A stop that came meanwhile was wished of the fallback; later ones reach the pool's own.
+        if wishes.borrow().stop {
+            self.starts.stop(instance);
         }
     }
 
