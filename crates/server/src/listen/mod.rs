@@ -61,9 +61,6 @@ async fn accept(
             }
         };
         let (tls, ready) = (tls.clone(), ready.clone());
-        if ready.is_closed() {
-            return;
-        }
         handshakes.spawn(async move {
             if let Some(connection) = open(stream, tls).await {
                 // The server has ended otherwise.
