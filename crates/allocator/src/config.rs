@@ -22,6 +22,8 @@ pub struct AllocatorConfig {
     pub max_merged: u32,
     /// How the queue ranks requests.
     pub priorities: PriorityWeights,
+    /// Ids of instances and allocations begin above this, so that those of several allocators differ.
+    pub numbers_above: u64,
 }
 
 impl Default for AllocatorConfig {
@@ -33,6 +35,7 @@ impl Default for AllocatorConfig {
             max_ended: 500_000,
             max_merged: 10_000,
             priorities: PriorityWeights::default(),
+            numbers_above: 0,
         }
     }
 }

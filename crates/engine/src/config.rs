@@ -3,17 +3,24 @@
 mod history;
 mod pool;
 mod shadow;
+mod shard;
 mod validate;
 
-use std::{collections::BTreeMap, num::NonZeroU32, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use foreshadow_allocator::{PriorityWeights, TenantQuota};
-use foreshadow_types::TenantId;
+use foreshadow_types::{ShardId, TenantId};
 
 pub use foreshadow_planner::{CronTime, Follow, RuleSubject, Schedule, TriggerRule, Wanted};
 pub use history::Downsampling;
 pub use pool::{Aim, Costs, Execution, PoolConfig, ProviderConfig, SeveralAims};
 pub use shadow::{CapacityOverride, OverrideSubject, PoolObjective, ShadowConfig};
+pub use shard::{LedgerPlace, ShardGap};
 pub use validate::ConfigError;
 pub(crate) use validate::shapes;
 
@@ -24,8 +31,14 @@ pub struct EngineConfig {
     pub data_dir: PathBuf,
     /// How durable an acknowledged decision is.
     pub durability: Durability,
+    /// Where decisions are kept.
+    pub ledger: LedgerPlace,
+    /// Which shard this engine owns, of those that replicas divide among them.
+    pub shard: ShardId,
     /// The pools.
     pub pools: Vec<PoolConfig>,
+    /// Pools of other shards: what speaks of them is right, and has no effect here.
+    pub elsewhere: Vec<PoolConfig>,
     /// What tenants may take; it takes precedence over what was set while serving.
     pub tenants: BTreeMap<TenantId, TenantQuota>,
     /// How the queue ranks requests.
@@ -37,6 +50,9 @@ pub struct EngineConfig {
     pub shadow: ShadowConfig,
     /// A model to begin with, as `train` writes it; a model promoted later takes precedence.
     pub model_dir: Option<PathBuf>,
+    /// Where processes and external instances are recorded, which whoever owns them next must be able
+    /// to read; `data_dir` if `None`.
+    pub instances_dir: Option<PathBuf>,
     /// Where the history is written, a folder or `s3://bucket/prefix`; `data_dir/history` if `None`.
     pub history_dir: Option<PathBuf>,
     /// How past usage becomes coarser with age, by age; nothing does if it is empty.
@@ -59,12 +75,16 @@ impl EngineConfig {
         Self {
             data_dir: data_dir.into(),
             durability: Durability::default(),
+            ledger: LedgerPlace::default(),
+            shard: ShardId::default(),
             pools: Vec::new(),
+            elsewhere: Vec::new(),
             tenants: BTreeMap::new(),
             priorities: PriorityWeights::default(),
             usage_metric: None,
             shadow: ShadowConfig::default(),
             model_dir: None,
+            instances_dir: None,
             history_dir: None,
             downsampling: Vec::new(),
             demand_import: Vec::new(),
@@ -73,6 +93,11 @@ impl EngineConfig {
             limits: Limits::default(),
             seed: 0,
         }
+    }
+
+    /// Where instances are recorded.
+    pub(crate) fn instances_dir(&self) -> &Path {
+        self.instances_dir.as_deref().unwrap_or(&self.data_dir)
     }
 
     /// The folder of the models that retraining makes.

@@ -5,6 +5,7 @@
 mod duration;
 mod ids;
 mod matching;
+mod shard;
 mod time;
 mod units;
 
@@ -14,5 +15,6 @@ pub use ids::{
     TenantId, UserId,
 };
 pub use matching::{Labels, Requirements, Shape};
+pub use shard::{ShardId, Shards};
 pub use time::{Timestamp, TimestampError};
 pub use units::{Bytes, InstanceCount, UnitError, Vcpus};

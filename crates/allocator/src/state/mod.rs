@@ -135,11 +135,12 @@ pub(crate) enum Place {
 
 impl State {
     pub(crate) fn new(config: AllocatorConfig) -> Self {
+        let first = config.numbers_above + 1;
         Self {
             config,
             counters: Counters {
-                next_instance: 1,
-                next_allocation: 1,
+                next_instance: first,
+                next_allocation: first,
                 next_token: 1,
                 plan_generation: 0,
             },

@@ -11,6 +11,9 @@ use thiserror::Error;
 /// A kind of interchangeable resource, what starts it, and what it should reach.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PoolConfig {
+    /// Pools of one group are in one shard: those that follow each other, or that one request may
+    /// have either of. A group of its own if `None`.
+    pub group: Option<String>,
     /// Its definition. `revision`, `hold`, `start_timeout` and `stop_timeout` follow from the
     /// provider and are set by the engine.
     pub spec: PoolSpec,
@@ -35,6 +38,7 @@ impl PoolConfig {
         let mut spec = PoolSpec::new(name);
         spec.max = InstanceCount(max);
         Self {
+            group: None,
             spec,
             provider,
             fallback: None,

@@ -106,17 +106,17 @@ pub(super) fn refuse(
 
 impl EngineConfig {
     /// Whether quotas make sense, and floors fit the pools that they speak of.
-    fn check_tenants(&self) -> Result<(), ConfigError> {
+    fn check_tenants(&self, pools: &[PoolConfig]) -> Result<(), ConfigError> {
         let mut floors: BTreeMap<&PoolName, u32> = BTreeMap::new();
         for quota in self.tenants.values() {
             quota.check()?;
             for (pool, warm) in &quota.warm {
-                known_pool(|| "tenant".to_owned(), pool, &self.pools)?;
+                known_pool(|| "tenant".to_owned(), pool, pools)?;
                 let sum = floors.entry(pool).or_default();
                 *sum = sum.saturating_add(warm.floor);
             }
         }
-        for pool in &self.pools {
+        for pool in pools {
             let max = pool.resolved().max.0;
             let sum = floors.get(pool.name()).copied().unwrap_or_default();
             if sum > max {
@@ -133,17 +133,18 @@ impl EngineConfig {
     /// [`ConfigError`] names the first value at fault and what it may be.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let mut names = BTreeSet::new();
-        for pool in &self.pools {
+        for pool in self.pools.iter().chain(&self.elsewhere) {
             if !names.insert(pool.name()) {
                 return Err(ConfigError::DuplicatePool(pool.name().clone()));
             }
             pool.validate()?;
         }
-        self.shadow.validate(&self.pools)?;
-        self.check_tenants()?;
+        let pools = self.all_pools();
+        self.shadow.validate(&pools)?;
+        self.check_tenants(&pools)?;
         self.check_history()?;
         for pool in self.priorities.pools.keys() {
-            known_pool(|| "priority".to_owned(), pool, &self.pools)?;
+            known_pool(|| "priority".to_owned(), pool, &pools)?;
         }
         if self.priorities.usage != 0 && self.usage_metric.is_none() {
             let mend = "name the metric of the forecasts in `usage_metric`";

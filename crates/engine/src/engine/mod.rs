@@ -88,7 +88,7 @@ fn decider(
     mut recorder: Recorder,
 ) -> Result<Decider, StartError> {
     let (reporting, reports) = mpsc::channel(WAITING_MESSAGES);
-    let provider = Arc::new(Providers::open(&config.data_dir, reporting)?);
+    let provider = Arc::new(Providers::open(config.instances_dir(), reporting)?);
     let opened = recorder.resume(&allocator);
     define_pools(config, &mut allocator, &provider, numbers)?;
     allocator.resume(numbers.clock.now());
@@ -195,6 +195,7 @@ fn assemble(
         numbers,
     };
     let horizon = config.limits.horizon_steps;
+    let pools = (pools, config.elsewhere.clone());
     let planner = Planning::new(pools, shadow, overrides, model_interval, horizon, links)?;
 
     let inbox = owner::Inbox {
@@ -264,7 +265,7 @@ fn define_pools(
     for (tenant, quota) in &config.tenants {
         let limit = Input::LimitTenant {
             tenant: tenant.clone(),
-            quota: quota.clone(),
+            quota: config.own_part(quota),
         };
         allocator.handle(limit, now).map_err(refused)?;
     }

@@ -10,7 +10,7 @@ use foreshadow_types::PoolName;
 
 use crate::{
     collector::{HistoryFolder, Journals, WarmSeries, begin_journals},
-    config::{CapacityOverride, ConfigError, Durability, EngineConfig, ShadowConfig},
+    config::{CapacityOverride, ConfigError, Durability, EngineConfig, LedgerPlace, ShadowConfig},
     error::StartError,
     numbers::Numbers,
     planning::{
@@ -54,6 +54,7 @@ pub(super) fn recovered(config: EngineConfig) -> Result<Recovered, StartError> {
     }
     let limits = AllocatorConfig {
         priorities: config.priorities.clone(),
+        numbers_above: config.shard.numbers_above(),
         ..AllocatorConfig::default()
     };
     let allocator = Allocator::recover(limits, events).map_err(|error| StartError::Ledger {
@@ -107,13 +108,30 @@ pub(super) fn recovered(config: EngineConfig) -> Result<Recovered, StartError> {
 fn open_ledger(config: &EngineConfig) -> Result<Ledger, StartError> {
     let mut attempts = 1;
     loop {
-        match Ledger::open(&config.data_dir, durability(config.durability)) {
+        match open_once(config) {
             Err(LedgerError::InUse { .. }) if attempts < LOCK_ATTEMPTS => {
                 attempts += 1;
                 std::thread::sleep(LOCK_PAUSE);
             }
             opened => return opened.map_err(|error| ledger_refused(&config.data_dir, error)),
         }
+    }
+}
+
+fn open_once(config: &EngineConfig) -> Result<Ledger, LedgerError> {
+    match &config.ledger {
+        LedgerPlace::DataDir => Ledger::open(&config.data_dir, durability(config.durability)),
+        #[cfg(feature = "cluster")]
+        LedgerPlace::Shared {
+            url,
+            epoch,
+            patience,
+        } => Ledger::open_shared(foreshadow_ledger::SharedShard {
+            url: url.clone(),
+            shard: u32::from(config.shard.0),
+            epoch: *epoch,
+            patience: *patience,
+        }),
     }
 }
 
@@ -159,7 +177,7 @@ fn usable(kept: Option<Versioned<ShadowConfig>>, config: &EngineConfig) -> Versi
     };
     match kept {
         None => configured(1),
-        Some(kept) => match kept.value.validate(&config.pools) {
+        Some(kept) => match kept.value.validate(&config.all_pools()) {
             Ok(()) => kept,
             Err(error) => {
                 tracing::warn!(%error, "the shadow configuration of the last run does not fit the pools any more; the configured one is used");

@@ -11,7 +11,9 @@ use super::{
     tick::{floors, known_demand, plan_view},
 };
 use crate::{
-    config::{CapacityOverride, ConfigError, Execution, OverrideSubject, ShadowConfig, shapes},
+    config::{
+        CapacityOverride, ConfigError, Execution, OverrideSubject, PoolConfig, ShadowConfig, shapes,
+    },
     error::EngineError,
     owner::OwnerCommand,
     views::{
@@ -80,7 +82,8 @@ impl Planning {
         &mut self,
         pool: PoolName,
     ) -> Result<ShadowConfigOutcome, EngineError> {
-        if !self.pools.contains_key(&pool) {
+        let known = |one: &PoolConfig| *one.name() == pool;
+        if !self.pools.contains_key(&pool) && !self.elsewhere.iter().any(known) {
             return Err(EngineError::UnknownPool(pool));
         }
         let mut config = self.config.value.clone();

@@ -45,6 +45,8 @@ use crate::{
 /// The planners of all pools and what they go by.
 pub(crate) struct Planning {
     pools: BTreeMap<PoolName, PlannedPool>,
+    /// Pools of other shards, which the configuration may speak of.
+    elsewhere: Vec<PoolConfig>,
     config: Versioned<ShadowConfig>,
     overrides: Versioned<Vec<CapacityOverride>>,
     rules: RuleBook,
@@ -76,14 +78,15 @@ pub(crate) struct Links {
 
 impl Planning {
     pub(crate) fn new(
-        pools: Vec<PlannedPool>,
+        (pools, elsewhere): (Vec<PlannedPool>, Vec<PoolConfig>),
         config: Versioned<ShadowConfig>,
         overrides: Versioned<Vec<CapacityOverride>>,
         model_interval: Option<Duration>,
         horizon_limit: usize,
         links: Links,
     ) -> Result<Self, StartError> {
-        let configs: Vec<_> = pools.iter().map(|pool| pool.config.clone()).collect();
+        let own = pools.iter().map(|pool| &pool.config);
+        let configs: Vec<_> = own.chain(&elsewhere).cloned().collect();
         let rules = RuleBook::new(config.value.triggers.clone(), shapes(&configs));
         let follows = FollowBook::new(config.value.follows.clone());
         Ok(Self {
@@ -91,6 +94,7 @@ impl Planning {
                 .into_iter()
                 .map(|pool| (pool.name().clone(), pool))
                 .collect(),
+            elsewhere,
             bin: model_interval.unwrap_or(config.value.tick),
             config,
             overrides,
@@ -189,11 +193,10 @@ impl Planning {
         }
     }
 
+    /// Of all shards.
     fn pool_configs(&self) -> Vec<PoolConfig> {
-        self.pools
-            .values()
-            .map(|pool| pool.config.clone())
-            .collect()
+        let own = self.pools.values().map(|pool| &pool.config);
+        own.chain(&self.elsewhere).cloned().collect()
     }
 
     async fn ask_owner<T>(
