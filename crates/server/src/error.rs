@@ -15,7 +15,8 @@ use serde_json::json;
 use tonic::{Code, Status};
 
 /// What a caller is told.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
 pub(crate) struct ApiError {
     pub(crate) code: Code,
     http: StatusCode,

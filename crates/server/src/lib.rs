@@ -4,6 +4,7 @@
 
 mod access;
 mod clock;
+mod cluster;
 mod console;
 mod convert;
 mod error;
@@ -15,6 +16,7 @@ mod replicas;
 mod server;
 
 pub use access::Access;
+pub use cluster::{Cluster, Place};
 pub use listen::{ClientCertificates, Tls, TlsError, TlsFiles};
 pub use options::{OptionsError, ServerOptions};
 pub use server::{ServeError, Server};

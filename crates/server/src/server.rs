@@ -16,13 +16,18 @@ use foreshadow_engine::{EngineHandle, Readiness};
 use foreshadow_telemetry::Intake;
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::MetricsServiceServer;
 use thiserror::Error;
-use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 use tonic::{codec::CompressionEncoding, service::Routes};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::{
     access::{Gate, Gated},
+    cluster::{self, Cluster, Front, Reports, follow, follow_triggers},
     grpc::{
         AdminService, AllocationsService, ExternalScalerService, ForecastsService, OtlpService,
         ShadowsService, TelemetryService,
@@ -110,33 +115,66 @@ impl Server {
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), ServeError> {
         let stopping = CancellationToken::new();
+        let intake = Intake::new(self.options.mappings.clone(), self.options.intake);
+        let (grpc, pages) = services(&engine, &Arc::new(intake), &self.options, &stopping);
+        let ready = move || engine.ready() == Readiness::Ready;
+        let pages = pages.fallback(http::not_found);
+        self.serve((grpc, pages), ready, stopping, shutdown).await
+    }
+
+    /// Serves as [`run`](Self::run) does, as one replica of several: whatever it is asked, the shard
+    /// that it is about answers, here or elsewhere.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub async fn run_replica(
+        self,
+        cluster: Cluster,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), ServeError> {
+        let stopping = CancellationToken::new();
+        let options = self.options.clone();
+        let intake = Arc::new(Intake::new(options.mappings.clone(), options.intake));
+        let (routing, routes) = watch::channel(Arc::default());
+        let (watching, followers) = watch::channel(Arc::default());
+        let most = options.max_message_bytes;
+        let front = Front::new(&cluster, (routes.clone(), followers), intake.clone(), most);
+        let reports = Reports::Shards(front.clone());
+        let receivers = Receivers::new(reports.clone(), intake.clone(), options.intake);
+        let grpc = telemetry_services(Routes::default(), reports, &receivers, &options, &stopping);
+        let mut tasks = JoinSet::new();
+        let open = move |engine: &EngineHandle, stopping: CancellationToken| {
+            let (grpc, pages) = services(engine, &intake, &options, &stopping);
+            merged(grpc, pages.fallback(http::not_found))
+        };
+        let places = cluster.places.clone();
+        tasks.spawn(follow(places, cluster.tls.clone(), open, routing));
+        tasks.spawn(follow_triggers(cluster, routes, watching));
+        let pages = cluster::pages(front.clone()).merge(http::passive(receivers));
+        let pages = pages.fallback_service(cluster::calls(front.clone()));
+        let ready = move || front.is_whole();
+        let served = self.serve((grpc, pages), ready, stopping, shutdown).await;
+        tasks.shutdown().await;
+        served
+    }
+
+    async fn serve(
+        self,
+        (grpc, pages): (Routes, Router),
+        ready: impl Fn() -> bool + Send + 'static,
+        stopping: CancellationToken,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), ServeError> {
         let drain = self.options.drain;
         let (reporter, health) = tonic_health::server::health_reporter();
-        let intake = Intake::new(self.options.mappings.clone(), self.options.intake);
-        let receivers = Receivers::new(engine.clone(), Arc::new(intake), self.options.intake);
-        let allocations = AllocationsService {
-            engine: engine.clone(),
-            permits: Arc::new(Semaphore::new(self.options.max_in_flight)),
-            shutdown: stopping.clone(),
-        };
-        let grpc = grpc_routes(&engine, &self.options, &receivers, allocations.clone())?;
-        let grpc = grpc.add_service(health);
-        let http = http::router(
-            HttpState {
-                engine: engine.clone(),
-                receivers,
-                allocations,
-                stopping: stopping.clone(),
-            },
-            &self.options,
-        );
+        let grpc = with_reflection(grpc)?.add_service(health);
         let gate = Gate::of(self.options.access.as_ref());
-        let services = Gated::new(gate, merged(grpc, http));
+        let services = Gated::new(gate, merged(grpc, pages));
 
         let mut tasks = JoinSet::new();
         // Before the first call can ask.
-        set_health(&reporter, health_of(&engine)).await;
-        tasks.spawn(report_health(reporter.clone(), engine, stopping.clone()));
+        set_health(&reporter, health_of(ready())).await;
+        tasks.spawn(report_health(reporter.clone(), ready, stopping.clone()));
         let served = tonic::transport::Server::builder()
             .accept_http1(true)
             .http2_keepalive_interval(Some(KEEPALIVE))
@@ -180,10 +218,10 @@ async fn too_long(stopping: &CancellationToken, drain: Duration) {
     tokio::time::sleep(drain).await;
 }
 
-/// Keeps the health service true to the engine.
+/// Keeps the health service true to what is served.
 async fn report_health(
     reporter: HealthReporter,
-    engine: EngineHandle,
+    ready: impl Fn() -> bool,
     stopping: CancellationToken,
 ) {
     let mut ticks = tokio::time::interval(HEALTH_CHECK);
@@ -192,14 +230,15 @@ async fn report_health(
             () = stopping.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        set_health(&reporter, health_of(&engine)).await;
+        set_health(&reporter, health_of(ready())).await;
     }
 }
 
-fn health_of(engine: &EngineHandle) -> ServingStatus {
-    match engine.ready() {
-        Readiness::Ready => ServingStatus::Serving,
-        Readiness::NotReady(_) => ServingStatus::NotServing,
+fn health_of(ready: bool) -> ServingStatus {
+    if ready {
+        ServingStatus::Serving
+    } else {
+        ServingStatus::NotServing
     }
 }
 
@@ -218,63 +257,88 @@ async fn set_health(reporter: &HealthReporter, status: ServingStatus) {
     }
 }
 
-fn grpc_routes(
+/// All services of one engine.
+fn services(
+    engine: &EngineHandle,
+    intake: &Arc<Intake>,
+    options: &ServerOptions,
+    stopping: &CancellationToken,
+) -> (Routes, Router) {
+    let reports = Reports::Engine(engine.clone());
+    let receivers = Receivers::new(reports.clone(), intake.clone(), options.intake);
+    let allocations = AllocationsService {
+        engine: engine.clone(),
+        permits: Arc::new(Semaphore::new(options.max_in_flight)),
+        shutdown: stopping.clone(),
+    };
+    let grpc = engine_services(engine, options, allocations.clone());
+    let grpc = telemetry_services(grpc, reports, &receivers, options, stopping);
+    let state = HttpState {
+        engine: engine.clone(),
+        receivers,
+        allocations,
+        stopping: stopping.clone(),
+    };
+    (grpc, http::router(state, options))
+}
+
+fn engine_services(
     engine: &EngineHandle,
     options: &ServerOptions,
-    receivers: &Receivers,
     allocations: AllocationsService,
-) -> Result<Routes, ServeError> {
-    let telemetry = TelemetryService {
-        engine: engine.clone(),
-        limits: options.intake,
+) -> Routes {
+    let engine = || engine.clone();
+    let scaler = ExternalScalerService {
+        engine: engine(),
         shutdown: allocations.shutdown.clone(),
     };
-    let (admin, forecasts, shadows) = (
-        AdminService {
-            engine: engine.clone(),
-        },
-        ForecastsService {
-            engine: engine.clone(),
-        },
-        ShadowsService {
-            engine: engine.clone(),
-        },
-    );
+    let admin = AdminService { engine: engine() };
+    let forecasts = ForecastsService { engine: engine() };
+    let shadows = ShadowsService { engine: engine() };
+    let most = options.max_message_bytes;
+    Routes::new(AllocationsServer::new(allocations).max_decoding_message_size(most))
+        .add_service(AdminServer::new(admin).max_decoding_message_size(most))
+        .add_service(ForecastsServer::new(forecasts).max_decoding_message_size(most))
+        .add_service(ShadowsServer::new(shadows).max_decoding_message_size(most))
+        .add_service(ExternalScalerServer::new(scaler).max_decoding_message_size(most))
+}
+
+fn telemetry_services(
+    grpc: Routes,
+    reports: Reports,
+    receivers: &Receivers,
+    options: &ServerOptions,
+    stopping: &CancellationToken,
+) -> Routes {
+    let telemetry = TelemetryService {
+        reports,
+        limits: options.intake,
+        shutdown: stopping.clone(),
+    };
+    let otlp = OtlpService {
+        receivers: receivers.clone(),
+    };
+    let most = options.max_message_bytes;
+    grpc.add_service(TelemetryServer::new(telemetry).max_decoding_message_size(most))
+        .add_service(
+            MetricsServiceServer::new(otlp)
+                .accept_compressed(CompressionEncoding::Gzip)
+                .max_decoding_message_size(options.intake.max_body_bytes),
+        )
+}
+
+fn with_reflection(grpc: Routes) -> Result<Routes, tonic_reflection::server::Error> {
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
-    let otlp = OtlpService {
-        receivers: receivers.clone(),
-    };
-    let scaler = ExternalScalerService {
-        engine: engine.clone(),
-        shutdown: telemetry.shutdown.clone(),
-    };
-    let most = options.max_message_bytes;
-    Ok(
-        Routes::new(AllocationsServer::new(allocations).max_decoding_message_size(most))
-            .add_service(TelemetryServer::new(telemetry).max_decoding_message_size(most))
-            .add_service(
-                MetricsServiceServer::new(otlp)
-                    .accept_compressed(CompressionEncoding::Gzip)
-                    .max_decoding_message_size(options.intake.max_body_bytes),
-            )
-            .add_service(AdminServer::new(admin).max_decoding_message_size(most))
-            .add_service(ForecastsServer::new(forecasts).max_decoding_message_size(most))
-            .add_service(ShadowsServer::new(shadows).max_decoding_message_size(most))
-            .add_service(ExternalScalerServer::new(scaler).max_decoding_message_size(most))
-            .add_service(reflection().build_v1()?)
-            .add_service(reflection().build_v1alpha()?),
-    )
+    Ok(grpc
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?))
 }
 
-/// Services and pages with one fallback.
-fn merged(grpc: Routes, http: Router) -> Router {
-    grpc.into_axum_router()
-        .reset_fallback()
-        .merge(http)
-        .fallback(http::not_found)
-        .with_state(())
+/// Services and pages, with the fallback of the pages.
+fn merged(grpc: Routes, pages: Router) -> Router {
+    grpc.into_axum_router().reset_fallback().merge(pages)
 }

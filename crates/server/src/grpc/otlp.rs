@@ -10,6 +10,7 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     clock::now,
+    cluster::Credentials,
     http::{Receivers, export_response},
 };
 
@@ -24,10 +25,13 @@ impl MetricsService for OtlpService {
         &self,
         request: Request<ExportMetricsServiceRequest>,
     ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
+        let credentials = Credentials::of_call(&request);
         let request = request.into_inner();
         let Ok(mapped) = self
             .receivers
-            .take(move |intake| Ok::<_, Infallible>(intake.export(&request, now())))
+            .take(credentials, move |intake| {
+                Ok::<_, Infallible>(intake.export(&request, now()))
+            })
             .await?;
         Ok(Response::new(export_response(mapped)))
     }

@@ -1,18 +1,21 @@
 //! `foreshadow.v1.Telemetry`.
 
 use foreshadow_api::v1::{self, telemetry_server::Telemetry};
-use foreshadow_engine::EngineHandle;
 use foreshadow_telemetry::{IntakeLimits, Refusals, batch_from_report};
 use futures::{StreamExt, stream::BoxStream};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::stream::until_shutdown;
-use crate::{clock::now, error::ApiError};
+use crate::{
+    clock::now,
+    cluster::{Credentials, Reports},
+    error::ApiError,
+};
 
 #[derive(Debug, Clone)]
 pub(crate) struct TelemetryService {
-    pub(crate) engine: EngineHandle,
+    pub(crate) reports: Reports,
     pub(crate) limits: IntakeLimits,
     pub(crate) shutdown: CancellationToken,
 }
@@ -27,18 +30,26 @@ impl Telemetry for TelemetryService {
         request: Request<Streaming<v1::ReportRequest>>,
     ) -> Result<Response<Self::ReportStream>, Status> {
         let service = self.clone();
+        let credentials = Credentials::of_call(&request);
         let answers = request.into_inner().then(move |report| {
-            let service = service.clone();
-            async move { service.take(report?).await.map_err(Status::from) }
+            let (service, credentials) = (service.clone(), credentials.clone());
+            async move {
+                let taken = service.take(report?, credentials).await;
+                taken.map_err(Status::from)
+            }
         });
         Ok(Response::new(until_shutdown(answers, &self.shutdown)))
     }
 }
 
 impl TelemetryService {
-    async fn take(&self, report: v1::ReportRequest) -> Result<v1::ReportResponse, ApiError> {
+    async fn take(
+        &self,
+        report: v1::ReportRequest,
+        credentials: Option<Credentials>,
+    ) -> Result<v1::ReportResponse, ApiError> {
         let batch = batch_from_report(report, now(), &self.limits)?;
-        let outcome = self.engine.report(batch.observations).await?;
+        let outcome = self.reports.take(batch.observations, credentials).await?;
         Ok(acknowledgement(
             outcome.accepted,
             outcome.rejected,

@@ -184,13 +184,20 @@ pub(crate) async fn audit(
     changes: Result<Query<Changes>, QueryRejection>,
 ) -> Result<Json<v1::ListAuditEventsResponse>, ApiError> {
     let Query(changes) = changes.map_err(|rejection| ApiError::invalid(rejection.body_text()))?;
-    let request = v1::ListAuditEventsRequest {
-        who: changes.who,
-        action: changes.action,
-        page_token: changes.page_token,
-        page_size: changes.page_size,
-    };
+    let request = changes.request();
     grpc::audit_events(&state.engine, request).await.map(Json)
+}
+
+impl Changes {
+    /// The message that it stands for.
+    pub(crate) fn request(self) -> v1::ListAuditEventsRequest {
+        v1::ListAuditEventsRequest {
+            who: self.who,
+            action: self.action,
+            page_token: self.page_token,
+            page_size: self.page_size,
+        }
+    }
 }
 
 pub(crate) async fn pools(

@@ -73,15 +73,22 @@ pub(crate) async fn list(
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Json<v1::ListResponse>, ApiError> {
     let Query(asked) = asked.map_err(|rejection| ApiError::invalid(rejection.body_text()))?;
-    let request = v1::ListRequest {
-        states: states(&asked.states)?,
-        tenant_id: asked.tenant_id,
-        user_id: asked.user_id,
-        pool: asked.pool,
-        page_size: asked.page_size,
-        page_token: asked.page_token,
-    };
+    let request = asked.request()?;
     state.allocations.page(&caller, request).await.map(Json)
+}
+
+impl Asked {
+    /// The message that it stands for.
+    pub(crate) fn request(self) -> Result<v1::ListRequest, ApiError> {
+        Ok(v1::ListRequest {
+            states: states(&self.states)?,
+            tenant_id: self.tenant_id,
+            user_id: self.user_id,
+            pool: self.pool,
+            page_size: self.page_size,
+            page_token: self.page_token,
+        })
+    }
 }
 
 fn states(text: &str) -> Result<Vec<i32>, ApiError> {

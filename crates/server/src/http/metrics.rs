@@ -15,18 +15,27 @@ use self::text::Exposition;
 use super::HttpState;
 use crate::{convert::kind_of, error::ApiError};
 
+/// The format of the page.
+pub(crate) const PAGE_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
 pub(crate) async fn page(State(state): State<HttpState>) -> Result<Response, ApiError> {
     let metrics = state.engine.metrics().await?;
     let ready = state.engine.ready() == Readiness::Ready;
-    let kind = [(
-        header::CONTENT_TYPE,
-        "text/plain; version=0.0.4; charset=utf-8",
-    )];
-    let intake = state.receivers.intake.counts();
-    Ok((kind, render(&metrics, &intake, ready)).into_response())
+    let kind = [(header::CONTENT_TYPE, PAGE_TYPE)];
+    let mut page = shard_metrics(&metrics, ready);
+    page.push_str(&intake_metrics(&state.receivers.intake.counts()));
+    Ok((kind, page).into_response())
 }
 
-fn render(metrics: &MetricsSnapshot, intake: &IntakeCounts, ready: bool) -> String {
+/// What passive senders have sent.
+pub(crate) fn intake_metrics(counts: &IntakeCounts) -> String {
+    let mut text = Exposition::default();
+    passive(&mut text, counts);
+    text.finish()
+}
+
+/// What one engine has to say.
+pub(crate) fn shard_metrics(metrics: &MetricsSnapshot, ready: bool) -> String {
     let mut text = Exposition::default();
     text.gauge(
         "foreshadow_ready",
@@ -38,7 +47,6 @@ fn render(metrics: &MetricsSnapshot, intake: &IntakeCounts, ready: bool) -> Stri
     promises(&mut text);
     forecasts(&mut text, metrics);
     telemetry(&mut text, metrics);
-    passive(&mut text, intake);
     text.finish()
 }
 

@@ -24,7 +24,15 @@ use tokio_util::sync::CancellationToken;
 use tonic::Code;
 use tower_http::timeout::TimeoutLayer;
 
-pub(crate) use self::telemetry::{Receivers, export_response};
+pub(crate) use self::{
+    admin::Changes as AskedChanges,
+    allocations::Asked as AskedAllocations,
+    json::{etag, if_match},
+    metrics::{PAGE_TYPE as METRICS_TYPE, intake_metrics, shard_metrics},
+    openapi::document as openapi,
+    probes::healthz,
+    telemetry::{Receivers, export_response, passive},
+};
 use crate::{
     access::is_grpc, console, error::ApiError, grpc::AllocationsService, options::ServerOptions,
 };
@@ -42,13 +50,7 @@ pub(crate) struct HttpState {
 /// All HTTP routes.
 pub(crate) fn router(state: HttpState, options: &ServerOptions) -> Router {
     let timeout = TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, options.http_timeout);
-    // Passive senders take every other refusal than 503 for an end, so they are not timed out here.
-    let passive = Router::new()
-        .route("/api/v1/write", post(telemetry::write))
-        .route("/v1/metrics", post(telemetry::export))
-        .method_not_allowed_fallback(wrong_method)
-        .layer(DefaultBodyLimit::max(options.intake.max_body_bytes))
-        .with_state(state.receivers.clone());
+    let passive = passive(state.receivers.clone());
     Router::new()
         .route("/", get(console::page))
         .route(

@@ -3,12 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
+    Router,
     body::Bytes,
-    extract::State,
+    extract::{DefaultBodyLimit, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
+    routing::post,
 };
-use foreshadow_engine::{EngineError, EngineHandle};
 use foreshadow_shadow::Observation;
 use foreshadow_telemetry::{
     Intake, IntakeLimits, Mapped, OtlpEncoding, OtlpError, WriteError, read_export,
@@ -24,7 +25,11 @@ use tokio::{
 };
 use tonic::Code;
 
-use crate::{clock::now, error::ApiError};
+use crate::{
+    clock::now,
+    cluster::{Credentials, Reports, Shown},
+    error::ApiError,
+};
 
 /// Requests of passive senders that are worked on at a time.
 const AT_ONCE: usize = 8;
@@ -39,16 +44,16 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// The receivers of passive senders.
 #[derive(Debug, Clone)]
 pub(crate) struct Receivers {
-    engine: EngineHandle,
+    reports: Reports,
     pub(crate) intake: Arc<Intake>,
     limits: IntakeLimits,
     permits: Arc<Semaphore>,
 }
 
 impl Receivers {
-    pub(crate) fn new(engine: EngineHandle, intake: Arc<Intake>, limits: IntakeLimits) -> Self {
+    pub(crate) fn new(reports: Reports, intake: Arc<Intake>, limits: IntakeLimits) -> Self {
         Self {
-            engine,
+            reports,
             intake,
             limits,
             permits: Arc::new(Semaphore::new(AT_ONCE)),
@@ -60,6 +65,7 @@ impl Receivers {
     /// it back.
     pub(crate) async fn take<E: Send + 'static>(
         &self,
+        credentials: Option<Credentials>,
         read: impl FnOnce(&Intake) -> Result<Mapped, E> + Send + 'static,
     ) -> Result<Result<Mapped, E>, ApiError> {
         let turn = self.permits.clone().acquire_owned();
@@ -68,7 +74,7 @@ impl Receivers {
                 "samples come faster than they can be kept; send again in {AGAIN_S} s"
             )));
         };
-        let (engine, intake) = (self.engine.clone(), self.intake.clone());
+        let (reports, intake) = (self.reports.clone(), self.intake.clone());
         // What is mapped counts as received, so a sender that goes away does not end this.
         let work = tokio::spawn(async move {
             let _permit = permit;
@@ -77,7 +83,8 @@ impl Receivers {
                 Ok(mapped) => mapped,
                 Err(error) => return Ok(Err(error)),
             };
-            let rejected = keep(&engine, std::mem::take(&mut mapped.observations)).await?;
+            let observations = std::mem::take(&mut mapped.observations);
+            let rejected = keep(&reports, observations, credentials).await?;
             mapped.reject(rejected, "are more than the shadows take");
             Ok(Ok(mapped))
         });
@@ -90,24 +97,43 @@ impl Receivers {
 
 /// Hands observations over; how many were rejected. It is tried again here, since what is mapped
 /// would be taken for old if it were sent again.
-async fn keep(engine: &EngineHandle, observations: Vec<Observation>) -> Result<u64, ApiError> {
+async fn keep(
+    reports: &Reports,
+    observations: Vec<Observation>,
+    credentials: Option<Credentials>,
+) -> Result<u64, ApiError> {
     if observations.is_empty() {
         return Ok(0);
     }
     let mut attempts = 1;
     loop {
-        match engine.report(observations.clone()).await {
+        match reports
+            .take(observations.clone(), credentials.clone())
+            .await
+        {
             Ok(outcome) => return Ok(outcome.rejected),
-            Err(EngineError::Ledger(_)) if attempts < ATTEMPTS => attempts += 1,
-            Err(error) => return Err(error.into()),
+            Err(error) if error.code == Code::Unavailable && attempts < ATTEMPTS => attempts += 1,
+            Err(error) => return Err(error),
         }
         sleep(PAUSE).await;
     }
 }
 
+/// The routes of passive senders. They take every other refusal than 503 for an end, so they are not
+/// timed out here.
+pub(crate) fn passive(receivers: Receivers) -> Router {
+    Router::new()
+        .route("/api/v1/write", post(write))
+        .route("/v1/metrics", post(export))
+        .method_not_allowed_fallback(super::wrong_method)
+        .layer(DefaultBodyLimit::max(receivers.limits.max_body_bytes))
+        .with_state(receivers)
+}
+
 /// Remote write 1.0. 204 when all is kept; 400, which is not sent again, names what was refused.
-pub(crate) async fn write(
+async fn write(
     State(receivers): State<Receivers>,
+    Shown(credentials): Shown,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
@@ -121,7 +147,7 @@ pub(crate) async fn write(
         let request = read_write_request(&body, most)?;
         Ok::<_, WriteError>(intake.write_request(&request, now()))
     };
-    match receivers.take(read).await {
+    match receivers.take(credentials, read).await {
         Ok(Ok(Mapped {
             refusal: Some(refusal),
             ..
@@ -133,8 +159,9 @@ pub(crate) async fn write(
 }
 
 /// OTLP over HTTP, answered in the encoding of the request.
-pub(crate) async fn export(
+async fn export(
     State(receivers): State<Receivers>,
+    Shown(credentials): Shown,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
@@ -162,7 +189,7 @@ pub(crate) async fn export(
         let request = read_export(&body, gzip, encoding, most)?;
         Ok::<_, OtlpError>(intake.export(&request, now()))
     };
-    match receivers.take(read).await {
+    match receivers.take(credentials, read).await {
         Ok(Ok(mapped)) => exported(encoding, mapped),
         Ok(Err(error)) => refused(StatusCode::BAD_REQUEST, error.to_string()),
         Err(error) => again_later(error),

@@ -1,0 +1,285 @@
+//! One answer of those of all shards.
+
+use std::collections::BTreeMap;
+
+use axum::{http::header, response::Response};
+use foreshadow_api::{v1, well_known};
+use foreshadow_types::ShardId;
+use futures::future::join_all;
+use prost::Message;
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{
+    dispatch::Asked,
+    wire::{Refusal, answer, told},
+};
+use crate::{error::ApiError, http::etag};
+
+/// What shards' answers make together.
+pub(super) trait Joined: Message + Default + Serialize + DeserializeOwned {
+    /// Adds what another shard has answered.
+    fn add(&mut self, other: Self);
+
+    /// What a change is made against, if it has that.
+    fn etag(&self) -> Option<&str> {
+        None
+    }
+}
+
+/// Asks every shard; what all have answered, or the first refusal.
+pub(super) async fn every<T: Joined>(asked: &Asked) -> Result<Response, ApiError> {
+    let answers = from_all::<T>(asked).await;
+    let answers: Result<Vec<T>, Refusal> = answers.into_iter().collect();
+    Ok(match answers {
+        Ok(answers) => together(asked, answers),
+        Err(refusal) => refusal.response,
+    })
+}
+
+/// Asks every shard; what those have answered that know what it is about.
+pub(super) async fn any<T: Joined>(asked: &Asked) -> Result<Response, ApiError> {
+    let (mut known, mut unknown) = (Vec::new(), None);
+    for answer in from_all::<T>(asked).await {
+        match answer {
+            Ok(answer) => known.push(answer),
+            Err(refusal) if refusal.unknown || refusal.elsewhere => unknown = Some(refusal),
+            Err(refusal) => return Ok(refusal.response),
+        }
+    }
+    Ok(match unknown {
+        Some(refusal) if known.is_empty() => refusal.response,
+        Some(_) | None => together(asked, known),
+    })
+}
+
+/// Asks this shard, then the others, until one knows what it is about.
+pub(super) async fn first_known<T: Joined>(
+    asked: &Asked,
+    first: ShardId,
+) -> Result<Response, ApiError> {
+    let mut refused = None;
+    for shard in from(asked, first) {
+        match answer::<T>(asked.to(shard).await?).await {
+            Ok(known) => return Ok(told(asked.call.is_grpc(), &known)),
+            Err(refusal) if refusal.unknown => {
+                refused.get_or_insert(refusal);
+            }
+            Err(refusal) => return Ok(refusal.response),
+        }
+    }
+    refused.map_or_else(
+        || Err(ApiError::unavailable("there are no shards")),
+        |refusal| Ok(refusal.response),
+    )
+}
+
+/// The shadow of a user or an application: as the shard has it that keeps their usage, with what the
+/// others have of their requests.
+pub(super) async fn shadow(asked: &Asked, name: &str) -> Result<Response, ApiError> {
+    let home = usize::from(asked.front.of_entity(name).0);
+    let mut answers = from_all::<v1::ResourceShadow>(asked).await;
+    let shards = answers.len();
+    answers.rotate_left(home.min(shards));
+    let (mut known, mut refused) = (Vec::new(), None);
+    for answer in answers {
+        match answer {
+            Ok(shadow) => known.push(shadow),
+            Err(refusal) => {
+                if !refusal.unknown {
+                    return Ok(refusal.response);
+                }
+                refused.get_or_insert(refusal);
+            }
+        }
+    }
+    Ok(match refused {
+        Some(refusal) if known.is_empty() => refusal.response,
+        Some(_) | None => together(asked, known),
+    })
+}
+
+/// All shards, beginning with one.
+pub(super) fn from(asked: &Asked, first: ShardId) -> impl Iterator<Item = ShardId> + use<> {
+    let count = asked.front.shared.shards.count();
+    (0..count).map(move |step| ShardId((first.0 + step) % count))
+}
+
+async fn from_all<T: Joined>(asked: &Asked) -> Vec<Result<T, Refusal>> {
+    let asks = asked.front.all().map(|shard| async move {
+        let response = asked.to(shard).await?;
+        answer::<T>(response).await
+    });
+    join_all(asks).await
+}
+
+/// Answers with all of them.
+pub(super) fn together<T: Joined>(asked: &Asked, answers: Vec<T>) -> Response {
+    let mut answers = answers.into_iter();
+    let mut whole = answers.next().unwrap_or_default();
+    answers.for_each(|other| whole.add(other));
+    let grpc = asked.call.is_grpc();
+    let mut response = told(grpc, &whole);
+    let tag = whole.etag().filter(|_| !grpc).and_then(etag);
+    if let Some((name, value)) = tag {
+        debug_assert_eq!(name, header::ETAG);
+        response.headers_mut().insert(name, value);
+    }
+    response
+}
+
+/// Between the tags of shards.
+pub(super) const TAG_BREAK: char = '.';
+
+impl Joined for v1::ListPoolsResponse {
+    fn add(&mut self, other: Self) {
+        self.pools.extend(other.pools);
+        self.pools.sort_by(|a, b| a.pool.cmp(&b.pool));
+    }
+}
+
+impl Joined for v1::ListOverridesResponse {
+    fn add(&mut self, other: Self) {
+        self.overrides.extend(other.overrides);
+        self.etag = format!("{}{TAG_BREAK}{}", self.etag, other.etag);
+    }
+
+    fn etag(&self) -> Option<&str> {
+        Some(&self.etag)
+    }
+}
+
+impl Joined for v1::SetShadowConfigResponse {
+    /// The first shard's configuration is that of all.
+    fn add(&mut self, other: Self) {
+        self.plan.extend(other.plan);
+    }
+
+    fn etag(&self) -> Option<&str> {
+        self.config.as_ref().map(|config| &*config.etag)
+    }
+}
+
+impl Joined for v1::ListTenantQuotasResponse {
+    /// What is said of the pools of each shard.
+    fn add(&mut self, other: Self) {
+        for quota in other.quotas {
+            let same = |known: &&mut v1::TenantQuota| known.tenant_id == quota.tenant_id;
+            match self.quotas.iter_mut().find(same) {
+                Some(known) => known.warm.extend(quota.warm),
+                None => self.quotas.push(quota),
+            }
+        }
+    }
+}
+
+impl Joined for v1::DeleteUserResponse {
+    fn add(&mut self, other: Self) {
+        self.shadow |= other.shadow;
+        self.history_rows += other.history_rows;
+        self.allocations += other.allocations;
+        self.overrides += other.overrides;
+    }
+}
+
+impl Joined for v1::Adaptation {
+    /// A group that several shards have is told by the one that has seen most of it.
+    fn add(&mut self, other: Self) {
+        let mut groups: BTreeMap<(String, String), v1::adaptation::Group> = BTreeMap::new();
+        for group in self.groups.drain(..).chain(other.groups) {
+            let key = (group.kind.clone(), group.name.clone());
+            let more = groups.get(&key).is_none_or(|known| {
+                (known.points, known.requests) < (group.points, group.requests)
+            });
+            if more {
+                groups.insert(key, group);
+            }
+        }
+        self.groups = groups.into_values().collect();
+    }
+}
+
+impl Joined for v1::ListModelsResponse {
+    fn add(&mut self, other: Self) {
+        self.models.extend(other.models);
+    }
+}
+
+impl Joined for v1::RetrainResponse {
+    fn add(&mut self, _: Self) {}
+}
+
+impl Joined for v1::Forecast {
+    fn add(&mut self, _: Self) {}
+}
+
+impl Joined for v1::ResourceShadow {
+    /// Its usage is in the first; requests are where their pools are.
+    fn add(&mut self, other: Self) {
+        self.reservations.extend(other.reservations);
+        self.allocations.extend(other.allocations);
+        if self.access.is_none() {
+            self.access = other.access;
+        }
+        if self.category.is_none() {
+            self.category = other.category;
+        }
+        let of = |forecast: &v1::Forecast| forecast.metric.clone();
+        for forecast in other.forecasts {
+            if !self
+                .forecasts
+                .iter()
+                .any(|known| of(known) == of(&forecast))
+            {
+                self.forecasts.push(forecast);
+            }
+        }
+        for dependency in other.dependencies {
+            let same =
+                |known: &v1::resource_shadow::Dependency| known.entity_id == dependency.entity_id;
+            if !self.dependencies.iter().any(same) {
+                self.dependencies.push(dependency);
+            }
+        }
+    }
+}
+
+impl Joined for v1::Overview {
+    fn add(&mut self, other: Self) {
+        self.ready &= other.ready;
+        if self.not_ready_reason.is_empty() {
+            self.not_ready_reason = other.not_ready_reason;
+        }
+        self.pools.extend(other.pools);
+        self.pools.sort_by(|a, b| a.pool.cmp(&b.pool));
+        self.allocations.extend(other.allocations);
+        self.overrides.extend(other.overrides);
+        self.entities += other.entities;
+        self.samples += other.samples;
+        longest(&mut self.reply_p50, other.reply_p50);
+        longest(&mut self.reply_p99, other.reply_p99);
+        longest(&mut self.wait_error_p50, other.wait_error_p50);
+        longest(&mut self.wait_error_p90, other.wait_error_p90);
+        if let (Some(whole), Some(part)) = (&mut self.forecasting, other.forecasting) {
+            whole.ticks = whole.ticks.max(part.ticks);
+            whole.series += part.series;
+            whole.fallbacks += part.fallbacks;
+            whole.triggers_active += part.triggers_active;
+            longest(&mut whole.batch_p50, part.batch_p50);
+            longest(&mut whole.plan_age, part.plan_age);
+        }
+        if let (Some(whole), Some(part)) = (&mut self.retraining, other.retraining) {
+            whole.started += part.started;
+            whole.failed += part.failed;
+            whole.promoted += part.promoted;
+            whole.rejected += part.rejected;
+        }
+    }
+}
+
+/// The longer of two durations: of shards beside each other the slowest counts.
+fn longest(known: &mut Option<well_known::Duration>, other: Option<well_known::Duration>) {
+    let key = |one: &well_known::Duration| (one.seconds, one.nanos);
+    if other.as_ref().map(key) > known.as_ref().map(key) {
+        *known = other;
+    }
+}

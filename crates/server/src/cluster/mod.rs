@@ -1,0 +1,210 @@
+//! A replica of several: whatever it is asked, the shard that it is about answers, here or elsewhere.
+//!
+//! Every replica takes every call. [`dispatch`] says which shard a call is about, or that it is about
+//! all of them; [`routes`] knows where each shard is; [`wire`] sends a call there and reads what comes
+//! back; [`join`] makes one answer of several.
+
+mod admin;
+mod allocations;
+mod dispatch;
+mod exchange;
+mod join;
+mod pages;
+mod places;
+mod reports;
+mod routes;
+mod wire;
+
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::{FromRequestParts, State},
+    http::{Extensions, HeaderMap, HeaderValue, Request, header, request::Parts},
+    response::Response,
+    routing::get,
+};
+use foreshadow_telemetry::Intake;
+use foreshadow_types::{PoolName, ShardId, Shards};
+use tokio::{sync::watch, time::timeout};
+
+pub use self::places::{Cluster, Place};
+use self::wire::Reach;
+pub(crate) use self::{
+    reports::{Followers, Reports, follow_triggers},
+    routes::{Route, follow},
+};
+use crate::{access::Caller, console, error::ApiError, http};
+
+/// How long a call waits for a shard that moves from one replica to another.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Marks a call that another replica has sent on, with the shard that it is for.
+const FORWARDED: &str = "foreshadow-forwarded";
+
+/// What every call passes in a cluster; cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Front {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    shards: Shards,
+    /// The pools that there are, and where.
+    pools: BTreeMap<PoolName, ShardId>,
+    routes: watch::Receiver<Arc<Vec<Route>>>,
+    /// Which shards want to know of whose usage.
+    followers: watch::Receiver<Arc<Followers>>,
+    /// What reads telemetry here.
+    intake: Arc<Intake>,
+    /// The largest body that is read as a whole.
+    max_body_bytes: usize,
+}
+
+impl Front {
+    pub(crate) fn new(
+        cluster: &Cluster,
+        (routes, followers): (
+            watch::Receiver<Arc<Vec<Route>>>,
+            watch::Receiver<Arc<Followers>>,
+        ),
+        intake: Arc<Intake>,
+        max_body_bytes: usize,
+    ) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                shards: cluster.shards,
+                pools: cluster.pools.clone(),
+                routes,
+                followers,
+                intake,
+                max_body_bytes,
+            }),
+        }
+    }
+
+    /// Whether every shard is somewhere.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.shared.routes.borrow().iter().all(Route::is_known)
+    }
+
+    fn all(&self) -> impl Iterator<Item = ShardId> + use<> {
+        self.shared.shards.all()
+    }
+
+    /// The shard of a pool; of one that there is not, any.
+    fn of_pool(&self, pool: &str) -> ShardId {
+        let known = PoolName::new(pool).ok();
+        let placed = known.and_then(|name| self.shared.pools.get(&name).copied());
+        placed.unwrap_or_else(|| self.shared.shards.of_name(pool))
+    }
+
+    fn of_entity(&self, entity: &str) -> ShardId {
+        self.shared.shards.of_name(entity)
+    }
+
+    /// The shard of an id; of one that cannot be, the first, which says so.
+    fn of_id<I: std::str::FromStr + Into<ShardId>>(&self, id: &str) -> ShardId {
+        let shard = id.parse::<I>().map_or(ShardId(0), Into::into);
+        if shard.0 < self.shared.shards.count() {
+            shard
+        } else {
+            ShardId(0)
+        }
+    }
+
+    /// Where a shard is; waits a moment for one that moves.
+    async fn reach(&self, shard: ShardId, credentials: Credentials) -> Result<Reach, ApiError> {
+        let mut routes = self.shared.routes.clone();
+        let index = usize::from(shard.0);
+        let known = routes.wait_for(|routes| routes.get(index).is_some_and(Route::is_known));
+        let route = match timeout(PATIENCE, known).await {
+            Ok(Ok(routes)) => routes.get(index).cloned(),
+            Ok(Err(_)) | Err(_) => None,
+        };
+        match route {
+            Some(Route::There { .. }) if credentials.forwarded.is_some() => Err(moving(shard)),
+            Some(route) => Ok(Reach::new(shard, route, credentials)),
+            None => Err(moving(shard)),
+        }
+    }
+}
+
+/// Nobody has the shard, or whoever has is not known here yet.
+fn moving(shard: ShardId) -> ApiError {
+    let mut error = ApiError::unavailable(format!(
+        "shard {shard} is moving to another replica; try again in a moment"
+    ));
+    error.retry_after = Some(Duration::from_secs(1));
+    error
+}
+
+/// Who calls, for the shard that the call is sent on to.
+#[derive(Debug, Clone)]
+pub(crate) struct Credentials {
+    caller: Caller,
+    /// What the caller has shown, for another replica to check again.
+    authorization: Option<HeaderValue>,
+    /// For which shard another replica has sent the call on.
+    forwarded: Option<ShardId>,
+}
+
+impl Credentials {
+    fn of<B>(request: &Request<B>) -> Result<Self, ApiError> {
+        Self::shown(request.extensions(), request.headers())
+    }
+
+    fn shown(extensions: &Extensions, headers: &HeaderMap) -> Result<Self, ApiError> {
+        Ok(Self {
+            caller: Caller::of(extensions)?,
+            authorization: headers.get(header::AUTHORIZATION).cloned(),
+            forwarded: forwarded(headers),
+        })
+    }
+
+    /// Those of a call of gRPC, if the gate has let it pass.
+    pub(crate) fn of_call<T>(request: &tonic::Request<T>) -> Option<Self> {
+        let headers = request.metadata().clone().into_headers();
+        Self::shown(request.extensions(), &headers).ok()
+    }
+}
+
+/// The credentials of a request over HTTP, if the gate has let it pass.
+#[derive(Debug)]
+pub(crate) struct Shown(pub(crate) Option<Credentials>);
+
+impl<S: Sync> FromRequestParts<S> for Shown {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(
+            Credentials::shown(&parts.extensions, &parts.headers).ok(),
+        ))
+    }
+}
+
+fn forwarded(headers: &HeaderMap) -> Option<ShardId> {
+    let number = headers.get(FORWARDED)?.to_str().ok()?.parse();
+    number.ok().map(ShardId)
+}
+
+/// What a replica answers by itself.
+pub(crate) fn pages(front: Front) -> Router {
+    Router::new()
+        .route("/", get(console::page))
+        .route("/healthz", get(http::healthz))
+        .route("/readyz", get(pages::readyz))
+        .route("/metrics", get(pages::metrics))
+        .route("/openapi.json", get(http::openapi))
+        .with_state(front)
+}
+
+/// What goes to the shards that it is about.
+pub(crate) fn calls(front: Front) -> Router {
+    Router::new().fallback(called).with_state(front)
+}
+
+async fn called(State(front): State<Front>, request: axum::extract::Request) -> Response {
+    dispatch::dispatch(front, request).await
+}
