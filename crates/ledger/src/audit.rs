@@ -7,7 +7,7 @@ use std::{path::Path, path::PathBuf, time::Duration};
 use foreshadow_types::Timestamp;
 use rusqlite::{Connection, Row, params};
 
-use crate::{LedgerError, file::refused};
+use crate::{LedgerError, embedded::refused};
 
 /// The longest request that is written down, in bytes.
 const LONGEST: usize = 16 << 10;

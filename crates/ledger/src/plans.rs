@@ -13,7 +13,7 @@ use foreshadow_types::{PoolName, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
-use crate::{LedgerError, file::refused};
+use crate::{LedgerError, embedded::refused};
 
 /// A plan as it was when it came into force.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -42,14 +42,14 @@ pub(crate) fn check_ours(connection: &Connection, path: &Path) -> Result<(), Led
     }
     if format > FORMAT {
         return Err(LedgerError::TooNew {
-            path: path.to_owned(),
+            place: path.into(),
             found: format,
             known: FORMAT,
         });
     }
     if !new && format < FORMAT {
         return Err(LedgerError::TooOld {
-            path: path.to_owned(),
+            place: path.into(),
             found: format,
             known: FORMAT,
         });
@@ -82,15 +82,16 @@ pub(crate) fn prepare(connection: &Connection, durability: Durability) -> rusqli
 
 /// What an error of `SQLite` on reading means to whoever runs the server.
 pub(crate) fn refused(path: &Path, error: rusqlite::Error) -> LedgerError {
-    let path = path.to_owned();
     match error.sqlite_error_code() {
-        Some(ErrorCode::NotADatabase) => LedgerError::Foreign { path },
+        Some(ErrorCode::NotADatabase) => LedgerError::Foreign {
+            path: path.to_owned(),
+        },
         Some(ErrorCode::DatabaseCorrupt) => LedgerError::Damaged {
-            path,
+            place: path.into(),
             what: error.to_string(),
         },
         _ => LedgerError::Write {
-            path,
+            path: path.to_owned(),
             source: error,
         },
     }

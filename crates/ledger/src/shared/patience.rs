@@ -1,0 +1,69 @@
+//! How long the server is waited for.
+
+use std::{future::Future, time::Duration};
+
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::failure::Failure;
+
+/// How many tries fit into the patience at the least: a connection that was lost without a word is
+/// given up early enough to make another.
+const TRIES: u32 = 3;
+/// However fast tries fail, and however often a long write gets on a little, there are no more.
+const MOST_TRIES: u32 = 64;
+const LEAST_PATIENCE: Duration = Duration::from_millis(100);
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// The patience with one operation, of which parts may take long each.
+pub(super) struct Patience {
+    whole: Duration,
+    until: Instant,
+    tries: u32,
+}
+
+/// How long one statement may take.
+pub(super) fn of_a_try(patience: Duration) -> Duration {
+    patience.max(LEAST_PATIENCE) / TRIES
+}
+
+impl Patience {
+    pub(super) fn begin(whole: Duration) -> Self {
+        let whole = whole.max(LEAST_PATIENCE);
+        Self {
+            whole,
+            until: Instant::now() + whole,
+            tries: 0,
+        }
+    }
+
+    /// Whether an earlier try failed, so that what it did is not known.
+    pub(super) fn is_repeated(&self) -> bool {
+        self.tries > 0
+    }
+
+    /// The server answered in the middle of a long operation: it is there.
+    pub(super) fn heard(&mut self) {
+        self.until = Instant::now() + self.whole;
+    }
+
+    /// Waits for one answer.
+    pub(super) async fn wait<T, E: Into<Failure>>(
+        &self,
+        answer: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Failure> {
+        let limit = self.until.min(Instant::now() + of_a_try(self.whole));
+        match timeout_at(limit, answer).await {
+            Ok(answer) => answer.map_err(Into::into),
+            Err(_) => Err(Failure::TimedOut),
+        }
+    }
+
+    /// Pauses before the next try, longer each time; false if there is none.
+    pub(super) async fn pause(&mut self) -> bool {
+        let pause = FIRST_PAUSE.saturating_mul(1 << self.tries.min(8));
+        self.tries += 1;
+        sleep(pause.min(LONGEST_PAUSE)).await;
+        self.tries < MOST_TRIES && Instant::now() < self.until
+    }
+}

@@ -1,0 +1,146 @@
+//! The server a URL names, and how to connect to it.
+
+use std::{
+    fmt,
+    future::Future,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use tokio_postgres::{
+    Client, Config,
+    config::{Host, SslMode, TargetSessionAttrs},
+};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::{patience::Patience, tls};
+use crate::{LedgerError, Place};
+
+const PORT: u16 = 5432;
+/// How long a connection is silent before the system asks whether the other end is there.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+
+/// Connects to the server that ledgers share, with encryption as the URL asks for it: `sslmode` is
+/// `disable`, `prefer`, or one of `require`, `verify-ca` and `verify-full`, which all ask for a
+/// certificate for the server's name, of a root of the system or in the file `sslrootcert`. The
+/// second part is the connection itself, to be polled as long as the client is used.
+///
+/// # Errors
+/// [`LedgerError::Refused`] if the URL cannot be used or the server does not let us in;
+/// [`LedgerError::Unreachable`] if it does not answer in time. No text holds the password.
+pub async fn connect_shared(
+    url: &str,
+    patience: Duration,
+) -> Result<(Client, impl Future<Output = Connected> + Send + use<>), LedgerError> {
+    let target = Target::of(url)?;
+    let connected = Patience::begin(patience).wait(target.connect()).await;
+    connected.map_err(|failure| {
+        let server = target.server.clone();
+        failure.into_error(Place::Server { server }, patience)
+    })
+}
+
+/// How a connection ended.
+pub(super) type Connected = Result<(), tokio_postgres::Error>;
+
+/// A server, its database and how to come there.
+pub(super) struct Target {
+    config: Config,
+    tls: MakeRustlsConnect,
+    /// Without user and password.
+    pub(super) server: String,
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.server)
+    }
+}
+
+impl Target {
+    pub(super) fn of(url: &str) -> Result<Self, LedgerError> {
+        let (url, encryption) = Encryption::taken_from(url);
+        // What is wrong may be a part of the password.
+        let mut config: Config = url.parse().map_err(|_| LedgerError::Refused {
+            place: Place::Server {
+                server: "the URL of the shared ledger".to_owned(),
+            },
+            why: "postgresql://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=… is expected, \
+                  with %XX for characters that mean something in a URL"
+                .to_owned(),
+        })?;
+        if encryption.verified {
+            config.ssl_mode(SslMode::Require);
+        }
+        let server = server(&config);
+        let tls = match config.get_ssl_mode() {
+            SslMode::Require => tls::verified(encryption.roots.as_deref()),
+            _ => tls::opportunistic(),
+        };
+        let tls = tls.map_err(|why| LedgerError::Refused {
+            place: Place::Server {
+                server: server.clone(),
+            },
+            why,
+        })?;
+        // A standby that takes no writes is not where a ledger lies.
+        config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        config.keepalives_idle(KEEPALIVE);
+        if config.get_application_name().is_none() {
+            config.application_name("foreshadow");
+        }
+        Ok(Self {
+            config,
+            tls,
+            server,
+        })
+    }
+
+    pub(super) async fn connect(
+        &self,
+    ) -> Result<(Client, impl Future<Output = Connected> + Send + use<>), tokio_postgres::Error>
+    {
+        self.config.connect(self.tls.clone()).await
+    }
+}
+
+fn server(config: &Config) -> String {
+    let ports = config.get_ports();
+    let hosts = config.get_hosts().iter().enumerate().map(|(place, host)| {
+        let port = ports.get(place).or_else(|| ports.first());
+        let port = port.copied().unwrap_or(PORT);
+        match host {
+            Host::Tcp(name) => format!("{name}:{port}"),
+            Host::Unix(folder) => format!("{}:{port}", folder.display()),
+        }
+    });
+    let hosts: Vec<String> = hosts.collect();
+    let database = config.get_dbname().unwrap_or_default();
+    format!("postgresql://{}/{database}", hosts.join(","))
+}
+
+/// What the URL says of encryption beyond what the client reads there by itself.
+#[derive(Debug, Default)]
+struct Encryption {
+    verified: bool,
+    roots: Option<PathBuf>,
+}
+
+impl Encryption {
+    /// Takes these settings out of a URL.
+    fn taken_from(url: &str) -> (String, Self) {
+        let mut found = Self::default();
+        let Some((address, settings)) = url.split_once('?') else {
+            return (url.to_owned(), found);
+        };
+        let mut left = Vec::new();
+        for setting in settings.split('&') {
+            match setting.split_once('=') {
+                Some(("sslmode", "verify-ca" | "verify-full")) => found.verified = true,
+                Some(("sslrootcert", path)) => found.roots = Some(Path::new(path).to_owned()),
+                _ => left.push(setting),
+            }
+        }
+        (format!("{address}?{}", left.join("&")), found)
+    }
+}
