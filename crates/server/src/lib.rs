@@ -16,7 +16,7 @@ mod replicas;
 mod server;
 
 pub use access::Access;
-pub use cluster::{Cluster, Place};
+pub use cluster::{Cluster, PeerTls, Place};
 pub use listen::{ClientCertificates, Tls, TlsError, TlsFiles};
 pub use options::{OptionsError, ServerOptions};
 pub use server::{ServeError, Server};

@@ -1,6 +1,7 @@
 //! The configuration file of `serve`: TOML, checked as a whole before any data is touched.
 
 mod access;
+mod cluster;
 mod history;
 mod pool;
 mod shadow;
@@ -20,6 +21,12 @@ use toml::Spanned;
 
 pub(crate) use access::{AccessConfig, JwtConfig};
 use access::{RawAccess, RawCertificate, RawJwt, RawTls, RawToken};
+use cluster::RawCluster;
+#[cfg_attr(
+    not(feature = "cluster"),
+    expect(unused_imports, reason = "only replicas need it")
+)]
+pub(crate) use cluster::{ClusterConfig, Secret};
 use history::RawHistory;
 use pool::RawPool;
 use shadow::{RawFollow, RawRetrain, RawSchedule, RawTrigger};
@@ -83,6 +90,7 @@ struct RawConfig {
     tls: Option<Spanned<RawTls>>,
     telemetry: RawTelemetry,
     history: RawHistory,
+    cluster: Option<Spanned<RawCluster>>,
 }
 
 /// What a configuration file says.
@@ -91,6 +99,8 @@ pub(crate) struct ServeConfig {
     pub(crate) engine: EngineConfig,
     pub(crate) telemetry: TelemetryConfig,
     pub(crate) access: AccessConfig,
+    /// What this server is among others, if it is one of several.
+    pub(crate) cluster: Option<ClusterConfig>,
 }
 
 #[derive(Debug, Default, Clone, Copy, Deserialize)]
@@ -213,6 +223,12 @@ fn parse(text: &str, data: &Path) -> Result<ServeConfig, Fault> {
         jwt: raw.jwt,
         tls: raw.tls,
     };
+    let mut cluster = None;
+    if let Some(raw) = raw.cluster {
+        let start = raw.span().start;
+        let applied = raw.into_inner().apply(&mut config);
+        cluster = Some(applied.map_err(|reason| Fault::at(start, reason))?);
+    }
     config.validate().map_err(|error| Fault {
         offset: None,
         reason: error.to_string(),
@@ -221,6 +237,7 @@ fn parse(text: &str, data: &Path) -> Result<ServeConfig, Fault> {
         engine: config,
         telemetry: raw.telemetry.check()?,
         access: access.check()?,
+        cluster,
     })
 }
 

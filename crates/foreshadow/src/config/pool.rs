@@ -22,6 +22,8 @@ use super::text::{Size, Span};
 #[serde(deny_unknown_fields)]
 pub(super) struct RawPool {
     name: String,
+    /// Pools of one group are in one shard.
+    group: Option<String>,
     provider: RawProvider,
     command: Option<Vec<String>>,
     ready: Option<RawReady>,
@@ -114,6 +116,7 @@ impl RawPool {
         let provider = provider.map_err(|error| format!("pool `{name}`: {error}"))?;
         let mut pool = PoolConfig::with(name, provider, self.max);
         set(&mut pool.aim, aim);
+        pool.group = self.group;
         pool.fallback = self.fallback.map(RawFallback::read);
         if let Some(RawPreview { keep }) = self.preview {
             pool.execution = Execution::Preview { keep };

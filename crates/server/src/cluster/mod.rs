@@ -28,7 +28,7 @@ use foreshadow_telemetry::Intake;
 use foreshadow_types::{PoolName, ShardId, Shards};
 use tokio::{sync::watch, time::timeout};
 
-pub use self::places::{Cluster, Place};
+pub use self::places::{Cluster, PeerTls, Place};
 use self::wire::Reach;
 pub(crate) use self::{
     reports::{Followers, Reports, follow_triggers},

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use foreshadow_engine::{EngineHandle, config::TriggerRule};
 use foreshadow_types::{PoolName, ShardId, Shards};
 use tokio::sync::watch;
-use tonic::transport::ClientTlsConfig;
+use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
 /// Where a shard is.
 #[derive(Debug, Clone, Default)]
@@ -38,5 +38,22 @@ pub struct Cluster {
     /// Where each shard is, by number.
     pub places: watch::Receiver<Arc<Vec<Place>>>,
     /// How other replicas are reached over TLS; without it `https` addresses are not.
-    pub tls: Option<ClientTlsConfig>,
+    pub tls: Option<PeerTls>,
+}
+
+/// How other replicas are reached over TLS.
+#[derive(Debug, Clone)]
+pub struct PeerTls(pub(super) ClientTlsConfig);
+
+impl PeerTls {
+    /// Trusts whom this authority has signed, in PEM.
+    pub fn trusting(authority: &str) -> Self {
+        Self(ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authority)))
+    }
+
+    /// Shows a certificate of its own, in PEM with its key.
+    #[must_use]
+    pub fn showing(self, certificate: &str, key: &str) -> Self {
+        Self(self.0.identity(Identity::from_pem(certificate, key)))
+    }
 }

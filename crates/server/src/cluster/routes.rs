@@ -6,9 +6,9 @@ use axum::Router;
 use foreshadow_engine::EngineHandle;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
+use tonic::transport::{Channel, Endpoint};
 
-use super::places::Place;
+use super::places::{PeerTls, Place};
 
 /// How long another replica may take to take a connection.
 const CONNECT: Duration = Duration::from_secs(1);
@@ -61,7 +61,7 @@ impl Route {
 /// Keeps the routes true to the places, until nobody tells of places any more.
 pub(crate) async fn follow(
     mut places: watch::Receiver<Arc<Vec<Place>>>,
-    tls: Option<ClientTlsConfig>,
+    tls: Option<PeerTls>,
     open: impl Fn(&EngineHandle, CancellationToken) -> Router,
     routes: watch::Sender<Arc<Vec<Route>>>,
 ) {
@@ -82,7 +82,7 @@ pub(crate) async fn follow(
 
 fn way_to(
     place: &Place,
-    tls: Option<&ClientTlsConfig>,
+    tls: Option<&PeerTls>,
     open: &impl Fn(&EngineHandle, CancellationToken) -> Router,
 ) -> Route {
     match place {
@@ -110,10 +110,7 @@ fn way_to(
 }
 
 /// It connects with the first call.
-fn channel(
-    address: &str,
-    tls: Option<&ClientTlsConfig>,
-) -> Result<Channel, tonic::transport::Error> {
+fn channel(address: &str, tls: Option<&PeerTls>) -> Result<Channel, tonic::transport::Error> {
     let endpoint = Endpoint::from_shared(address.to_owned())?
         .connect_timeout(CONNECT)
         .http2_keep_alive_interval(KEEPALIVE)
@@ -121,7 +118,7 @@ fn channel(
         .keep_alive_while_idle(false)
         .tcp_nodelay(true);
     let endpoint = match tls {
-        Some(tls) if address.starts_with("https:") => endpoint.tls_config(tls.clone())?,
+        Some(tls) if address.starts_with("https:") => endpoint.tls_config(tls.0.clone())?,
         Some(_) | None => endpoint,
     };
     Ok(endpoint.connect_lazy())

@@ -1,6 +1,8 @@
 //! `foreshadow serve`.
 
 mod guard;
+#[cfg(feature = "cluster")]
+mod replica;
 mod signals;
 
 use std::{future::Future, net::SocketAddr, path::PathBuf};
@@ -75,6 +77,12 @@ async fn started(args: Args) -> Result<(), Failure> {
         let loaded = config::load(args.config.as_deref(), &args.data)?;
         guard.reload(loaded.access)
     }));
+    #[cfg(feature = "cluster")]
+    if let Some(cluster) = loaded.cluster {
+        let served = replica::serve(options, engine, cluster, stop).await;
+        reloading.abort();
+        return served;
+    }
     let served = serve(options, engine, stop).await;
     reloading.abort();
     served

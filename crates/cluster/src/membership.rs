@@ -1,0 +1,308 @@
+//! The rows that replicas agree by.
+
+use std::{error::Error, fmt, time::Duration};
+
+use foreshadow_ledger::{LedgerError, connect_shared, prepare_shared};
+use foreshadow_types::{ShardId, Shards};
+use thiserror::Error;
+use tokio::{
+    task::AbortHandle,
+    time::{Instant, timeout},
+};
+use tokio_postgres::{Client, Row};
+
+use crate::ownership::{Owner, ShardRow};
+
+/// Why the database was of no help.
+#[derive(Debug, Error)]
+pub enum ClusterError {
+    /// The database cannot be used as given, or does not do what it is told.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// A question was not answered.
+    #[error("the shared ledger: {0}")]
+    Database(String),
+    /// It took too long.
+    #[error("the shared ledger does not answer")]
+    Silent,
+    /// The cluster was begun with another number of shards.
+    #[error("the cluster has {found} shards, not {asked}; give `shards = {found}`")]
+    OtherShards {
+        /// How many there are.
+        found: i64,
+        /// How many were asked for.
+        asked: u16,
+    },
+}
+
+impl From<tokio_postgres::Error> for ClusterError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        let cause = error.source();
+        let text = cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"));
+        Self::Database(text)
+    }
+}
+
+/// What the database says of the cluster.
+#[derive(Debug, Clone)]
+pub struct Observed {
+    /// When it was asked, by this machine's clock: what is owned is owned for the time of ownership
+    /// from then on, at the least.
+    pub asked: Instant,
+    /// The replicas that were there lately, by name.
+    pub replicas: Vec<String>,
+    /// All shards, in order.
+    pub shards: Vec<ShardRow>,
+}
+
+/// One replica's say in who owns what.
+pub struct Membership {
+    name: String,
+    address: String,
+    shards: Shards,
+    /// How long a shard is owned without renewal.
+    time: Duration,
+    database: String,
+    connection: Option<Connection>,
+    /// Whether it takes part no more.
+    left: bool,
+}
+
+/// Without the database's URL, which may have a password.
+impl fmt::Debug for Membership {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Membership");
+        shown
+            .field("name", &self.name)
+            .field("address", &self.address);
+        shown.finish_non_exhaustive()
+    }
+}
+
+struct Connection {
+    client: Client,
+    driver: AbortHandle,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+impl Membership {
+    /// A replica of this name, which no other has, that is reached at this address.
+    pub fn new(
+        database: String,
+        name: String,
+        address: String,
+        shards: Shards,
+        time: Duration,
+    ) -> Self {
+        Self {
+            name,
+            address,
+            shards,
+            time,
+            database,
+            connection: None,
+            left: false,
+        }
+    }
+
+    /// This replica's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How long a shard is owned without renewal.
+    pub fn time(&self) -> Duration {
+        self.time
+    }
+
+    /// Says that this replica is there, renews the shards that it has under these epochs, and tells
+    /// how things stand.
+    ///
+    /// # Errors
+    /// [`ClusterError`] if the database could not be asked in half the time of ownership.
+    pub async fn beat(&mut self, held: &[(ShardId, u64)]) -> Result<Observed, ClusterError> {
+        let (name, address, time) = (self.name.clone(), self.address.clone(), self.seconds());
+        let left = self.left;
+        self.within(async |client| {
+            let asked = Instant::now();
+            let (shards, epochs): (Vec<i32>, Vec<i64>) = columns(held);
+            if !left {
+                client.execute(PRESENT, &[&name, &address]).await?;
+            }
+            client
+                .execute(RENEW, &[&name, &shards, &epochs, &time])
+                .await?;
+            let rows = client.query(SHARDS, &[]).await?;
+            let replicas = client.query(REPLICAS, &[&time]).await?;
+            Ok(Observed {
+                asked,
+                replicas: replicas.iter().map(|row| row.get(0)).collect(),
+                shards: rows.iter().map(shard_row).collect(),
+            })
+        })
+        .await
+    }
+
+    /// Takes a shard that nobody has, if its epoch is still the one seen; under which epoch it is
+    /// owned now, or none if another was faster.
+    ///
+    /// # Errors
+    /// As [`beat`](Self::beat).
+    pub async fn claim(&mut self, shard: ShardId, seen: u64) -> Result<Option<u64>, ClusterError> {
+        let (name, address, time) = (self.name.clone(), self.address.clone(), self.seconds());
+        self.within(async |client| {
+            let (number, seen) = (i32::from(shard.0), seen as i64);
+            let row = client
+                .query_opt(CLAIM, &[&number, &seen, &name, &address, &time])
+                .await?;
+            Ok(row.map(|row| row.get::<_, i64>(0) as u64))
+        })
+        .await
+    }
+
+    /// Gives a shard back, once nothing is decided about it here any more.
+    ///
+    /// # Errors
+    /// As [`beat`](Self::beat).
+    pub async fn release(&mut self, shard: ShardId, epoch: u64) -> Result<(), ClusterError> {
+        let name = self.name.clone();
+        self.within(async |client| {
+            let (number, epoch) = (i32::from(shard.0), epoch as i64);
+            client.execute(RELEASE, &[&number, &epoch, &name]).await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Says that this replica is not there any more, so that the others share what it had.
+    ///
+    /// # Errors
+    /// As [`beat`](Self::beat).
+    pub async fn leave(&mut self) -> Result<(), ClusterError> {
+        self.left = true;
+        let name = self.name.clone();
+        self.within(async |client| {
+            client.execute(LEAVE, &[&name]).await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// The names of all replicas that there ever were.
+    ///
+    /// # Errors
+    /// As [`beat`](Self::beat).
+    pub async fn ever(&mut self) -> Result<Vec<String>, ClusterError> {
+        self.within(async |client| {
+            let rows = client.query(EVER, &[]).await?;
+            Ok(rows.iter().map(|row| row.get(0)).collect())
+        })
+        .await
+    }
+
+    fn seconds(&self) -> f64 {
+        self.time.as_secs_f64()
+    }
+
+    /// Asks within half the time of ownership. After an error the next question begins with a new
+    /// connection.
+    async fn within<T>(
+        &mut self,
+        ask: impl AsyncFnOnce(&Client) -> Result<T, ClusterError>,
+    ) -> Result<T, ClusterError> {
+        let patience = self.time / 2;
+        let asked = timeout(patience, async {
+            let connection = match self.connection.take() {
+                Some(open) if !open.client.is_closed() => open,
+                Some(_) | None => self.connect().await?,
+            };
+            let answer = ask(&connection.client).await?;
+            Ok::<_, ClusterError>((connection, answer))
+        });
+        let (connection, answer) = asked.await.map_err(|_| ClusterError::Silent)??;
+        self.connection = Some(connection);
+        Ok(answer)
+    }
+
+    async fn connect(&self) -> Result<Connection, ClusterError> {
+        let (client, driver) = connect_shared(&self.database, self.time / 2).await?;
+        let driver = tokio::spawn(driver).abort_handle();
+        let connection = Connection { client, driver };
+        prepare_shared(&connection.client).await?;
+        self.make_shards(&connection.client).await?;
+        Ok(connection)
+    }
+
+    /// The rows of all shards, if they are not there yet.
+    async fn make_shards(&self, client: &Client) -> Result<(), ClusterError> {
+        let asked = self.shards.count();
+        let last = i32::from(asked) - 1;
+        client.execute(MAKE_SHARDS, &[&last]).await?;
+        let found: i64 = client.query_one(COUNT_SHARDS, &[]).await?.get(0);
+        if found != i64::from(asked) {
+            return Err(ClusterError::OtherShards { found, asked });
+        }
+        Ok(())
+    }
+}
+
+const PRESENT: &str = "INSERT INTO foreshadow.replicas (name, address, seen_at)
+    VALUES ($1, $2, clock_timestamp())
+    ON CONFLICT (name) DO UPDATE SET address = $2, seen_at = clock_timestamp()";
+
+/// Its name stays: its history is where it says.
+const LEAVE: &str = "UPDATE foreshadow.replicas SET seen_at = 'epoch' WHERE name = $1";
+
+const EVER: &str = "SELECT name FROM foreshadow.replicas ORDER BY name";
+
+const REPLICAS: &str = "SELECT name FROM foreshadow.replicas
+    WHERE seen_at > clock_timestamp() - make_interval(secs => $1) ORDER BY name";
+
+const RENEW: &str = "UPDATE foreshadow.shards AS s
+    SET expires_at = clock_timestamp() + make_interval(secs => $4)
+    FROM unnest($2::int[], $3::bigint[]) AS held (shard, epoch)
+    WHERE s.shard = held.shard AND s.epoch = held.epoch AND s.owner = $1";
+
+const SHARDS: &str = "SELECT shard, epoch, owner, address,
+    owner IS NOT NULL AND expires_at > clock_timestamp() FROM foreshadow.shards ORDER BY shard";
+
+const CLAIM: &str = "UPDATE foreshadow.shards
+    SET epoch = epoch + 1, owner = $3, address = $4,
+        expires_at = clock_timestamp() + make_interval(secs => $5)
+    WHERE shard = $1 AND epoch = $2 AND (owner IS NULL OR expires_at <= clock_timestamp())
+    RETURNING epoch";
+
+const RELEASE: &str = "UPDATE foreshadow.shards SET owner = NULL, address = NULL
+    WHERE shard = $1 AND epoch = $2 AND owner = $3";
+
+/// Only in an empty table: how many there are never changes.
+const MAKE_SHARDS: &str = "INSERT INTO foreshadow.shards (shard)
+    SELECT number FROM generate_series(0, $1) AS number
+    WHERE NOT EXISTS (SELECT 1 FROM foreshadow.shards)
+    ON CONFLICT (shard) DO NOTHING";
+
+const COUNT_SHARDS: &str = "SELECT count(*) FROM foreshadow.shards";
+
+fn columns(held: &[(ShardId, u64)]) -> (Vec<i32>, Vec<i64>) {
+    held.iter()
+        .map(|(shard, epoch)| (i32::from(shard.0), *epoch as i64))
+        .unzip()
+}
+
+fn shard_row(row: &Row) -> ShardRow {
+    let (replica, address): (Option<String>, Option<String>) = (row.get(2), row.get(3));
+    let valid: bool = row.get(4);
+    ShardRow {
+        shard: ShardId(row.get::<_, i32>(0) as u16),
+        epoch: row.get::<_, i64>(1) as u64,
+        owner: replica.filter(|_| valid).map(|replica| Owner {
+            replica,
+            address: address.unwrap_or_default(),
+        }),
+    }
+}

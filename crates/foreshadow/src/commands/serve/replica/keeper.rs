@@ -1,0 +1,321 @@
+//! Keeps this replica's shards: renews them, takes what nobody has, gives back what is too much, and
+//! runs an engine for each.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use foreshadow_cluster::{
+    ClusterError, Membership, Observed,
+    ownership::{ShardRow, Step, steps},
+};
+use foreshadow_engine::{EngineConfig, EngineHandle, StartError, config::OnShutdown};
+use foreshadow_server::Place;
+use foreshadow_types::{ShardId, Shards};
+use tokio::{
+    sync::{oneshot, watch},
+    task::JoinSet,
+    time::{Instant, sleep},
+};
+
+use super::holding::{Holding, Plan, Stage};
+use crate::config::Secret;
+
+/// How many times a shard is renewed in the time of ownership.
+const BEATS: u32 = 12;
+/// How long a shard that was given back is left to others.
+const DECLINED: Duration = Duration::from_secs(2);
+/// How long it is left to others if its engine did not start here.
+const FAILED: Duration = Duration::from_secs(10);
+/// How long shards may take to be handed over at the end.
+const LEAVING: Duration = Duration::from_secs(10);
+
+/// How an engine's start or end came out.
+#[derive(Debug)]
+enum Done {
+    Started(ShardId, u64, Result<EngineHandle, StartError>),
+    Ended(ShardId, u64),
+}
+
+/// Keeps this replica's shards.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    membership: Membership,
+    plan: Plan,
+    held: BTreeMap<ShardId, Holding>,
+    declined: BTreeMap<ShardId, Instant>,
+    work: JoinSet<Done>,
+    /// As they were last read.
+    rows: Vec<ShardRow>,
+    placing: watch::Sender<Arc<Vec<Place>>>,
+    /// Whether the database has answered lately.
+    answered: bool,
+    leaving: bool,
+}
+
+impl Keeper {
+    pub(super) fn new(
+        membership: Membership,
+        whole: EngineConfig,
+        database: Secret,
+        shards: Shards,
+        placing: watch::Sender<Arc<Vec<Place>>>,
+    ) -> Self {
+        let plan = Plan {
+            whole,
+            database,
+            shards,
+            patience: membership.time(),
+            name: membership.name().to_owned(),
+        };
+        Self {
+            membership,
+            plan,
+            held: BTreeMap::new(),
+            declined: BTreeMap::new(),
+            work: JoinSet::new(),
+            rows: Vec::new(),
+            placing,
+            answered: true,
+            leaving: false,
+        }
+    }
+
+    /// Keeps shards until asked to leave; then hands all over and says so, and goes on telling where
+    /// they are.
+    pub(super) async fn run(mut self, mut leave: oneshot::Receiver<()>, left: oneshot::Sender<()>) {
+        let beat = self.membership.time() / BEATS;
+        let mut left = Some(left);
+        let mut end = None;
+        loop {
+            if !self.leaving && leave.try_recv().is_ok() {
+                self.leave().await;
+                end = Some(Instant::now() + LEAVING);
+            }
+            self.beat().await;
+            self.publish();
+            let over = end.is_some_and(|end| Instant::now() >= end);
+            if self.leaving
+                && (self.held.is_empty() || over)
+                && let Some(left) = left.take()
+            {
+                // Whoever waits for it may be gone.
+                let _ = left.send(());
+            }
+            tokio::select! {
+                () = sleep(beat) => {}
+                Some(done) = self.work.join_next() => self.settle(done).await,
+                _ = &mut leave, if !self.leaving => {
+                    self.leave().await;
+                    end = Some(Instant::now() + LEAVING);
+                }
+            }
+        }
+    }
+
+    async fn leave(&mut self) {
+        self.leaving = true;
+        if let Err(error) = self.membership.leave().await {
+            tracing::warn!(%error, "the others learn by waiting that this replica leaves");
+        }
+        let all: Vec<_> = self.held.keys().copied().collect();
+        for shard in all {
+            self.end(shard);
+        }
+        self.publish();
+    }
+
+    async fn beat(&mut self) {
+        let held: Vec<_> = self.held.iter().map(|(id, one)| (*id, one.epoch)).collect();
+        let observed = self.membership.beat(&held).await;
+        self.note(observed.as_ref().err());
+        if let Ok(observed) = &observed {
+            self.renewed(observed);
+        }
+        self.drop_lost();
+        if let Ok(observed) = observed
+            && !self.leaving
+        {
+            self.step(&observed).await;
+        }
+    }
+
+    /// Says once when the database is gone and when it is back.
+    fn note(&mut self, error: Option<&ClusterError>) {
+        match error {
+            Some(error) if self.answered => {
+                tracing::error!(%error, "shards cannot be renewed");
+            }
+            None if !self.answered => tracing::info!("shards are renewed again"),
+            Some(_) | None => {}
+        }
+        self.answered = error.is_none();
+    }
+
+    fn renewed(&mut self, observed: &Observed) {
+        let until = observed.asked + self.membership.time();
+        self.rows.clone_from(&observed.shards);
+        for row in &observed.shards {
+            let Some(holding) = self.held.get_mut(&row.shard) else {
+                continue;
+            };
+            let name = self.membership.name();
+            let own = row
+                .owner
+                .as_ref()
+                .is_some_and(|owner| owner.replica == name);
+            if own && row.epoch == holding.epoch {
+                holding.until = until;
+            } else if row.epoch > holding.epoch {
+                // Another has it.
+                holding.until = observed.asked;
+            }
+        }
+    }
+
+    /// Ends what is not owned any more. Nothing can be written to it, so nothing is waited for.
+    fn drop_lost(&mut self) {
+        let now = Instant::now();
+        let lost = |one: &Holding| one.until <= now || one.has_failed();
+        let lost: Vec<_> = self
+            .held
+            .iter()
+            .filter(|(_, one)| lost(one))
+            .map(|(id, _)| *id)
+            .collect();
+        for shard in lost {
+            tracing::warn!(%shard, "the shard is not owned here any more");
+            self.end(shard);
+        }
+    }
+
+    /// Begins to end a shard's engine.
+    fn end(&mut self, shard: ShardId) {
+        let Some(holding) = self.held.get_mut(&shard) else {
+            return;
+        };
+        let epoch = holding.epoch;
+        match std::mem::replace(&mut holding.stage, Stage::Ending) {
+            Stage::Serving(engine) => {
+                self.work.spawn(async move {
+                    if let Err(error) = engine.shutdown_with(OnShutdown::Keep).await {
+                        tracing::warn!(%shard, %error, "a shard's engine ended");
+                    }
+                    Done::Ended(shard, epoch)
+                });
+            }
+            // It ends when it has started.
+            Stage::Starting | Stage::Ending => {}
+        }
+    }
+
+    async fn settle(&mut self, done: Result<Done, tokio::task::JoinError>) {
+        match done {
+            Ok(Done::Started(shard, epoch, started)) => self.started(shard, epoch, started).await,
+            Ok(Done::Ended(shard, epoch)) => self.ended(shard, epoch, DECLINED).await,
+            Err(error) => tracing::error!(%error, "a shard's engine failed"),
+        }
+    }
+
+    async fn started(
+        &mut self,
+        shard: ShardId,
+        epoch: u64,
+        started: Result<EngineHandle, StartError>,
+    ) {
+        let wanted = self.held.get_mut(&shard).filter(|one| one.epoch == epoch);
+        match (started, wanted) {
+            (Ok(engine), Some(holding)) => {
+                let unwanted = matches!(holding.stage, Stage::Ending);
+                holding.stage = Stage::Serving(engine);
+                tracing::info!(%shard, epoch, "the shard is served here");
+                if unwanted {
+                    self.end(shard);
+                }
+            }
+            (Ok(engine), None) => drop(engine),
+            (Err(error), _) => {
+                tracing::error!(%shard, %error, "the shard's engine did not start");
+                self.ended(shard, epoch, FAILED).await;
+            }
+        }
+    }
+
+    /// Gives a shard back whose engine has ended.
+    async fn ended(&mut self, shard: ShardId, epoch: u64, declined: Duration) {
+        if self.held.get(&shard).is_some_and(|one| one.epoch == epoch) {
+            self.held.remove(&shard);
+        }
+        self.declined.insert(shard, Instant::now() + declined);
+        if let Err(error) = self.membership.release(shard, epoch).await {
+            tracing::warn!(%shard, %error, "the others learn by waiting that the shard is free");
+        }
+    }
+
+    async fn step(&mut self, observed: &Observed) {
+        let now = Instant::now();
+        self.declined.retain(|_, until| *until > now);
+        let declined: Vec<_> = self
+            .declined
+            .keys()
+            .chain(self.held.keys())
+            .copied()
+            .collect();
+        let name = self.membership.name().to_owned();
+        for step in steps(&name, &observed.replicas, &observed.shards, &declined) {
+            match step {
+                Step::Claim { shard, epoch } => self.claim(shard, epoch).await,
+                Step::Yield(shard) => self.end(shard),
+            }
+        }
+    }
+
+    async fn claim(&mut self, shard: ShardId, seen: u64) {
+        let asked = Instant::now();
+        match self.membership.claim(shard, seen).await {
+            Ok(Some(epoch)) => {
+                let until = asked + self.membership.time();
+                self.held.insert(shard, Holding::starting(epoch, until));
+                let others = self.membership.ever().await.unwrap_or_default();
+                let start = self.plan.start(shard, epoch, &others);
+                self.work
+                    .spawn(async move { Done::Started(shard, epoch, start.await) });
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%shard, %error, "a shard cannot be claimed"),
+        }
+    }
+
+    /// Tells the server where each shard is.
+    fn publish(&self) {
+        let places: Vec<_> = self.rows.iter().map(|row| self.place(row)).collect();
+        self.placing.send_if_modified(|known| {
+            let changed = known.len() != places.len() || !known.iter().zip(&places).all(same);
+            if changed {
+                *known = Arc::new(places);
+            }
+            changed
+        });
+    }
+
+    fn place(&self, row: &ShardRow) -> Place {
+        if let Some(holding) = self.held.get(&row.shard) {
+            return holding
+                .engine()
+                .map_or(Place::Nowhere, |engine| Place::Here {
+                    engine: engine.clone(),
+                    epoch: holding.epoch,
+                });
+        }
+        let owner = row.owner.as_ref();
+        let other = owner.filter(|owner| owner.replica != self.membership.name());
+        other.map_or(Place::Nowhere, |owner| Place::There(owner.address.clone()))
+    }
+}
+
+fn same((a, b): (&Place, &Place)) -> bool {
+    match (a, b) {
+        (Place::Here { epoch: a, .. }, Place::Here { epoch: b, .. }) => a == b,
+        (Place::There(a), Place::There(b)) => a == b,
+        (Place::Nowhere, Place::Nowhere) => true,
+        (Place::Here { .. } | Place::There(_) | Place::Nowhere, _) => false,
+    }
+}
