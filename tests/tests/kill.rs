@@ -3,22 +3,23 @@
 //! often; a few times by default.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     path::Path,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use foreshadow_api::{
-    v1::{
-        AllocateRequest, Allocation, ListRequest, ReleaseRequest, allocate_request::Target,
-        allocation::State, allocations_client::AllocationsClient,
-    },
-    well_known,
+use foreshadow_api::v1::{
+    Allocation, ListRequest, allocation::State, allocations_client::AllocationsClient,
 };
 use foreshadow_tests::{Server, processes_with};
 use tokio::{task::JoinSet, time::sleep};
-use tonic::{Code, Status, transport::Channel};
+use tonic::transport::Channel;
+
+#[path = "support/worker.rs"]
+mod worker;
+
+use worker::{Client, Worker, check};
 
 /// Clients that ask, hold and give back.
 const WORKERS: usize = 12;
@@ -41,80 +42,6 @@ max = {MAX}
     )
 }
 
-/// What a worker knows of its lease; what was said before a kill is still true after it.
-#[derive(Debug, Clone, Default)]
-enum Known {
-    #[default]
-    Nothing,
-    /// Asked for with this key, not answered yet.
-    Asked(String),
-    /// Acknowledged.
-    Held(Box<Allocation>),
-    /// To be given back, not acknowledged yet.
-    GivenBack(Box<Allocation>),
-}
-
-#[derive(Debug, Default)]
-struct Worker {
-    name: usize,
-    asked: usize,
-    known: Known,
-}
-
-type Client = AllocationsClient<Channel>;
-
-impl Worker {
-    /// One call; an error other than a refusal means that the server has gone.
-    async fn step(&mut self, client: &mut Client) -> Result<(), Status> {
-        match self.known.clone() {
-            Known::Nothing => {
-                self.asked += 1;
-                self.known = Known::Asked(format!("{}-{}", self.name, self.asked));
-                Ok(())
-            }
-            Known::Asked(key) => self.ask(client, key).await,
-            Known::Held(lease) => {
-                sleep(Duration::from_millis(3 * self.name as u64)).await;
-                self.known = Known::GivenBack(lease);
-                Ok(())
-            }
-            Known::GivenBack(lease) => {
-                let release = ReleaseRequest {
-                    allocation_id: lease.allocation_id,
-                    fencing_token: lease.fencing_token,
-                };
-                client.release(release).await?;
-                self.known = Known::Nothing;
-                Ok(())
-            }
-        }
-    }
-
-    async fn ask(&mut self, client: &mut Client, key: String) -> Result<(), Status> {
-        let seconds = |seconds| Some(well_known::Duration { seconds, nanos: 0 });
-        let request = AllocateRequest {
-            tenant_id: "acme".to_owned(),
-            target: Some(Target::Pool("small".to_owned())),
-            max_wait: seconds(0),
-            lease_duration: seconds(3_600),
-            idempotency_key: key,
-            ..AllocateRequest::default()
-        };
-        match client.allocate(request).await {
-            Ok(granted) => {
-                self.known = Known::Held(Box::new(granted.into_inner()));
-                Ok(())
-            }
-            Err(refused) if refused.code() == Code::ResourceExhausted => {
-                self.known = Known::Nothing;
-                sleep(Duration::from_millis(5)).await;
-                Ok(())
-            }
-            Err(gone) => Err(gone),
-        }
-    }
-}
-
 async fn connect(server: &Server) -> Client {
     let endpoint = Channel::from_shared(format!("http://{}", server.address()));
     let channel = endpoint.expect("the address is one").connect().await;
@@ -131,41 +58,6 @@ async fn granted(client: &mut Client) -> BTreeMap<String, Allocation> {
     let page = client.list(request).await.expect("the server answers");
     let all = page.into_inner().allocations.into_iter();
     all.map(|one| (one.allocation_id.clone(), one)).collect()
-}
-
-/// Everything that was acknowledged is as it was, and nothing is held twice or by nobody.
-fn check(cycle: usize, workers: &[Arc<Mutex<Worker>>], held: &BTreeMap<String, Allocation>) {
-    let mut owned = BTreeSet::new();
-    for lease in held.values() {
-        let instance = &lease.instance.as_ref().expect("a lease has an instance").id;
-        assert!(
-            owned.insert(instance),
-            "cycle {cycle}: {instance} has two owners"
-        );
-    }
-    let mut explained = 0;
-    for worker in workers {
-        let worker = worker.lock().expect("no worker panicked");
-        match &worker.known {
-            Known::Nothing => {}
-            Known::Asked(_) | Known::GivenBack(_) => explained += 1,
-            Known::Held(lease) => {
-                explained += 1;
-                let found = held.get(&lease.allocation_id);
-                let found = found.unwrap_or_else(|| panic!("cycle {cycle}: {lease:?} is lost"));
-                assert_eq!(
-                    (&found.instance, found.fencing_token),
-                    (&lease.instance, lease.fencing_token),
-                    "cycle {cycle}"
-                );
-            }
-        }
-    }
-    assert!(
-        held.len() <= explained,
-        "cycle {cycle}: {} leases are held, {explained} at the most were asked for",
-        held.len()
-    );
 }
 
 /// Load until the server has gone.
@@ -192,6 +84,8 @@ async fn cycles(count: usize, data: &Path, marker: &str) -> (u64, usize) {
         .map(|name| {
             let worker = Worker {
                 name,
+                pool: "small".to_owned(),
+                hold: Duration::from_millis(3 * name as u64),
                 ..Worker::default()
             };
             Arc::new(Mutex::new(worker))

@@ -1,0 +1,107 @@
+//! Three real servers on one machine, with a `PostgreSQL` of their own.
+
+use std::{fmt::Write as _, path::Path};
+
+use foreshadow_tests::Server;
+
+/// Shards, more than replicas and fewer than pools.
+pub(crate) const SHARDS: usize = 6;
+pub(crate) const POOLS: usize = 8;
+pub(crate) const MAX: usize = 6;
+
+pub(crate) fn pool(number: usize) -> String {
+    format!("pool-{number}")
+}
+
+/// Pools of processes that nobody else starts, told apart by how long they sleep.
+fn config(name: &str, database: &str, folder: &Path, marker: &str) -> String {
+    let instances = folder.join("instances");
+    let mut text = format!(
+        r#"
+tick = "1s"
+
+[cluster]
+database = "{database}"
+name = "{name}"
+shards = {SHARDS}
+instances = "{}"
+"#,
+        instances.display()
+    );
+    for number in 0..POOLS {
+        let _ = write!(
+            text,
+            r#"
+[[pool]]
+name = "{}"
+provider = "process"
+command = ["sh", "-c", "echo ready; exec sleep {marker}"]
+ready = {{ stdout = "ready" }}
+recycle = "reuse"
+labels = {{ number = "{number}" }}
+min = 2
+max = {MAX}
+"#,
+            pool(number)
+        );
+    }
+    text
+}
+
+/// A replica that may be there or not.
+pub(crate) struct Replica {
+    pub(crate) name: &'static str,
+    config: String,
+    data: std::path::PathBuf,
+    server: Option<Server>,
+}
+
+impl Replica {
+    pub(crate) fn new(name: &'static str, database: &str, folder: &Path, marker: &str) -> Self {
+        Self {
+            name,
+            config: config(name, database, folder, marker),
+            data: folder.join(name),
+            server: None,
+        }
+    }
+
+    pub(crate) fn start(&mut self) {
+        let errors = self.data.with_extension("log");
+        let server = Server::start_with_stderr(&self.config, &self.data, &errors);
+        self.server = Some(server);
+    }
+
+    pub(crate) fn server(&self) -> Option<&Server> {
+        self.server.as_ref()
+    }
+
+    pub(crate) fn kill(&mut self) {
+        if let Some(server) = self.server.take() {
+            server.kill();
+        }
+    }
+
+    /// Asks it to end and waits until it has.
+    pub(crate) fn stop(&mut self) {
+        if let Some(server) = self.server.take() {
+            server.stop();
+        }
+    }
+
+    /// Sends a signal, as `kill -NAME` does.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self
+            .server()
+            .expect("the replica is there")
+            .pid()
+            .to_string();
+        let sent = std::process::Command::new("kill")
+            .args([name, &pid])
+            .status();
+        assert!(
+            sent.is_ok_and(|status| status.success()),
+            "kill {name} {pid}"
+        );
+    }
+}
