@@ -220,13 +220,53 @@ pub fn skip(why: &str) {
 /// # Panics
 /// If nobody answers at the address.
 pub fn http(address: &str, method: &str, path: &str, body: &str) -> (u16, String) {
+    let answer = http_with(address, method, path, &[], body);
+    (answer.status, answer.body)
+}
+
+/// What an HTTP call was answered.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its status.
+    pub status: u16,
+    /// The lines before its body.
+    pub head: String,
+    /// Its body.
+    pub body: String,
+}
+
+impl Answer {
+    /// The value of a header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            key.eq_ignore_ascii_case(name).then_some(value.trim())
+        })
+    }
+}
+
+/// An HTTP call with headers.
+///
+/// # Panics
+/// If nobody answers at the address.
+pub fn http_with(
+    address: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Answer {
     let mut connection = TcpStream::connect(address).expect("somebody listens");
     connection
         .set_read_timeout(Some(Duration::from_secs(20)))
         .expect("a timeout can be set");
+    let headers: String = headers
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}\r\n"))
+        .collect();
     write!(
         connection,
-        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     )
@@ -238,7 +278,11 @@ pub fn http(address: &str, method: &str, path: &str, body: &str) -> (u16, String
     let answer = String::from_utf8_lossy(&answer);
     let (head, body) = answer.split_once("\r\n\r\n").expect("an answer has a head");
     let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
-    (status.expect("an answer has a status"), body.to_owned())
+    Answer {
+        status: status.expect("an answer has a status"),
+        head: head.to_owned(),
+        body: body.to_owned(),
+    }
 }
 
 /// The processes that belong to this folder of data: those whose environment names it or whose

@@ -14,7 +14,13 @@ pub(crate) fn pool(number: usize) -> String {
 }
 
 /// Pools of processes that nobody else starts, told apart by how long they sleep.
-fn config(name: &str, database: &str, folder: &Path, marker: &str) -> String {
+fn config(
+    name: &str,
+    database: &str,
+    folder: &Path,
+    marker: &str,
+    (peers, more): (&str, &str),
+) -> String {
     let instances = folder.join("instances");
     let mut text = format!(
         r#"
@@ -25,7 +31,7 @@ database = "{database}"
 name = "{name}"
 shards = {SHARDS}
 instances = "{}"
-"#,
+{peers}"#,
         instances.display()
     );
     for number in 0..POOLS {
@@ -45,6 +51,7 @@ max = {MAX}
             pool(number)
         );
     }
+    text.push_str(more);
     text
 }
 
@@ -57,10 +64,16 @@ pub(crate) struct Replica {
 }
 
 impl Replica {
-    pub(crate) fn new(name: &'static str, database: &str, folder: &Path, marker: &str) -> Self {
+    pub(crate) fn new(
+        name: &'static str,
+        database: &str,
+        folder: &Path,
+        marker: &str,
+        more: (&str, &str),
+    ) -> Self {
         Self {
             name,
-            config: config(name, database, folder, marker),
+            config: config(name, database, folder, marker, more),
             data: folder.join(name),
             server: None,
         }

@@ -129,7 +129,7 @@ impl Asked {
             "ListOverrides" => join::every::<v1::ListOverridesResponse>(self).await,
             "ListPools" => join::every::<v1::ListPoolsResponse>(self).await,
             "ListTenantQuotas" => join::every::<v1::ListTenantQuotasResponse>(self).await,
-            "DeleteUser" => join::every::<v1::DeleteUserResponse>(self).await,
+            "DeleteUser" => join::any::<v1::DeleteUserResponse>(self).await,
             "GetAdaptation" => join::every::<v1::Adaptation>(self).await,
             "ListModels" => join::every::<v1::ListModelsResponse>(self).await,
             "UseModel" => join::any::<v1::ListModelsResponse>(self).await,
@@ -145,7 +145,7 @@ impl Asked {
         let reads = self.call.parts.method == Method::GET;
         match parts {
             ["user", user, "resource_shadow"] => join::shadow(self, &decoded(user)).await,
-            ["user", _] => join::every::<v1::DeleteUserResponse>(self).await,
+            ["user", _] => join::any::<v1::DeleteUserResponse>(self).await,
             ["fencing", id] => self.to(self.front.of_id::<InstanceId>(id)).await,
             ["api", "v1", "allocations"] if reads => {
                 allocations::list(self, allocations::asked(&self.call.parts.uri)?).await

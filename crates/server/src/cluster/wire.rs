@@ -124,7 +124,7 @@ impl From<ApiError> for Refusal {
     fn from(error: ApiError) -> Self {
         Self {
             unknown: error.code == Code::NotFound,
-            elsewhere: error.code == Code::Unavailable,
+            elsewhere: error.code == Code::FailedPrecondition,
             response: error.into_response(),
         }
     }

@@ -1,0 +1,151 @@
+//! Whatever befalls replicas, no acknowledged lease is lost, no instance has two owners and no process
+//! is left behind. `FORESHADOW_CLUSTER_ROUNDS` says how often each fault is injected; once by default.
+
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
+
+use foreshadow_tests::{http, processes_with};
+use tokio::time::sleep;
+
+use crate::{
+    load::{Load, until_all_pools_grant},
+    replicas::POOLS,
+    trial::Trial,
+};
+
+/// Longer than a shard is owned without renewal.
+const LONGER_THAN_OWNED: Duration = Duration::from_secs(5);
+
+impl Trial {
+    async fn inject(&mut self, fault: Fault, round: usize) -> Duration {
+        let victim = round % 3;
+        let witness = self.address((victim + 1) % 3);
+        match fault {
+            Fault::Killed => self.replicas[victim].kill(),
+            Fault::Stopped => self.replicas[victim].stop(),
+            Fault::Paused => {
+                self.replicas[victim].signal("-STOP");
+                let outage = until_all_pools_grant(&witness, round).await;
+                sleep(LONGER_THAN_OWNED.saturating_sub(outage)).await;
+                self.replicas[victim].signal("-CONT");
+                return outage;
+            }
+            Fault::DatabaseCrashed => {
+                self.postgres.crash();
+                self.postgres.begin();
+            }
+            Fault::DatabaseGone => {
+                self.postgres.crash();
+                sleep(LONGER_THAN_OWNED).await;
+                self.postgres.begin();
+            }
+        }
+        self.list_addresses();
+        let outage = until_all_pools_grant(&witness, round).await;
+        if self.replicas[victim].server().is_none() {
+            self.replicas[victim].start();
+            self.list_addresses();
+        }
+        outage
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    /// `kill -9` of a replica.
+    Killed,
+    /// A replica is asked to end, as for an upgrade.
+    Stopped,
+    /// A replica stands still for longer than it owns its shards, and goes on.
+    Paused,
+    /// The database ends as in a power failure, and is there again at once.
+    DatabaseCrashed,
+    /// The same, but it is away for longer than shards are owned.
+    DatabaseGone,
+}
+
+const FAULTS: [Fault; 5] = [
+    Fault::Killed,
+    Fault::Stopped,
+    Fault::Paused,
+    Fault::DatabaseCrashed,
+    Fault::DatabaseGone,
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_befalls_replicas_no_lease_is_lost_or_doubled() {
+    let rounds = std::env::var("FORESHADOW_CLUSTER_ROUNDS").map_or(1, |text| {
+        text.parse().expect("FORESHADOW_CLUSTER_ROUNDS is a number")
+    });
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let marker = format!("87{}", std::process::id());
+    let Some(mut trial) = Trial::start(folder.path(), &marker) else {
+        return;
+    };
+    trial.spread().await;
+    until_all_pools_grant(&trial.address(0), 0).await;
+    let load = Load::start(trial.addresses.clone());
+    let mut probes = 1;
+    println!(
+        "| fault | times | violations, at which this ends | longest until all pools grant again | spread after |"
+    );
+    println!("|---|---|---|---|---|");
+    for fault in FAULTS {
+        let (mut outage, mut spread) = (Duration::ZERO, Duration::ZERO);
+        for _ in 0..rounds {
+            sleep(Duration::from_millis(300)).await;
+            probes += 3;
+            outage = outage.max(trial.inject(fault, probes).await);
+            spread = spread.max(trial.spread().await);
+            load.check(probes).await;
+        }
+        let (outage, spread) = (outage.as_secs_f64(), spread.as_secs_f64());
+        println!("| {fault:?} | {rounds} | 0 | {outage:.2} s | {spread:.2} s |");
+    }
+    let held = load.check(probes + 1).await;
+    let counts = load.counts.clone();
+    drop(load);
+    println!(
+        "{} steps of clients, {} errors, {held} leases at the end",
+        counts.steps.load(Ordering::Relaxed),
+        counts.errors.load(Ordering::Relaxed)
+    );
+    assert!(counts.steps.load(Ordering::Relaxed) > 100);
+    no_process_is_left_behind(&trial, &marker).await;
+    drop(trial);
+    for pid in processes_with(&marker) {
+        let _ended = std::process::Command::new("kill")
+            .arg(pid.to_string())
+            .status();
+    }
+}
+
+/// As many processes as the pools say that they have instances.
+async fn no_process_is_left_behind(trial: &Trial, marker: &str) {
+    let since = Instant::now();
+    loop {
+        let (_, body) = http(&trial.address(0), "GET", "/api/v1/pools", "");
+        let pools: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
+        let of = |pool: &serde_json::Value| {
+            let states = ["ready", "starting", "leased", "stopping"];
+            states
+                .iter()
+                .filter_map(|state| pool[state].as_u64())
+                .sum::<u64>()
+        };
+        let known: u64 = pools["pools"]
+            .as_array()
+            .map_or(0, |all| all.iter().map(of).sum());
+        let running = processes_with(marker).len() as u64;
+        if running == known && known >= 2 * POOLS as u64 {
+            return;
+        }
+        assert!(
+            since.elapsed() < Duration::from_secs(30),
+            "{running} processes for {known} instances"
+        );
+        sleep(Duration::from_millis(200)).await;
+    }
+}

@@ -1,0 +1,86 @@
+//! Three replicas and their database.
+
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::time::sleep;
+
+use crate::{load::Addresses, postgres::Postgres, replicas::Replica};
+
+pub(crate) struct Trial {
+    // In the order in which they end.
+    pub(crate) replicas: Vec<Replica>,
+    pub(crate) postgres: Postgres,
+    pub(crate) database: String,
+    pub(crate) addresses: Addresses,
+}
+
+impl Trial {
+    /// None if there is no `PostgreSQL` here.
+    pub(crate) fn start(folder: &Path, marker: &str) -> Option<Self> {
+        Self::start_with(folder, marker, "", "")
+    }
+
+    /// The same; `peers` is added to what the configuration says of the cluster, `more` at its end.
+    pub(crate) fn start_with(folder: &Path, marker: &str, peers: &str, more: &str) -> Option<Self> {
+        let postgres = Postgres::start()?;
+        let database = postgres.database();
+        let mut replicas: Vec<_> = ["a", "b", "c"]
+            .into_iter()
+            .map(|name| Replica::new(name, &database, folder, marker, (peers, more)))
+            .collect();
+        for replica in &mut replicas {
+            replica.start();
+        }
+        let trial = Self {
+            postgres,
+            database,
+            replicas,
+            addresses: Arc::default(),
+        };
+        trial.list_addresses();
+        Some(trial)
+    }
+
+    /// Clients go to the replicas that are there.
+    pub(crate) fn list_addresses(&self) {
+        let there = self.replicas.iter().filter_map(Replica::server);
+        let there = there.map(|server| server.address().to_owned());
+        *self.addresses.lock().expect("no test panicked") = there.collect();
+    }
+
+    pub(crate) fn address(&self, number: usize) -> String {
+        let server = self.replicas[number].server();
+        server.expect("the replica is there").address().to_owned()
+    }
+
+    /// How many shards each replica has.
+    fn shares(&self) -> Vec<usize> {
+        let owners = self.postgres.psql(
+            &self.database,
+            "SELECT owner FROM foreshadow.shards WHERE expires_at > clock_timestamp()",
+        );
+        let of = |name: &str| owners.lines().filter(|owner| *owner == name).count();
+        self.replicas
+            .iter()
+            .map(|replica| of(replica.name))
+            .collect()
+    }
+
+    /// Waits until each replica has its share.
+    pub(crate) async fn spread(&self) -> Duration {
+        let since = Instant::now();
+        while self.shares() != [2, 2, 2] {
+            assert!(
+                since.elapsed() < Duration::from_secs(60),
+                "{:?}",
+                self.shares()
+            );
+            sleep(Duration::from_millis(50)).await;
+        }
+        since.elapsed()
+    }
+}
