@@ -27,6 +27,12 @@ pub(super) fn of_a_try(patience: Duration) -> Duration {
     patience.max(LEAST_PATIENCE) / TRIES
 }
 
+/// How long the server lets us keep what we hold without a word from us. It holds others up, and our
+/// own next try too, when the connection was lost and the server does not know.
+pub(super) fn of_the_server(patience: Duration) -> Duration {
+    of_a_try(patience) / 2
+}
+
 impl Patience {
     pub(super) fn begin(whole: Duration) -> Self {
         let whole = whole.max(LEAST_PATIENCE);

@@ -7,7 +7,7 @@ use tokio_postgres::{Client, Statement, types::ToSql};
 
 use super::{
     failure::Failure,
-    patience::of_a_try,
+    patience::{of_a_try, of_the_server},
     schema,
     target::{Connected, Target},
     write,
@@ -105,7 +105,8 @@ impl Drop for Connection {
 /// A commit is on disk before it is answered; nothing waits for ever, on either side; and a statement
 /// sees what others committed while it waited for them.
 async fn set_up(client: &Client, patience: Duration) -> Result<(), tokio_postgres::Error> {
-    let (statement, idle) = (of_a_try(patience).as_millis(), patience.as_millis().max(1));
+    let statement = of_a_try(patience).as_millis();
+    let idle = of_the_server(patience).as_millis();
     let settings = format!(
         "SET default_transaction_isolation = 'read committed';
          SET statement_timeout = {statement};

@@ -60,15 +60,7 @@ impl fmt::Debug for Target {
 impl Target {
     pub(super) fn of(url: &str) -> Result<Self, LedgerError> {
         let (url, encryption) = Encryption::taken_from(url);
-        // What is wrong may be a part of the password.
-        let mut config: Config = url.parse().map_err(|_| LedgerError::Refused {
-            place: Place::Server {
-                server: "the URL of the shared ledger".to_owned(),
-            },
-            why: "postgresql://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=… is expected, \
-                  with %XX for characters that mean something in a URL"
-                .to_owned(),
-        })?;
+        let mut config = config(&url)?;
         if encryption.verified {
             config.ssl_mode(SslMode::Require);
         }
@@ -102,6 +94,20 @@ impl Target {
     {
         self.config.connect(self.tls.clone()).await
     }
+}
+
+/// Nothing of a URL that cannot be read is shown: what is wrong may be a part of the password.
+fn config(url: &str) -> Result<Config, LedgerError> {
+    let config = url.parse::<Config>().ok();
+    let readable = config.filter(|config| !server(config).contains('@'));
+    readable.ok_or_else(|| LedgerError::Refused {
+        place: Place::Server {
+            server: "the URL of the shared ledger".to_owned(),
+        },
+        why: "postgresql://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=… is expected, \
+              with %XX for characters that mean something in a URL"
+            .to_owned(),
+    })
 }
 
 fn server(config: &Config) -> String {

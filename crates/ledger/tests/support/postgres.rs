@@ -5,12 +5,16 @@
 use std::{
     env, fs,
     net::TcpListener,
-    os::unix::fs::chown,
+    os::unix::fs::{PermissionsExt as _, chown},
     path::{Path, PathBuf},
     process::{Command, Output},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 const USER: &str = "foreshadow";
@@ -22,6 +26,7 @@ pub(crate) struct Postgres {
     owner: Option<Owner>,
     port: u16,
     databases: AtomicU32,
+    halted: Mutex<Vec<i32>>,
     folder: TempDir,
 }
 
@@ -48,6 +53,7 @@ impl Postgres {
             owner: Owner::of_server(),
             port: free_port(),
             databases: AtomicU32::new(0),
+            halted: Mutex::default(),
             folder: tempfile::tempdir().unwrap(),
         };
         server.make();
@@ -92,13 +98,45 @@ impl Postgres {
         self.control(&["start", "-l", &log.to_string_lossy()]);
     }
 
-    /// The processes of the server, its first before all.
-    pub(crate) fn processes(&self) -> Vec<i32> {
+    /// Lets none of the server's processes go on.
+    pub(crate) fn halt(&self) {
+        let halted = self.processes();
+        for &process in &halted {
+            signal(process, Signal::STOP);
+        }
+        *self.halted.lock().unwrap() = halted;
+    }
+
+    pub(crate) fn go_on(&self) {
+        for process in std::mem::take(&mut *self.halted.lock().unwrap()) {
+            signal(process, Signal::CONT);
+        }
+    }
+
+    /// The server's first process, which starts no others when it is halted, and then those.
+    fn processes(&self) -> Vec<i32> {
         let file = fs::read_to_string(self.data().join("postmaster.pid")).unwrap();
         let first = file.lines().next().unwrap().parse().unwrap();
         let others = self.psql("postgres", "SELECT pid FROM pg_stat_activity");
         let others = others.lines().map(|line| line.parse().unwrap());
         std::iter::once(first).chain(others).collect()
+    }
+
+    /// Lets clients encrypt their connections.
+    pub(crate) fn encrypt(&self, certificate: &str, key: &str) {
+        for (name, text) in [("server.crt", certificate), ("server.key", key)] {
+            let path = self.data().join(name);
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+            if let Some(owner) = self.owner {
+                owner.give(&path);
+            }
+        }
+        self.crash();
+        let path = self.data().join("postgresql.auto.conf");
+        let settings = fs::read_to_string(&path).unwrap();
+        fs::write(path, format!("{settings}ssl = on\n")).unwrap();
+        self.begin();
     }
 
     fn data(&self) -> PathBuf {
@@ -161,6 +199,7 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
+        self.go_on();
         let mut stop = self.command("pg_ctl");
         stop.args(["stop", "-m", "immediate", "-w", "-D"])
             .arg(self.data());
@@ -216,6 +255,11 @@ fn programs() -> Option<PathBuf> {
         let folders = versions.map(|version| version.path().join("bin"));
         folders.filter(|bin| bin.join("initdb").is_file()).max()
     })
+}
+
+/// A process may have ended in the meantime.
+fn signal(process: i32, signal: Signal) {
+    let _sent = kill_process(Pid::from_raw(process).unwrap(), signal);
 }
 
 fn free_port() -> u16 {
