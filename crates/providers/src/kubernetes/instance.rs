@@ -185,7 +185,7 @@ impl Instance {
     async fn look(&self, care: &mut Care) -> Option<LifeEnd> {
         match self.contact.look().await {
             Ok(Found::Own(object)) if care.is_same(&object) => {
-                care.looked(Arc::new(object));
+                care.looked(object);
                 None
             }
             Ok(Found::Own(_) | Found::Foreign | Found::Nothing) => {
@@ -224,7 +224,7 @@ impl Contact {
         sights: &mut watch::Receiver<Sight>,
         trouble: &mut Option<String>,
     ) -> Result<(Arc<DynamicObject>, String), LifeEnd> {
-        let mut object = Arc::new(self.create(trouble).await?);
+        let mut object = self.create(trouble).await?;
         loop {
             match Stage::of(&object, &self.spec) {
                 Stage::Ready(address) => return Ok((object, address)),
@@ -243,11 +243,11 @@ impl Contact {
         }
     }
 
-    async fn create(&self, trouble: &mut Option<String>) -> Result<DynamicObject, LifeEnd> {
+    async fn create(&self, trouble: &mut Option<String>) -> Result<Arc<DynamicObject>, LifeEnd> {
         let mut tries = Pause::of_tries();
         loop {
             let error = match self.place.create(&self.identity, &self.spec).await {
-                Ok(object) => return Ok(object),
+                Ok(object) => return Ok(Arc::new(object)),
                 // An earlier try, or an earlier run, has created it.
                 Err(CallError::Exists(_)) => match self.look().await {
                     Ok(Found::Own(object)) => return Ok(object),
@@ -284,7 +284,7 @@ impl Contact {
                 return Ok(object);
             }
             match self.look().await {
-                Ok(Found::Own(object)) => return Ok(Arc::new(object)),
+                Ok(Found::Own(object)) => return Ok(object),
                 Ok(Found::Foreign | Found::Nothing) => {
                     let reason = "it was removed while it started".to_owned();
                     return Err(LifeEnd::Failed(reason));
@@ -299,7 +299,7 @@ impl Contact {
         let mut tries = Pause::of_tries();
         let object = loop {
             match self.look().await {
-                Ok(Found::Own(object)) => break Arc::new(object),
+                Ok(Found::Own(object)) => break object,
                 Ok(Found::Foreign | Found::Nothing) => {
                     return Err(LifeEnd::Gone(GoneReason::Missing));
                 }

@@ -32,7 +32,7 @@ const MAX_PAGES: usize = 100;
 #[derive(Debug)]
 pub(super) enum Found {
     /// Its object.
-    Own(DynamicObject),
+    Own(Arc<DynamicObject>),
     /// An object of somebody else.
     Foreign,
     Nothing,
@@ -126,7 +126,7 @@ impl Place {
         let name = identity.name();
         let found = self.cluster.call(deadline, self.api.get_opt(&name)).await;
         match found {
-            Ok(Some(object)) if identity.is(&object) => Ok(Found::Own(object)),
+            Ok(Some(object)) if identity.is(&object) => Ok(Found::Own(Arc::new(object))),
             Ok(Some(_)) => Ok(Found::Foreign),
             Ok(None) | Err(CallError::NotFound(_)) => Ok(Found::Nothing),
             Err(error) => Err(error),
