@@ -159,7 +159,8 @@ fn is_label(name: &str) -> bool {
         && !name.ends_with('-')
 }
 
-#[cfg(all(test, feature = "kubernetes"))]
+#[cfg(feature = "kubernetes")]
+#[cfg(test)]
 mod tests {
     use serde_json::json;
 

@@ -199,7 +199,7 @@ mod tests {
         KubernetesSpec::new(Template::of(pod).unwrap())
     }
 
-    fn of(status: Value) -> Stage {
+    fn of(status: &Value) -> Stage {
         let object = json!({ "metadata": { "name": "a" }, "status": status });
         Stage::of(&serde_json::from_value(object).unwrap(), &pods())
     }
@@ -211,17 +211,17 @@ mod tests {
 
     #[test]
     fn a_pod_is_ready_with_an_address_and_the_condition() {
-        assert_eq!(of(json!({})), Stage::Coming(None));
-        assert_eq!(of(running("True")), Stage::Ready("10.0.0.7:80".into()));
+        assert_eq!(of(&json!({})), Stage::Coming(None));
+        assert_eq!(of(&running("True")), Stage::Ready("10.0.0.7:80".into()));
         let mut six = running("True");
         six["podIP"] = json!("fd00::7");
-        assert_eq!(of(six), Stage::Ready("[fd00::7]:80".into()));
+        assert_eq!(of(&six), Stage::Ready("[fd00::7]:80".into()));
         let mut nowhere = running("True");
         nowhere["podIP"] = json!("");
-        assert_eq!(of(nowhere), Stage::Coming(None));
+        assert_eq!(of(&nowhere), Stage::Coming(None));
         let Stage::Unready {
             address, reason, ..
-        } = of(running("Unknown"))
+        } = of(&running("Unknown"))
         else {
             panic!("it is not ready");
         };
@@ -238,7 +238,7 @@ mod tests {
             "message": "0/3 nodes are available",
         }] });
         let told = "PodScheduled is False: Unschedulable: 0/3 nodes are available";
-        assert_eq!(of(unscheduled), Stage::Coming(Some(told.into())));
+        assert_eq!(of(&unscheduled), Stage::Coming(Some(told.into())));
         let waiting = |reason: &str| {
             let state = json!({ "waiting": { "reason": reason, "message": "no such image" } });
             let status = json!({
@@ -247,16 +247,16 @@ mod tests {
             });
             json!({ "phase": "Pending", "containerStatuses": [status] })
         };
-        assert_eq!(of(waiting("ContainerCreating")), Stage::Coming(None));
+        assert_eq!(of(&waiting("ContainerCreating")), Stage::Coming(None));
         let told = "container `a`: ErrImagePull: no such image";
-        assert_eq!(of(waiting("ErrImagePull")), Stage::Hopeless(told.into()));
+        assert_eq!(of(&waiting("ErrImagePull")), Stage::Hopeless(told.into()));
     }
 
     #[test]
     fn an_end_is_told_from_a_removal() {
         let evicted = json!({ "phase": "Failed", "reason": "Evicted", "message": "low on disk" });
         let told = "the pod failed: Evicted: low on disk";
-        assert_eq!(of(evicted), Stage::Ended(told.into()));
+        assert_eq!(of(&evicted), Stage::Ended(told.into()));
         let leaving = json!({
             "metadata": { "name": "a", "deletionTimestamp": "2026-01-01T00:00:00Z" },
             "status": { "conditions": [{
@@ -275,23 +275,23 @@ mod tests {
         });
         let mut spec = KubernetesSpec::new(Template::of(sandbox).unwrap());
         spec.port = Some(8888);
-        let of = |status: Value| {
+        let of = |status: &Value| {
             let object = json!({ "metadata": { "name": "a" }, "status": status });
             Stage::of(&serde_json::from_value(object).unwrap(), &spec)
         };
         let ready = json!([{ "type": "Ready", "status": "True" }]);
-        assert_eq!(of(json!({})), Stage::Coming(None));
+        assert_eq!(of(&json!({})), Stage::Coming(None));
         let host = "a.default.svc.cluster.local";
         assert_eq!(
-            of(json!({ "serviceFQDN": host, "conditions": ready })),
+            of(&json!({ "serviceFQDN": host, "conditions": ready })),
             Stage::Ready(format!("{host}:8888"))
         );
         assert!(matches!(
-            of(json!({ "serviceFQDN": host })),
+            of(&json!({ "serviceFQDN": host })),
             Stage::Unready { .. }
         ));
         let odd = json!({ "serviceFQDN": "a b", "conditions": ready });
-        assert!(matches!(of(odd), Stage::Coming(Some(_))));
+        assert!(matches!(of(&odd), Stage::Coming(Some(_))));
     }
 
     #[test]

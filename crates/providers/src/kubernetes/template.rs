@@ -1,5 +1,7 @@
 //! What instances are made from: a pod, or another object that a controller of the cluster serves.
 
+use std::path::Path;
+
 use serde_json::Value;
 use thiserror::Error;
 
@@ -19,6 +21,9 @@ pub enum TemplateError {
          --features cluster`"
     )]
     NoKubernetes,
+    /// The file cannot be read.
+    #[error("{0}")]
+    Unreadable(String),
     /// It is not YAML, or several documents.
     #[error("it is not one document of YAML: {0}")]
     Yaml(String),
@@ -84,12 +89,22 @@ impl Template {
         Ok(())
     }
 
+    /// Reads a template from a file of YAML.
+    ///
+    /// # Errors
+    /// [`TemplateError`] names what is at fault.
+    #[cfg(feature = "kubernetes")]
+    pub fn read(path: &Path) -> Result<Self, TemplateError> {
+        let text = std::fs::read_to_string(path);
+        Self::parse(&text.map_err(|error| TemplateError::Unreadable(error.to_string()))?)
+    }
+
     /// Without Kubernetes there are no templates.
     ///
     /// # Errors
     /// Always [`TemplateError::NoKubernetes`].
     #[cfg(not(feature = "kubernetes"))]
-    pub fn parse(_text: &str) -> Result<Self, TemplateError> {
+    pub fn read(_path: &Path) -> Result<Self, TemplateError> {
         Err(TemplateError::NoKubernetes)
     }
 
@@ -335,7 +350,9 @@ mod tests {
     #[cfg(not(feature = "kubernetes"))]
     #[test]
     fn without_the_feature_it_is_said_how_to_have_it() {
-        let refused = Template::parse("").unwrap_err().to_string();
+        let refused = Template::read(Path::new("pod.yaml"))
+            .unwrap_err()
+            .to_string();
         assert!(refused.contains("--features cluster"), "{refused}");
     }
 }

@@ -4,7 +4,7 @@
 use std::{
     net::TcpListener,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
@@ -28,6 +28,8 @@ pub(crate) struct Cluster {
     state: TempDir,
     kubeconfig: PathBuf,
     nodes: u32,
+    /// Parts that were started again.
+    restarted: Mutex<Vec<Child>>,
 }
 
 /// The control plane that tests share which do it no harm.
@@ -69,6 +71,7 @@ impl Cluster {
             state,
             kubeconfig,
             nodes,
+            restarted: Mutex::default(),
         };
         assert!(ended.status.success(), "the control plane does not start");
         Some(cluster)
@@ -126,11 +129,18 @@ impl Cluster {
             .unwrap();
         let file = self.state.path().join(format!("{part}.pid"));
         std::fs::write(file, child.id().to_string()).unwrap();
+        let mut restarted = self.restarted.lock().unwrap();
+        restarted.push(child);
     }
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
+        let restarted = self.restarted.get_mut();
+        for child in restarted.unwrap_or_else(PoisonError::into_inner) {
+            let _killed = child.kill();
+            let _status = child.wait();
+        }
         let down = self.programs.join("down");
         let _status = Command::new(down).arg(self.state.path()).status();
     }

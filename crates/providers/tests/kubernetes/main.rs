@@ -2,6 +2,10 @@
 //! are hollow there: pods are scheduled and turn ready, no container runs.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "these tests wait for a real cluster and tell how long that took"
+)]
 
 mod cluster;
 mod outage;
@@ -13,7 +17,7 @@ use std::{collections::BTreeSet, time::Duration};
 use cluster::Cluster;
 use foreshadow_providers::{GoneReason, Provider, Template};
 use foreshadow_types::InstanceId;
-use k8s_openapi::api::core::v1::{Node, Pod, ResourceQuota};
+use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, ResourceQuota};
 use kube::{
     Api, ResourceExt,
     api::{DeleteParams, PostParams},
@@ -279,7 +283,6 @@ async fn an_owner_takes_its_instances_with_it() {
     let reason = setup.failed(1).await;
     assert!(reason.contains("`owner`"), "{reason}");
     setup.gone(1).await;
-    type ConfigMap = k8s_openapi::api::core::v1::ConfigMap;
     let owners: Api<ConfigMap> = Api::namespaced(setup.client.clone(), "owner");
     let mut owner = ConfigMap::default();
     owner.metadata.name = Some("foreshadow".to_owned());

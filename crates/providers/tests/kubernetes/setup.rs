@@ -20,9 +20,9 @@ use tokio::{
 
 use crate::cluster::Cluster;
 
-pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
 
-pub(crate) const POD: &str = r#"
+pub(crate) const POD: &str = r"
 apiVersion: v1
 kind: Pod
 metadata:
@@ -33,7 +33,7 @@ spec:
   - name: game
     image: game:1
     ports: [{ containerPort: 7000 }]
-"#;
+";
 
 pub(crate) fn pool() -> PoolName {
     PoolName::new("game").unwrap()
