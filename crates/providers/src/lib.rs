@@ -5,6 +5,7 @@ mod confinement;
 mod event;
 mod external;
 mod fallback;
+mod kubernetes;
 mod pause;
 mod process;
 mod provider;
@@ -19,6 +20,9 @@ pub use confinement::{Limits, RunAs};
 pub use event::{GoneReason, ProviderEvent};
 pub use external::{ExternalProvider, ExternalSpec};
 pub use fallback::FallbackSpec;
+#[cfg(feature = "kubernetes")]
+pub use kubernetes::KubernetesProvider;
+pub use kubernetes::{KubernetesSpec, Owner, Template, TemplateError};
 pub use process::{ProcessProvider, ReconcileReport};
 pub use provider::{Claim, Provider, ProviderError};
 pub use providers::Providers;

@@ -28,6 +28,15 @@ impl Pause {
         }
     }
 
+    /// Between two looks at an instance whose news come by themselves.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) fn of_starts() -> Self {
+        Self {
+            next: Duration::from_secs(5),
+            longest: Duration::from_secs(20),
+        }
+    }
+
     /// How long to wait now; the next will be longer.
     pub(crate) fn take(&mut self) -> Duration {
         let now = self.next;
@@ -37,6 +46,19 @@ impl Pause {
 
     pub(crate) async fn wait(&mut self) {
         sleep(self.take()).await;
+    }
+
+    /// The same, but between half of the pause and all of it: those who were refused together do not
+    /// come back together.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) fn take_about(&mut self) -> Duration {
+        let part = (crate::random::random() >> 48) as f64 / 65_536.0;
+        self.take().mul_f64(0.5 + part / 2.0)
+    }
+
+    #[cfg(feature = "kubernetes")]
+    pub(crate) async fn wait_about(&mut self) {
+        sleep(self.take_about()).await;
     }
 }
 

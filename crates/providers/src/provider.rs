@@ -14,6 +14,14 @@ pub enum ProviderError {
         /// Why.
         source: std::io::Error,
     },
+    /// It is not known how to call a cluster.
+    #[error("it is not known how to call the cluster of pool `{pool}`: {reason}")]
+    Cluster {
+        /// Whose.
+        pool: PoolName,
+        /// Why.
+        reason: String,
+    },
     /// The specification is not usable.
     #[error(transparent)]
     Spec(#[from] crate::SpecError),

@@ -5,16 +5,19 @@ use std::{collections::BTreeSet, path::Path, sync::Arc};
 use foreshadow_types::{InstanceId, PoolName};
 use tokio::sync::mpsc;
 
+#[cfg(feature = "kubernetes")]
+use crate::kubernetes::KubernetesProvider;
 use crate::{
     event::ProviderEvent,
     external::{ExternalProvider, ExternalSpec},
     fallback::{FallbackSpec, Fallbacks},
+    kubernetes::KubernetesSpec,
     process::{ProcessProvider, ReconcileReport},
     provider::{Claim, Provider, ProviderError},
     spec::ProcessSpec,
 };
 
-/// Processes of this machine and instances at external providers, and before them the allocators that
+/// Processes of this machine, instances at external providers and in clusters, and before them the allocators that
 /// pools fall back on. A pool may go from one kind to the other: its instances end where they were
 /// started.
 #[derive(Debug)]
@@ -28,6 +31,38 @@ pub struct Providers {
 struct Own {
     processes: ProcessProvider,
     external: ExternalProvider,
+    #[cfg(feature = "kubernetes")]
+    kubernetes: KubernetesProvider,
+}
+
+/// A provider whose instances are not on this machine.
+trait Elsewhere: Provider {
+    /// Whether it has the instances of a pool.
+    fn has(&self, pool: &PoolName) -> bool;
+
+    /// Whether it has an instance.
+    fn holds(&self, instance: InstanceId) -> bool;
+}
+
+impl Elsewhere for ExternalProvider {
+    fn has(&self, pool: &PoolName) -> bool {
+        self.defines(pool)
+    }
+
+    fn holds(&self, instance: InstanceId) -> bool {
+        self.knows(instance)
+    }
+}
+
+#[cfg(feature = "kubernetes")]
+impl Elsewhere for KubernetesProvider {
+    fn has(&self, pool: &PoolName) -> bool {
+        self.defines(pool)
+    }
+
+    fn holds(&self, instance: InstanceId) -> bool {
+        self.knows(instance)
+    }
 }
 
 impl Providers {
@@ -40,6 +75,8 @@ impl Providers {
         let own = Arc::new(Own {
             processes: ProcessProvider::open(&data.join("instances"), events.clone())?,
             external: ExternalProvider::open(&data.join("external"), events.clone())?,
+            #[cfg(feature = "kubernetes")]
+            kubernetes: KubernetesProvider::open(&data.join("kubernetes"), events.clone())?,
         });
         let fallbacks = Fallbacks::open(&data.join("fallback"), own.clone(), events)?;
         Ok(Self { own, fallbacks })
@@ -59,6 +96,24 @@ impl Providers {
     /// As [`ExternalProvider::define`].
     pub fn define_external(&self, pool: PoolName, spec: ExternalSpec) -> Result<(), ProviderError> {
         self.own.external.define(pool, spec)
+    }
+
+    /// The instances of a pool are in a cluster.
+    ///
+    /// # Errors
+    /// As [`KubernetesSpec::validate`], above all in a build without Kubernetes; then if it is not
+    /// known how to call the cluster.
+    pub fn define_kubernetes(
+        &self,
+        pool: PoolName,
+        spec: KubernetesSpec,
+    ) -> Result<(), ProviderError> {
+        spec.validate()?;
+        #[cfg(feature = "kubernetes")]
+        self.own.kubernetes.define(pool, spec)?;
+        #[cfg(not(feature = "kubernetes"))]
+        drop(pool);
+        Ok(())
     }
 
     /// A start that a request waits for is asked of this allocator first.
@@ -82,6 +137,8 @@ impl Providers {
         if stopped > 0 {
             tracing::info!(stopped, "external instances that are not known any more");
         }
+        #[cfg(feature = "kubernetes")]
+        self.own.kubernetes.reconcile(known);
         self.own.processes.reconcile(known)
     }
 
@@ -96,31 +153,63 @@ impl Providers {
 
 impl Own {
     async fn close(&self, stop: &[InstanceId]) {
-        let external = |id: &InstanceId| self.external.knows(*id);
-        let (elsewhere, here): (Vec<_>, Vec<_>) = stop.iter().copied().partition(external);
-        tokio::join!(self.processes.close(&here), self.external.close(&elsewhere));
+        let of = |provider: &dyn Elsewhere| -> Vec<InstanceId> {
+            let stop = stop.iter().copied();
+            stop.filter(|id| provider.holds(*id)).collect()
+        };
+        let external = of(&self.external);
+        #[cfg(feature = "kubernetes")]
+        let clusters = {
+            let of_clusters = of(&self.kubernetes);
+            async move { self.kubernetes.close(&of_clusters).await }
+        };
+        #[cfg(not(feature = "kubernetes"))]
+        let clusters = std::future::ready(());
+        let here = stop.iter().copied();
+        let here: Vec<_> = here.filter(|id| self.holder(*id).is_none()).collect();
+        tokio::join!(
+            self.processes.close(&here),
+            self.external.close(&external),
+            clusters
+        );
+    }
+
+    /// All providers whose instances are not on this machine.
+    fn elsewhere(&self) -> impl Iterator<Item = &dyn Elsewhere> {
+        let all: [&dyn Elsewhere; _] = [
+            &self.external,
+            #[cfg(feature = "kubernetes")]
+            &self.kubernetes,
+        ];
+        all.into_iter()
+    }
+
+    /// Who has an instance that is not on this machine.
+    fn holder(&self, instance: InstanceId) -> Option<&dyn Elsewhere> {
+        self.elsewhere().find(|provider| provider.holds(instance))
     }
 
     fn knows(&self, instance: InstanceId) -> bool {
-        self.external.knows(instance) || self.processes.knows(instance)
+        self.holder(instance).is_some() || self.processes.knows(instance)
     }
 
     /// Who has an instance that is known.
     fn of(&self, instance: InstanceId) -> &dyn Provider {
-        if self.external.knows(instance) {
-            return &self.external;
+        match self.holder(instance) {
+            Some(provider) => provider,
+            None => &self.processes,
         }
-        &self.processes
     }
 
     /// Who has an instance of this pool, or will have it.
     fn of_pool(&self, pool: &PoolName, instance: InstanceId) -> &dyn Provider {
-        let external = self.external.knows(instance)
-            || self.external.defines(pool) && !self.processes.knows(instance);
-        if external {
-            return &self.external;
+        if self.knows(instance) {
+            return self.of(instance);
         }
-        &self.processes
+        match self.elsewhere().find(|provider| provider.has(pool)) {
+            Some(provider) => provider,
+            None => &self.processes,
+        }
     }
 }
 

@@ -132,6 +132,26 @@ pub enum SpecError {
     /// Too much to tell an external provider at each start.
     #[error("`parameters` has {0} keys and {1} bytes; at most 1024 and 262144 are allowed")]
     Parameters(usize, usize),
+    /// The template of pods is not usable.
+    #[error("`template`: {0}")]
+    Template(#[from] crate::kubernetes::TemplateError),
+    /// No name of a namespace.
+    #[error("`namespace` is {0:?}; give at most 63 of `a-z`, `0-9` and `-`")]
+    Namespace(String),
+    /// The template names another namespace.
+    #[error("`namespace` is `{own}`, but the template's is `{template}`; give one of them")]
+    Namespaces {
+        /// The pool's.
+        own: String,
+        /// The template's.
+        template: String,
+    },
+    /// Nobody would know where instances listen.
+    #[error("`port` is missing and no container of the template names one; give one above 0")]
+    NoPort,
+    /// Nobody would know where instances of another kind than pods are.
+    #[error("`address` is missing; say where a {0} tells its host, such as `/status/host`")]
+    NoAddress(String),
     /// A duration that must be above zero is zero.
     #[error("`{0}` is zero; give a duration above zero, such as `30s`")]
     Zero(&'static str),

@@ -19,6 +19,8 @@ use crate::event::ProviderEvent;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Wishes {
     pub(crate) rest: bool,
+    /// It was woken for a request; a fresh one is neither at rest nor claimed.
+    pub(crate) claimed: bool,
     pub(crate) stop: bool,
     /// Rises with each reset that is asked for.
     pub(crate) resets: u64,
@@ -29,6 +31,14 @@ pub(crate) struct Wishes {
 /// Waits until a stop is wished.
 pub(crate) async fn stop_wished(wishes: &mut watch::Receiver<Wishes>) {
     if wishes.wait_for(|wished| wished.stop).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Waits for another wish.
+pub(crate) async fn another(wishes: &mut watch::Receiver<Wishes>) {
+    if wishes.changed().await.is_err() {
+        // The provider was dropped; the instance stays for the next run.
         std::future::pending::<()>().await;
     }
 }

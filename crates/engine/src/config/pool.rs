@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use foreshadow_allocator::{HoldMode, PoolSpec};
 use foreshadow_planner::Objective;
-use foreshadow_providers::{ExternalSpec, FallbackSpec, Hold, ProcessSpec, SpecError};
+use foreshadow_providers::{
+    ExternalSpec, FallbackSpec, Hold, KubernetesSpec, ProcessSpec, SpecError,
+};
 use foreshadow_types::{InstanceCount, PoolName};
 use thiserror::Error;
 
@@ -170,6 +172,8 @@ pub enum ProviderConfig {
     Process(ProcessSpec),
     /// A provider somewhere else that speaks `foreshadow.provider.v1`.
     External(ExternalSpec),
+    /// Pods of a Kubernetes cluster, in builds that have the feature `kubernetes`.
+    Kubernetes(Box<KubernetesSpec>),
 }
 
 impl ProviderConfig {
@@ -178,6 +182,7 @@ impl ProviderConfig {
         match self {
             Self::Process(process) => process.validate(),
             Self::External(external) => external.validate(),
+            Self::Kubernetes(pods) => pods.validate(),
         }
     }
 
@@ -185,6 +190,8 @@ impl ProviderConfig {
         match self {
             Self::Process(process) => process.hold,
             Self::External(external) => external.hold,
+            // Neither costs anything there: a pod is told what it is used for.
+            Self::Kubernetes(_) => Hold::Freeze,
         }
     }
 
@@ -193,6 +200,7 @@ impl ProviderConfig {
         match self {
             Self::Process(process) => (process.start_timeout, process.stop_grace),
             Self::External(external) => (external.start_timeout, external.stop_grace),
+            Self::Kubernetes(pods) => (pods.start_timeout, pods.stop_grace),
         }
     }
 
@@ -214,6 +222,7 @@ impl ProviderConfig {
                 hash.text("external provider");
                 hash.map(&external.parameters);
             }
+            Self::Kubernetes(pods) => hash.text(&pods.identity()),
         }
         hash.0
     }

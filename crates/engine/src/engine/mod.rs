@@ -255,6 +255,9 @@ fn define_pools(
             ProviderConfig::External(external) => {
                 provider.define_external(name, external.clone())?;
             }
+            ProviderConfig::Kubernetes(pods) => {
+                provider.define_kubernetes(name, pods.as_ref().clone())?;
+            }
         }
         if let Some(fallback) = &pool.fallback {
             provider.define_fallback(pool.name().clone(), fallback.clone())?;

@@ -133,13 +133,15 @@ pub(crate) fn load(path: Option<&Path>, data: &Path) -> Result<ServeConfig, Conf
         reason: error.reason,
     };
     let Some(path) = path else {
-        return parse("", data).map_err(|error| malformed(Path::new("defaults"), "", error));
+        return parse_from("", data, Path::new(""))
+            .map_err(|error| malformed(Path::new("defaults"), "", error));
     };
     let text = std::fs::read_to_string(path).map_err(|source| ConfigFileError::Unreadable {
         path: path.to_owned(),
         source,
     })?;
-    parse(&text, data).map_err(|error| malformed(path, &text, error))
+    let base = path.parent().unwrap_or(Path::new(""));
+    parse_from(&text, data, base).map_err(|error| malformed(path, &text, error))
 }
 
 /// What is wrong, and at which byte where that is known.
@@ -158,7 +160,8 @@ impl Fault {
     }
 }
 
-fn parse(text: &str, data: &Path) -> Result<ServeConfig, Fault> {
+/// Checks the text of a configuration; files that belong to it are looked for from `base`.
+fn parse_from(text: &str, data: &Path, base: &Path) -> Result<ServeConfig, Fault> {
     let raw: RawConfig = toml::from_str(text).map_err(|error| Fault {
         offset: error.span().map(|span| span.start),
         reason: error.message().to_owned(),
@@ -176,7 +179,7 @@ fn parse(text: &str, data: &Path) -> Result<ServeConfig, Fault> {
         RawOnShutdown::Keep => OnShutdown::Keep,
         RawOnShutdown::StopAll => OnShutdown::StopAll,
     };
-    config.pools = each(raw.pool, RawPool::check)?;
+    config.pools = each(raw.pool, |pool| pool.check(base))?;
     config.shadow.triggers = each(raw.trigger, RawTrigger::check)?;
     config.shadow.schedules = each(raw.schedule, RawSchedule::check)?;
     config.shadow.follows = each(raw.follow, RawFollow::check)?;

@@ -1,10 +1,11 @@
 //! A pool as written in the configuration.
 
+mod kubernetes;
 mod provider;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use foreshadow_engine::{
@@ -14,6 +15,7 @@ use foreshadow_engine::{
 use foreshadow_types::{InstanceCount, PoolName, Shape, Vcpus};
 use serde::Deserialize;
 
+use self::kubernetes::RawOwner;
 use self::provider::{RawFallback, RawHold, RawLimits, RawProbe, RawProvider, RawReady, RawReset};
 use super::text::{Size, Span};
 
@@ -35,8 +37,15 @@ pub(super) struct RawPool {
     token_file: Option<PathBuf>,
     parameters: Option<BTreeMap<String, String>>,
     call_timeout: Option<Span>,
-    #[serde(default)]
-    hold: RawHold,
+    template: Option<PathBuf>,
+    namespace: Option<String>,
+    kubeconfig: Option<PathBuf>,
+    context: Option<String>,
+    port: Option<u16>,
+    address: Option<String>,
+    owner: Option<RawOwner>,
+    unready_timeout: Option<Span>,
+    hold: Option<RawHold>,
     start_timeout: Option<Span>,
     stop_grace: Option<Span>,
     probe: Option<RawProbe>,
@@ -101,8 +110,8 @@ pub(super) struct RawShape {
 }
 
 impl RawPool {
-    /// The pool, or what is wrong with it.
-    pub(super) fn check(self) -> Result<PoolConfig, String> {
+    /// The pool, or what is wrong with it. Files of its own are looked for from `base`.
+    pub(super) fn check(self, base: &Path) -> Result<PoolConfig, String> {
         let name = PoolName::new(&self.name).map_err(|error| error.to_string())?;
         let shape = self.shape.check();
         let shape = shape.map_err(|error| format!("pool `{name}`: {error}"))?;
@@ -112,7 +121,7 @@ impl RawPool {
         });
         let aim = Aim::one_of(self.target_hit_rate, self.idle_budget, costs);
         let aim = aim.map_err(|error| format!("pool `{name}` {error}"))?;
-        let provider = provider::checked(&self);
+        let provider = provider::checked(&self, base);
         let provider = provider.map_err(|error| format!("pool `{name}`: {error}"))?;
         let mut pool = PoolConfig::with(name, provider, self.max);
         set(&mut pool.aim, aim);

@@ -19,6 +19,10 @@ max = 8
 target_hit_rate = 0.99
 "#;
 
+fn parse(text: &str, data: &Path) -> Result<ServeConfig, Fault> {
+    parse_from(text, data, Path::new(""))
+}
+
 #[track_caller]
 fn refused(text: &str, expected: &str, line: Option<usize>) {
     let fault = parse(text, Path::new("data")).expect_err("the configuration is at fault");
@@ -166,10 +170,31 @@ fn the_pools_on_the_page_of_integrations_are_configurations() {
     let examples: Vec<_> = blocks
         .filter_map(|block| block.split("```").next())
         .collect();
-    assert_eq!(examples.len(), 3);
+    assert_eq!(examples.len(), 5);
+    // The files that they name are on the page too.
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    for (kind, file) in [
+        ("kind: Pod\n", "pod.yaml"),
+        ("kind: Sandbox\n", "sandbox.yaml"),
+    ] {
+        let mut manifests = page.split("```yaml\n").skip(1);
+        let manifest = manifests.find(|manifest| manifest.contains(kind));
+        let manifest = manifest.and_then(|rest| rest.split("```").next());
+        let manifest = manifest.expect("the page shows it");
+        std::fs::write(folder.path().join(file), manifest).expect("a file can be written");
+    }
     for example in examples {
-        let config = parse(example, Path::new("data")).expect("the example is valid");
-        assert_eq!(config.engine.pools.len(), 1);
+        let read = parse_from(example, Path::new("data"), folder.path());
+        if example.contains("\"kubernetes\"") && !cfg!(feature = "cluster") {
+            let fault = read.expect_err("this build has no Kubernetes");
+            assert!(
+                fault.reason.contains("--features cluster"),
+                "{}",
+                fault.reason
+            );
+            continue;
+        }
+        assert_eq!(read.expect("it is valid").engine.pools.len(), 1);
     }
 }
 
@@ -249,6 +274,60 @@ max = 4
         &format!("{POOL}\nendpoint = \"http://a:1\""),
         "`endpoint` is for",
         Some(3),
+    );
+}
+
+#[test]
+fn a_pool_in_a_cluster_needs_a_build_for_it_and_a_template_that_fits() {
+    let pool = "[[pool]]\nname = \"game\"\nprovider = \"kubernetes\"\nmax = 4\n";
+    refused(pool, "`template`", Some(1));
+    let with = |more: &str| format!("{pool}template = \"/nowhere/pod.yaml\"\n{more}");
+    refused(&with("command = [\"true\"]"), "`command` is for", Some(1));
+    refused(
+        &with("endpoint = \"http://a:1\""),
+        "`endpoint` is for",
+        Some(1),
+    );
+    refused(&with("hold = \"freeze\""), "`hold` is not for", Some(1));
+    let expected = if cfg!(feature = "cluster") {
+        "/nowhere/pod.yaml"
+    } else {
+        "--features cluster"
+    };
+    refused(&with(""), expected, Some(1));
+    let process = format!("{POOL}\nnamespace = \"games\"");
+    refused(&process, "`namespace` is for", Some(3));
+}
+
+#[cfg(feature = "cluster")]
+#[test]
+fn a_template_is_looked_for_beside_the_configuration() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let path = folder.path().join("pod.yaml");
+    let manifest = "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - { name: a, image: b }\n";
+    std::fs::write(&path, manifest).expect("a file can be written");
+    let pool = "[[pool]]\nname = \"game\"\nprovider = \"kubernetes\"\ntemplate = \"pod.yaml\"\n\
+                namespace = \"games\"\nport = 7000\nunready_timeout = \"20s\"\nmax = 4\n\
+                owner = { api_version = \"apps/v1\", kind = \"StatefulSet\", name = \"f\" }\n";
+    let read = |text: &str| parse_from(text, Path::new("data"), folder.path());
+    let config = read(pool).expect("the configuration is valid");
+    let ProviderConfig::Kubernetes(pods) = &config.engine.pools[0].provider else {
+        panic!("{:?}", config.engine.pools[0].provider);
+    };
+    assert_eq!(pods.namespace.as_deref(), Some("games"));
+    assert_eq!(pods.unready_timeout, Duration::from_secs(20));
+    assert!(pods.owner.is_some());
+    let fault = read(&pool.replace("port = 7000\n", "")).expect_err("nobody knows the port");
+    assert!(fault.reason.contains("`port`"), "{}", fault.reason);
+    std::fs::write(&path, manifest.replace("Pod", "Deployment")).expect("it can be written");
+    let fault = read(pool).expect_err("nobody knows where a deployment is");
+    assert!(fault.reason.contains("`address`"), "{}", fault.reason);
+    std::fs::write(&path, manifest.replace("image", "picture")).expect("it can be written");
+    let fault = read(pool).expect_err("the template is at fault");
+    assert!(
+        fault.reason.contains("spec.containers[0].image"),
+        "{}",
+        fault.reason
     );
 }
 

@@ -17,7 +17,7 @@ use crate::{
     event::{GoneReason, ProviderEvent},
     pause::Pause,
     spec::Hold,
-    supervision::{Wishes, first_probe, stop_wished},
+    supervision::{Wishes, another, first_probe, stop_wished},
     wire::v1::instance::State,
 };
 
@@ -348,12 +348,4 @@ impl Contact {
 
 fn forgotten() -> GoneReason {
     GoneReason::Exited("the provider knows it no more".to_owned())
-}
-
-/// Waits for another wish.
-async fn another(wishes: &mut watch::Receiver<Wishes>) {
-    if wishes.changed().await.is_err() {
-        // The provider was dropped; the instance stays for the next run.
-        std::future::pending::<()>().await;
-    }
 }

@@ -15,11 +15,13 @@ use std::{
 use foreshadow_types::{InstanceId, PoolName};
 use tokio::{sync::mpsc, time::timeout};
 
+#[cfg(feature = "kubernetes")]
+pub(crate) use self::record::owner;
 pub use self::spec::ExternalSpec;
 use self::{
     calls::{CallError, Caller, Line},
     instance::{Contact, Instance, Origin},
-    record::{Record, owner},
+    record::Record,
 };
 use crate::{
     event::{GoneReason, ProviderEvent},
@@ -219,7 +221,7 @@ impl Shared {
         if let Some(owner) = &self.state().owner {
             return Ok(owner.clone());
         }
-        let named = owner(self.records.folder());
+        let named = record::owner(self.records.folder());
         let owner: Arc<str> = named
             .map_err(|source| io(self.records.folder(), source))?
             .into();

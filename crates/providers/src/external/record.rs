@@ -73,7 +73,7 @@ impl Kept for Record {
 }
 
 /// The name of this Foreshadow, which stays the same as long as its folder.
-pub(super) fn owner(folder: &Path) -> io::Result<String> {
+pub(crate) fn owner(folder: &Path) -> io::Result<String> {
     let path = folder.join(OWNER_FILE);
     match fs::read_to_string(&path) {
         Ok(name) if is_owner(name.trim()) => return Ok(name.trim().to_owned()),

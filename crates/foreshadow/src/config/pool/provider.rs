@@ -1,12 +1,14 @@
 //! What starts the instances of a pool, as written in the configuration.
 
+use std::path::Path;
+
 use foreshadow_engine::config::ProviderConfig;
 use foreshadow_providers::{
     ExternalSpec, FallbackSpec, Hold, Limits, ProbeSpec, ProcessSpec, Readiness, Reset, RunAs,
 };
 use serde::Deserialize;
 
-use super::{RawPool, RawRecycle, set};
+use super::{RawPool, RawRecycle, kubernetes, set};
 use crate::config::text::{Size, Span};
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -14,6 +16,7 @@ use crate::config::text::{Size, Span};
 pub(super) enum RawProvider {
     Process,
     Grpc,
+    Kubernetes,
 }
 
 #[derive(Debug, Deserialize)]
@@ -108,15 +111,19 @@ impl RawFallback {
 }
 
 /// What starts the pool's instances, or what is wrong with it.
-pub(super) fn checked(raw: &RawPool) -> Result<ProviderConfig, String> {
+pub(super) fn checked(raw: &RawPool, base: &Path) -> Result<ProviderConfig, String> {
     match raw.provider {
         RawProvider::Process => process(raw).map(ProviderConfig::Process),
         RawProvider::Grpc => external(raw).map(ProviderConfig::External),
+        RawProvider::Kubernetes => {
+            let pods = kubernetes::spec(raw, base)?;
+            Ok(ProviderConfig::Kubernetes(Box::new(pods)))
+        }
     }
 }
 
 /// Refuses keys that are another provider's.
-fn refuse(given: &[(&str, bool)], kind: &str) -> Result<(), String> {
+pub(super) fn refuse(given: &[(&str, bool)], kind: &str) -> Result<(), String> {
     match given.iter().find(|(_, given)| *given) {
         Some((key, _)) => Err(format!(
             "`{key}` is for `provider = \"{kind}\"`; leave it out or choose that provider"
@@ -125,14 +132,41 @@ fn refuse(given: &[(&str, bool)], kind: &str) -> Result<(), String> {
     }
 }
 
-fn process(raw: &RawPool) -> Result<ProcessSpec, String> {
-    let others = [
+/// The keys that only a process has.
+pub(super) fn of_process(raw: &RawPool) -> [(&'static str, bool); 9] {
+    let probe = raw.probe.as_ref();
+    [
+        ("command", raw.command.is_some()),
+        ("ready", raw.ready.is_some()),
+        ("env", raw.env.is_some()),
+        ("working_dir", raw.working_dir.is_some()),
+        ("user", raw.user.is_some()),
+        ("limits", raw.limits.is_some()),
+        ("reset", raw.reset.is_some()),
+        (
+            "probe.timeout",
+            probe.is_some_and(|probe| probe.timeout.is_some()),
+        ),
+        (
+            "probe.failures",
+            probe.is_some_and(|probe| probe.failures.is_some()),
+        ),
+    ]
+}
+
+/// The keys that only an external provider has.
+pub(super) fn of_grpc(raw: &RawPool) -> [(&'static str, bool); 3] {
+    [
         ("endpoint", raw.endpoint.is_some()),
         ("token_file", raw.token_file.is_some()),
         ("parameters", raw.parameters.is_some()),
-        ("call_timeout", raw.call_timeout.is_some()),
-    ];
-    refuse(&others, "grpc")?;
+    ]
+}
+
+fn process(raw: &RawPool) -> Result<ProcessSpec, String> {
+    refuse(&of_grpc(raw), "grpc")?;
+    refuse(&[("call_timeout", raw.call_timeout.is_some())], "grpc")?;
+    refuse(&kubernetes::given(raw), "kubernetes")?;
     let Some(command) = &raw.command else {
         return Err("missing field `command`; give the program and its arguments".to_owned());
     };
@@ -163,25 +197,8 @@ fn process(raw: &RawPool) -> Result<ProcessSpec, String> {
 }
 
 fn external(raw: &RawPool) -> Result<ExternalSpec, String> {
-    let probe = raw.probe.as_ref();
-    let others = [
-        ("command", raw.command.is_some()),
-        ("ready", raw.ready.is_some()),
-        ("env", raw.env.is_some()),
-        ("working_dir", raw.working_dir.is_some()),
-        ("user", raw.user.is_some()),
-        ("limits", raw.limits.is_some()),
-        ("reset", raw.reset.is_some()),
-        (
-            "probe.timeout",
-            probe.is_some_and(|probe| probe.timeout.is_some()),
-        ),
-        (
-            "probe.failures",
-            probe.is_some_and(|probe| probe.failures.is_some()),
-        ),
-    ];
-    refuse(&others, "process")?;
+    refuse(&of_process(raw), "process")?;
+    refuse(&kubernetes::given(raw), "kubernetes")?;
     let Some(endpoint) = &raw.endpoint else {
         return Err(
             "missing field `endpoint`; give `http://HOST:PORT` or `unix:///PATH`".to_owned(),
@@ -201,13 +218,14 @@ fn external(raw: &RawPool) -> Result<ExternalSpec, String> {
         &mut external.call_timeout,
         raw.call_timeout.map(|span| span.0),
     );
+    let probe = raw.probe.as_ref();
     let interval = probe.and_then(|probe| probe.interval);
     set(&mut external.probe_interval, interval.map(|span| span.0));
     Ok(external)
 }
 
 fn hold(raw: &RawPool) -> Hold {
-    match raw.hold {
+    match raw.hold.unwrap_or_default() {
         RawHold::Freeze => Hold::Freeze,
         RawHold::Run => Hold::Run,
     }
