@@ -260,10 +260,11 @@ pub fn http_with(
     connection
         .set_read_timeout(Some(Duration::from_secs(20)))
         .expect("a timeout can be set");
-    let headers: String = headers
+    let headers: Vec<_> = headers
         .iter()
         .map(|(name, value)| format!("{name}: {value}\r\n"))
         .collect();
+    let headers = headers.concat();
     write!(
         connection,
         "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\

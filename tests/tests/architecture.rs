@@ -22,6 +22,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("history", &["types", "forecast"]),
     ("ledger", &["types", "planner", "allocator"]),
+    ("cluster", &["types", "ledger"]),
     ("providers", &["types"]),
     ("lstm", &["types", "forecast"]),
     ("classical", &["types", "forecast"]),
@@ -88,6 +89,8 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("object_store", &["history"]),
     ("augurs", &["classical"]),
     ("rusqlite", &["ledger"]),
+    ("tokio-postgres", &["ledger", "cluster", "benches"]),
+    ("kube", &["providers"]),
     (
         "tonic",
         &[

@@ -21,7 +21,7 @@ use tonic::{Status, transport::Channel};
 
 use crate::{
     replicas::{POOLS, pool},
-    worker::{Client, Worker, check},
+    worker::{Client, Known, Worker, check},
 };
 
 /// How long a call may take before its client goes to another replica.
@@ -218,7 +218,7 @@ impl Worker {
     /// Gives back what it holds.
     async fn finish(&mut self, address: &str) {
         for _ in 0..100 {
-            if self.has_nothing() {
+            if matches!(self.known, Known::Nothing) {
                 return;
             }
             if let Ok(mut client) = connect(address).await {

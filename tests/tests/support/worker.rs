@@ -68,10 +68,6 @@ impl Worker {
         }
     }
 
-    pub(crate) fn has_nothing(&self) -> bool {
-        matches!(self.known, Known::Nothing)
-    }
-
     async fn ask(&mut self, client: &mut Client, key: String) -> Result<(), Status> {
         let seconds = |seconds| Some(well_known::Duration { seconds, nanos: 0 });
         let request = AllocateRequest {

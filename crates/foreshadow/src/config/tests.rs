@@ -19,7 +19,7 @@ max = 8
 target_hit_rate = 0.99
 "#;
 
-fn parse(text: &str, data: &Path) -> Result<ServeConfig, Fault> {
+pub(super) fn parse(text: &str, data: &Path) -> Result<ServeConfig, Fault> {
     parse_from(text, data, Path::new(""))
 }
 

@@ -111,7 +111,6 @@ impl Asked {
 
     async fn admin(&self, name: &str) -> Result<Response, ApiError> {
         match name {
-            "GetShadowConfig" => self.to(ShardId(0)).await,
             "SetShadowConfig" => admin::set_config(self).await,
             "MakeLive" => admin::make_live(self).await,
             "Explain" | "DrainPool" => {
@@ -136,6 +135,7 @@ impl Asked {
             "Retrain" => join::any::<v1::RetrainResponse>(self).await,
             "ListAuditEvents" => admin::audit(self, self.call.message()?).await,
             "GetOverview" => join::every::<v1::Overview>(self).await,
+            // The configuration, which is the same in all.
             _ => self.to(ShardId(0)).await,
         }
     }

@@ -128,10 +128,10 @@ impl Exchange {
         part: v1::AllocateStreamRequest,
     ) -> Result<v1::AllocateStreamResponse, Status> {
         let (reply, answer) = oneshot::channel();
-        let gone = |_| Status::unavailable("the shard's stream has ended; try again in a moment");
+        let gone = || Status::unavailable("the shard's stream has ended; try again in a moment");
         let lane = self.lane(shard).await?;
-        lane.send((part, reply)).await.map_err(|_| gone(()))?;
-        answer.await.map_err(|_| gone(()))?
+        lane.send((part, reply)).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
     }
 
     /// The open stream of a shard, or a new one.

@@ -81,13 +81,9 @@ impl Families {
     }
 
     fn text(&self) -> String {
-        let families = self
-            .order
-            .iter()
-            .filter_map(|family| self.lines.get(family));
-        families
-            .map(|(heads, samples)| format!("{heads}{samples}"))
-            .collect()
+        let families = self.order.iter().filter_map(|name| self.lines.get(name));
+        let texts = families.flat_map(|(heads, samples)| [&**heads, &**samples]);
+        texts.collect()
     }
 }
 
