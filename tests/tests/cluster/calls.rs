@@ -60,6 +60,13 @@ impl Round<'_> {
     }
 }
 
+fn next_page(page: &Value) -> String {
+    page["nextPageToken"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned()
+}
+
 fn strings(list: &Value, key: &str) -> BTreeSet<String> {
     let items = list.as_array().into_iter().flatten();
     items
@@ -123,10 +130,7 @@ fn pools_and_claims(round: &mut Round<'_>) {
         );
         let page = round.read(&path);
         seen.extend(strings(&page["allocations"], "allocationId"));
-        token = page["nextPageToken"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned();
+        token = next_page(&page);
         if token.is_empty() {
             break;
         }
@@ -239,10 +243,7 @@ fn overrides_and_quotas(round: &mut Round<'_>) {
     loop {
         let page = round.read(&format!("/admin/audit?pageSize=3&pageToken={token}"));
         actions.extend(strings(&page["events"], "action"));
-        token = page["nextPageToken"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned();
+        token = next_page(&page);
         if token.is_empty() {
             break;
         }

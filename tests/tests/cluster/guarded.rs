@@ -94,13 +94,11 @@ async fn who_may_not_call_one_replica_may_not_call_another_through_it() {
     trial.spread().await;
     let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(&authority));
     for address in addresses(&trial) {
-        let channel = Channel::from_shared(format!("https://{address}"))
-            .and_then(|endpoint| {
-                Ok(endpoint
-                    .tls_config(tls.clone())
-                    .expect("the roots are fine"))
-            })
-            .expect("the address is one");
+        let endpoint = Channel::from_shared(format!("https://{address}"));
+        let endpoint = endpoint
+            .expect("the address is one")
+            .tls_config(tls.clone());
+        let channel = endpoint.expect("the roots are fine");
         let channel = channel.connect().await.expect("the replica listens");
         let mut admin = AdminClient::new(channel.clone());
         let mut claims = AllocationsClient::new(channel);

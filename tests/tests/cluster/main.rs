@@ -1,10 +1,16 @@
 //! Three replicas on one machine with one `PostgreSQL`: any of them answers any call, and goes on when
 //! others do not.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "these tests wait for real processes"
+)]
+
 mod calls;
 mod faults;
 mod guarded;
 mod load;
+#[expect(clippy::unwrap_used, reason = "it is shared with tests that unwrap")]
 #[path = "../../../crates/ledger/tests/support/postgres.rs"]
 mod postgres;
 mod replicas;
