@@ -70,8 +70,7 @@ impl RawCluster {
                         `cargo build --release -p foreshadow --features cluster`"
                 .to_owned());
         }
-        let from_environment = || std::env::var("FORESHADOW_DATABASE").ok();
-        let database = self.database.or_else(from_environment).ok_or(
+        let database = given(self.database, "FORESHADOW_DATABASE").ok_or(
             "missing field `database`; give `postgresql://USER:PASSWORD@HOST/NAME`, here or in \
              FORESHADOW_DATABASE",
         )?;
@@ -94,7 +93,8 @@ impl RawCluster {
         config.check_shards(shards).map_err(|gap| gap.to_string())?;
         config.instances_dir = self.instances;
         check_processes(config)?;
-        if let Some(address) = &self.advertise
+        let advertise = given(self.advertise, "FORESHADOW_ADVERTISE");
+        if let Some(address) = &advertise
             && !(address.starts_with("http://") || address.starts_with("https://"))
         {
             return Err(format!(
@@ -110,14 +110,19 @@ impl RawCluster {
         };
         Ok(ClusterConfig {
             database: Secret(database),
-            name: self.name,
+            name: given(self.name, "FORESHADOW_REPLICA"),
             shards,
-            advertise: self.advertise,
+            advertise,
             time,
             ca: self.ca,
             identity,
         })
     }
+}
+
+/// What the file says, or else the environment, which may differ between replicas with one file.
+fn given(said: Option<String>, variable: &str) -> Option<String> {
+    said.or_else(|| std::env::var(variable).ok())
 }
 
 /// A process stays on its machine when its shard goes to another replica.
