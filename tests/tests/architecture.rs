@@ -88,6 +88,8 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("object_store", &["history"]),
     ("augurs", &["classical"]),
     ("rusqlite", &["ledger"]),
+    ("tokio-postgres", &["ledger", "cluster", "tests", "benches"]),
+    ("tokio-postgres-rustls", &["ledger"]),
     (
         "tonic",
         &[
