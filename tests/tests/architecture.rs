@@ -90,6 +90,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("augurs", &["classical"]),
     ("rusqlite", &["ledger"]),
     ("tokio-postgres", &["ledger", "cluster", "benches"]),
+    ("tokio-postgres-rustls", &["ledger"]),
     ("kube", &["providers"]),
     (
         "tonic",
