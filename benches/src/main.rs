@@ -10,6 +10,7 @@ mod overload;
 mod peers;
 mod process;
 mod report;
+mod scale;
 mod train;
 
 use clap::{Parser, ValueEnum};
@@ -51,6 +52,8 @@ enum Name {
     Ingest,
     /// Requests replayed under a constant pool, beside a plain event queue.
     Backtest,
+    /// One server at three sizes, up to a million leases and entities, and calls through a replica.
+    Scale,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -66,6 +69,7 @@ fn main() -> anyhow::Result<()> {
         Some("worker") => return allocate::serve_worker(words.next().as_deref()),
         Some("overload-server") => return overload::serve(),
         Some("ingest-server") => return ingest::serve(words),
+        Some("scale-server") => return scale::serve(words),
         Some(_) | None => {}
     }
     let cli = Cli::parse();
@@ -77,6 +81,7 @@ fn main() -> anyhow::Result<()> {
         Name::Overload => overload::rows()?,
         Name::Ingest => ingest::rows()?,
         Name::Backtest => backtest::rows()?,
+        Name::Scale => scale::rows()?,
     };
     match cli.format {
         Format::Text => print!("{}", report::table(&rows)),

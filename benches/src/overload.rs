@@ -134,7 +134,7 @@ async fn open_loop(
                 counts.given_up.fetch_add(1, Ordering::Relaxed);
                 continue;
             };
-            let client = GrpcClient(connections[number as usize % CONNECTIONS].0.clone());
+            let client = connections[number as usize % CONNECTIONS].clone();
             let (counts, times) = (counts.clone(), times.clone());
             tokio::spawn(async move {
                 claim(client, &counts, &times).await;

@@ -87,9 +87,12 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("arrow", &["history"]),
     ("parquet", &["history"]),
     ("object_store", &["history"]),
+    ("kube", &["providers", "tests"]),
+    ("k8s-openapi", &["providers", "tests"]),
     ("augurs", &["classical"]),
     ("rusqlite", &["ledger"]),
     ("tokio-postgres", &["ledger", "cluster", "benches"]),
+    ("tokio-postgres-rustls", &["ledger"]),
     ("kube", &["providers"]),
     (
         "tonic",

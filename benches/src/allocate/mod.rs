@@ -18,8 +18,8 @@ use self::{load::Rates, peers::Peers};
 use crate::report::{Row, median};
 
 pub(crate) use self::{
-    load::{Claims, rate},
-    ours::{GrpcClient, Served, clients},
+    load::{Claims, p99_at, rate},
+    ours::{GrpcClient, Served, clients, clients_of},
     peers::free_port,
     worker::serve as serve_worker,
 };

@@ -144,17 +144,33 @@ pub(crate) async fn connect(address: SocketAddr) -> anyhow::Result<Channel> {
 
 /// Clients of a server of allocations on one connection.
 pub(crate) async fn clients(address: SocketAddr, count: usize) -> anyhow::Result<Vec<GrpcClient>> {
+    clients_of(address, count, POOL).await
+}
+
+/// Clients of one pool.
+pub(crate) async fn clients_of(
+    address: SocketAddr,
+    count: usize,
+    pool: &'static str,
+) -> anyhow::Result<Vec<GrpcClient>> {
     let channel = connect(address).await?;
-    let client = || GrpcClient(AllocationsClient::new(channel.clone()));
+    let client = || GrpcClient {
+        calls: AllocationsClient::new(channel.clone()),
+        pool,
+    };
     Ok(std::iter::repeat_with(client).take(count).collect())
 }
 
 /// A request for an instance of the pool.
 pub(crate) fn ask() -> AllocateRequest {
+    ask_for(POOL)
+}
+
+fn ask_for(pool: &str) -> AllocateRequest {
     AllocateRequest {
         tenant_id: "bench".to_owned(),
         user_id: "user".to_owned(),
-        target: Some(Target::Pool(POOL.to_owned())),
+        target: Some(Target::Pool(pool.to_owned())),
         // A warm instance or a refusal: none of the peers has a queue.
         max_wait: Some(foreshadow_api::well_known::Duration::default()),
         ..AllocateRequest::default()
@@ -162,7 +178,11 @@ pub(crate) fn ask() -> AllocateRequest {
 }
 
 /// A caller of `Allocate` and `Release`.
-pub(crate) struct GrpcClient(pub(crate) AllocationsClient<Channel>);
+#[derive(Clone)]
+pub(crate) struct GrpcClient {
+    pub(crate) calls: AllocationsClient<Channel>,
+    pool: &'static str,
+}
 
 impl Claims for GrpcClient {
     type Lease = Allocation;
@@ -170,7 +190,7 @@ impl Claims for GrpcClient {
     async fn claim(&mut self, count: usize) -> anyhow::Result<Vec<Allocation>> {
         let mut leases = Vec::with_capacity(count);
         for _ in 0..count {
-            let granted = self.0.allocate(ask()).await?.into_inner();
+            let granted = self.calls.allocate(ask_for(self.pool)).await?.into_inner();
             let state = granted.state();
             anyhow::ensure!(state == State::Granted && granted.warm, "{state:?}");
             leases.push(granted);
@@ -184,7 +204,7 @@ impl Claims for GrpcClient {
                 allocation_id: lease.allocation_id,
                 fencing_token: lease.fencing_token,
             };
-            self.0.release(release).await?;
+            self.calls.release(release).await?;
         }
         Ok(())
     }

@@ -45,7 +45,8 @@ pub(crate) fn serve(words: impl Iterator<Item = String>) -> anyhow::Result<()> {
     })
 }
 
-async fn fill(engine: &EngineHandle, entities: u64) -> anyhow::Result<()> {
+/// Reports two samples of each of so many users.
+pub(crate) async fn fill(engine: &EngineHandle, entities: u64) -> anyhow::Result<()> {
     let at = Timestamp::from_millis(now_ms());
     for first in (0..entities).step_by(REPORTED as usize) {
         let mut observations = Vec::new();

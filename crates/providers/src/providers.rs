@@ -105,14 +105,14 @@ impl Providers {
     /// known how to call the cluster.
     pub fn define_kubernetes(
         &self,
-        pool: PoolName,
-        spec: KubernetesSpec,
+        pool: &PoolName,
+        spec: &KubernetesSpec,
     ) -> Result<(), ProviderError> {
         spec.validate()?;
         #[cfg(feature = "kubernetes")]
-        self.own.kubernetes.define(pool, spec)?;
+        self.own.kubernetes.define(pool.clone(), spec.clone())?;
         #[cfg(not(feature = "kubernetes"))]
-        drop(pool);
+        let _ = pool;
         Ok(())
     }
 

@@ -255,9 +255,7 @@ fn define_pools(
             ProviderConfig::External(external) => {
                 provider.define_external(name, external.clone())?;
             }
-            ProviderConfig::Kubernetes(pods) => {
-                provider.define_kubernetes(name, pods.as_ref().clone())?;
-            }
+            ProviderConfig::Kubernetes(pods) => provider.define_kubernetes(&name, pods)?,
         }
         if let Some(fallback) = &pool.fallback {
             provider.define_fallback(pool.name().clone(), fallback.clone())?;

@@ -301,6 +301,16 @@ fn a_pool_in_a_cluster_needs_a_build_for_it_and_a_template_that_fits() {
 
 #[cfg(feature = "cluster")]
 #[test]
+fn the_configuration_of_the_package_with_pods_is_one() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = folder.join("../../packaging/kubernetes/overlays/pods");
+    let text = std::fs::read_to_string(folder.join("foreshadow.toml")).expect("it is there");
+    let read = parse_from(&text, Path::new("data"), &folder);
+    assert!(read.is_ok(), "{read:?}");
+}
+
+#[cfg(feature = "cluster")]
+#[test]
 fn a_template_is_looked_for_beside_the_configuration() {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let path = folder.path().join("pod.yaml");

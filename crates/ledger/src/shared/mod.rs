@@ -2,6 +2,10 @@
 //!
 //! Every write is checked against the epoch under which the shard is owned, in its own transaction.
 //! When the connection is lost, it is made anew and found out what became of the last write.
+//!
+//! What is acknowledged is as durable as a commit of the server: where another server takes its place
+//! when it fails, that must be a synchronous standby. A pooler in between must leave sessions as they
+//! are.
 
 mod failure;
 mod patience;

@@ -94,9 +94,20 @@ impl Server {
             .await
     }
 
+    /// Where it takes too long, the server does it by itself later.
     pub(super) async fn compact(&mut self) -> Outcome<()> {
-        self.persist(async |session, patience| patience.wait(session.compact()).await)
+        let place = self.place.clone();
+        let attempt = async |session: &mut Session, patience: &mut Patience| match patience
+            .wait(session.compact())
             .await
+        {
+            Err(failure) if failure.passes() => {
+                tracing::warn!(%place, "what was removed is left to the server's own vacuum");
+                Ok(())
+            }
+            compacted => compacted,
+        };
+        self.persist(attempt).await
     }
 
     pub(super) async fn end(&mut self) {

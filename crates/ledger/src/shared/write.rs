@@ -14,6 +14,9 @@ use super::{
 };
 use crate::block::Block;
 
+/// Blocks removed with one statement.
+const REMOVED_AT_ONCE: i64 = 20_000;
+
 /// The row of the shard is held until the transaction ends: whoever raises the epoch waits for us,
 /// or we see it and write nothing.
 pub(super) const APPEND: &str = "
@@ -25,6 +28,7 @@ pub(super) const APPEND: &str = "
 const INSERT: &str = "
     INSERT INTO foreshadow.blocks (shard, epoch, number, snapshot, count, checksum, body)
     VALUES ($1, $2, $3, $4, $5, $6, $7)";
+const LOWEST: &str = "SELECT min(number) FROM foreshadow.blocks WHERE shard = $1";
 const REMOVE_BEFORE: &str = "DELETE FROM foreshadow.blocks WHERE shard = $1 AND number < $2";
 const HOLD: &str = "
     SELECT FROM foreshadow.shards WHERE shard = $1 AND epoch = $2 FOR SHARE";
@@ -64,10 +68,7 @@ impl Session {
                 .await?;
             patience.heard();
         }
-        let parameters: [Parameter<'_>; 2] = [&fence.shard, &first];
-        patience
-            .wait(transaction.execute(REMOVE_BEFORE, &parameters))
-            .await?;
+        remove_before(&transaction, fence, first, patience).await?;
         commit(transaction, fence, patience).await
     }
 
@@ -92,9 +93,9 @@ impl Session {
         self.change(REMOVE, &parameters, patience).await
     }
 
-    /// Lets the server use the room of rows that are gone. It is done without stopping others.
+    /// Has the server take away the rows that are gone, without stopping others.
     pub(super) async fn compact(&self) -> Result<(), tokio_postgres::Error> {
-        let tables = "VACUUM foreshadow.blocks, foreshadow.documents";
+        let tables = "VACUUM (SKIP_LOCKED) foreshadow.blocks, foreshadow.documents";
         self.client.batch_execute(tables).await
     }
 
@@ -111,6 +112,27 @@ impl Session {
             .await?;
         commit(transaction, fence, patience).await
     }
+}
+
+/// In steps, each of which the server does within the time that a statement has.
+async fn remove_before(
+    transaction: &Transaction<'_>,
+    fence: Fence,
+    first: i64,
+    patience: &mut Patience,
+) -> Result<(), Failure> {
+    let parameters: [Parameter<'_>; 1] = [&fence.shard];
+    let lowest = transaction.query_one(LOWEST, &parameters);
+    let lowest: Option<i64> = patience.wait(lowest).await?.try_get(0)?;
+    let mut done = lowest.unwrap_or(first);
+    while done < first {
+        done = first.min(done.saturating_add(REMOVED_AT_ONCE));
+        let parameters: [Parameter<'_>; 2] = [&fence.shard, &done];
+        let removed = transaction.execute(REMOVE_BEFORE, &parameters);
+        patience.wait(removed).await?;
+        patience.heard();
+    }
+    Ok(())
 }
 
 /// Commits if the shard is still owned under the epoch; otherwise nothing was written.

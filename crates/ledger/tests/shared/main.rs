@@ -119,6 +119,24 @@ fn a_long_snapshot_is_kept_whole() {
 }
 
 #[test]
+fn a_snapshot_replaces_very_many_blocks() {
+    let Some(server) = Postgres::start() else {
+        return;
+    };
+    let url = prepared(&server);
+    server.psql(
+        &url,
+        "INSERT INTO foreshadow.blocks (shard, number, epoch, snapshot, count, checksum, body)
+         SELECT 1, number, 1, false, 0, 0, '' FROM generate_series(1, 50000) number",
+    );
+    let mut ledger = open(&url, 1);
+    ledger.snapshot(&events(1..=3)).unwrap();
+    assert_eq!(ledger.events().unwrap(), events(1..=3));
+    let blocks = server.psql(&url, "SELECT count(*), min(number) FROM foreshadow.blocks");
+    assert_eq!(blocks, "1|50001");
+}
+
+#[test]
 fn documents_are_kept_by_name() {
     let Some(server) = Postgres::start() else {
         return;

@@ -1,6 +1,8 @@
 //! A real control plane with hollow nodes, started for a test by the program that
 //! `FORESHADOW_KUBERNETES` names.
 
+#![allow(dead_code, reason = "each test binary uses a part of this")]
+
 use std::{
     net::TcpListener,
     path::{Path, PathBuf},
@@ -8,15 +10,18 @@ use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
-use kube::{
-    Client, Config,
-    config::{KubeConfigOptions, Kubeconfig},
-};
 use tempfile::TempDir;
+
+/// From the package of a test to what lies beside the repository.
+const TO_SHARED: &str = if cfg!(feature = "kubernetes") {
+    "../../../shared/kubernetes"
+} else {
+    "../../shared/kubernetes"
+};
 
 /// The folder of `up` and `down`, if there is one.
 fn programs() -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/kubernetes");
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join(TO_SHARED);
     let named = std::env::var_os("FORESHADOW_KUBERNETES").map(PathBuf::from);
     let folder = named.unwrap_or(beside);
     folder.join("up").is_file().then_some(folder)
@@ -87,13 +92,6 @@ impl Cluster {
 
     pub(crate) fn state(&self) -> &Path {
         self.state.path()
-    }
-
-    pub(crate) async fn client(&self) -> Client {
-        let kubeconfig = Kubeconfig::read_from(&self.kubeconfig).unwrap();
-        let options = KubeConfigOptions::default();
-        let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
-        Client::try_from(config.unwrap()).unwrap()
     }
 
     /// The process of a part of the control plane.

@@ -8,6 +8,7 @@
 )]
 
 mod cluster;
+mod manifests;
 mod outage;
 mod sandbox;
 mod setup;
@@ -22,7 +23,7 @@ use kube::{
     Api, ResourceExt,
     api::{DeleteParams, PostParams},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use setup::{POD, Setup, pool};
 
 /// What an operator sees of the use of a pod.
@@ -100,22 +101,7 @@ async fn what_others_remove_or_evict_is_gone() {
     assert!(matches!(reason, GoneReason::Exited(_)), "{reason:?}");
 
     let pod = setup.started(2).await;
-    let eviction = json!({
-        "apiVersion": "policy/v1beta1",
-        "kind": "Eviction",
-        "metadata": { "name": pod.name_any() },
-    });
-    let evicted: Value = setup
-        .pods
-        .create_subresource(
-            "eviction",
-            &pod.name_any(),
-            &PostParams::default(),
-            &eviction,
-        )
-        .await
-        .unwrap();
-    assert_eq!(evicted["status"], "Success");
+    assert!(setup.evict(&pod).await);
     let reason = setup.gone(2).await;
     assert!(matches!(reason, GoneReason::Exited(_)), "{reason:?}");
 

@@ -8,10 +8,11 @@ use foreshadow_providers::{
 use foreshadow_types::{InstanceId, PoolName};
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
 use kube::{
-    Api, Client, ResourceExt,
+    Api, Client, Config, ResourceExt,
     api::{DeleteParams, ListParams, PostParams},
+    config::{KubeConfigOptions, Kubeconfig},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
     sync::mpsc,
@@ -69,7 +70,7 @@ impl Setup {
         namespace: &str,
         change: impl FnOnce(&mut KubernetesSpec),
     ) -> Self {
-        let client = cluster.client().await;
+        let client = client(cluster.kubeconfig()).await;
         await_nodes(&client, cluster.nodes()).await;
         let named = json!({ "metadata": { "name": namespace } });
         let namespaces: Api<Namespace> = Api::all(client.clone());
@@ -169,6 +170,24 @@ impl Setup {
         self.pods.delete(&pod.name_any(), &now).await.unwrap();
     }
 
+    /// Asks for an eviction, as who drains a node does; says whether it was granted.
+    pub(crate) async fn evict(&self, pod: &Pod) -> bool {
+        let name = pod.name_any();
+        let eviction = json!({
+            "apiVersion": "policy/v1beta1", "kind": "Eviction", "metadata": { "name": name },
+        });
+        let manner = PostParams::default();
+        let asked = self
+            .pods
+            .create_subresource::<_, Value>("eviction", &name, &manner, &eviction)
+            .await;
+        match asked {
+            Ok(_) => true,
+            Err(kube::Error::Api(status)) if status.code == 429 => false,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
     pub(crate) async fn until(&self, what: &str, holds: impl AsyncFn() -> bool) {
         let wait = async {
             while !holds().await {
@@ -177,6 +196,13 @@ impl Setup {
         };
         assert!(timeout(PATIENCE, wait).await.is_ok(), "{what}");
     }
+}
+
+pub(crate) async fn client(kubeconfig: &Path) -> Client {
+    let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
+    let options = KubeConfigOptions::default();
+    let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
+    Client::try_from(config.unwrap()).unwrap()
 }
 
 /// Nodes come a little later than the control plane.
