@@ -65,11 +65,6 @@ pub(super) struct RawCluster {
 impl RawCluster {
     /// The cluster, or what is wrong with it.
     pub(super) fn apply(self, config: &mut EngineConfig) -> Result<ClusterConfig, String> {
-        if cfg!(not(feature = "cluster")) {
-            return Err("`[cluster]` needs a binary built with it: \
-                        `cargo build --release -p foreshadow --features cluster`"
-                .to_owned());
-        }
         let database = given(self.database, "FORESHADOW_DATABASE").ok_or(
             "missing field `database`; give `postgresql://USER:PASSWORD@HOST/NAME`, here or in \
              FORESHADOW_DATABASE",

@@ -1,6 +1,7 @@
 //! The configuration file of `serve`: TOML, checked as a whole before any data is touched.
 
 mod access;
+#[cfg(feature = "cluster")]
 mod cluster;
 mod history;
 mod pool;
@@ -21,11 +22,9 @@ use toml::Spanned;
 
 pub(crate) use access::{AccessConfig, JwtConfig};
 use access::{RawAccess, RawCertificate, RawJwt, RawTls, RawToken};
+#[cfg(feature = "cluster")]
 use cluster::RawCluster;
-#[cfg_attr(
-    not(feature = "cluster"),
-    expect(unused_imports, reason = "only replicas need it")
-)]
+#[cfg(feature = "cluster")]
 pub(crate) use cluster::{ClusterConfig, Secret};
 use history::RawHistory;
 use pool::RawPool;
@@ -93,6 +92,10 @@ struct RawConfig {
     cluster: Option<Spanned<RawCluster>>,
 }
 
+/// Replicas are for builds that have them.
+#[cfg(not(feature = "cluster"))]
+type RawCluster = toml::Table;
+
 /// What a configuration file says.
 #[derive(Debug)]
 pub(crate) struct ServeConfig {
@@ -100,6 +103,7 @@ pub(crate) struct ServeConfig {
     pub(crate) telemetry: TelemetryConfig,
     pub(crate) access: AccessConfig,
     /// What this server is among others, if it is one of several.
+    #[cfg(feature = "cluster")]
     pub(crate) cluster: Option<ClusterConfig>,
 }
 
@@ -226,11 +230,17 @@ fn parse_from(text: &str, data: &Path, base: &Path) -> Result<ServeConfig, Fault
         jwt: raw.jwt,
         tls: raw.tls,
     };
-    let mut cluster = None;
-    if let Some(raw) = raw.cluster {
+    #[cfg(feature = "cluster")]
+    let cluster = raw.cluster.map(|raw| {
         let start = raw.span().start;
         let applied = raw.into_inner().apply(&mut config);
-        cluster = Some(applied.map_err(|reason| Fault::at(start, reason))?);
+        applied.map_err(|reason| Fault::at(start, reason))
+    });
+    #[cfg(not(feature = "cluster"))]
+    if let Some(raw) = raw.cluster {
+        let reason = "`[cluster]` needs a binary built with it: \
+                      `cargo build --release -p foreshadow --features cluster`";
+        return Err(Fault::at(raw.span().start, reason.to_owned()));
     }
     config.validate().map_err(|error| Fault {
         offset: None,
@@ -240,7 +250,8 @@ fn parse_from(text: &str, data: &Path, base: &Path) -> Result<ServeConfig, Fault
         engine: config,
         telemetry: raw.telemetry.check()?,
         access: access.check()?,
-        cluster,
+        #[cfg(feature = "cluster")]
+        cluster: cluster.transpose()?,
     })
 }
 

@@ -9,8 +9,8 @@ use super::failure::Failure;
 /// How many tries fit into the patience at the least: a connection that was lost without a word is
 /// given up early enough to make another.
 const TRIES: u32 = 3;
-/// However fast tries fail, and however often a long write gets on a little, there are no more.
-const MOST_TRIES: u32 = 64;
+/// How often an operation that got on, and thereby got more time, is begun again.
+const MOST_BEGINNINGS: u32 = 8;
 const LEAST_PATIENCE: Duration = Duration::from_millis(100);
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
@@ -20,6 +20,9 @@ pub(super) struct Patience {
     whole: Duration,
     until: Instant,
     tries: u32,
+    /// Tries in which the server answered, and whether it did in this one.
+    beginnings: u32,
+    got_on: bool,
 }
 
 /// How long one statement may take.
@@ -40,6 +43,8 @@ impl Patience {
             whole,
             until: Instant::now() + whole,
             tries: 0,
+            beginnings: 0,
+            got_on: false,
         }
     }
 
@@ -51,6 +56,7 @@ impl Patience {
     /// The server answered in the middle of a long operation: it is there.
     pub(super) fn heard(&mut self) {
         self.until = Instant::now() + self.whole;
+        self.got_on = true;
     }
 
     /// Waits for one answer.
@@ -69,7 +75,8 @@ impl Patience {
     pub(super) async fn pause(&mut self) -> bool {
         let pause = FIRST_PAUSE.saturating_mul(1 << self.tries.min(8));
         self.tries += 1;
+        self.beginnings += u32::from(std::mem::take(&mut self.got_on));
         sleep(pause.min(LONGEST_PAUSE)).await;
-        self.tries < MOST_TRIES && Instant::now() < self.until
+        self.beginnings < MOST_BEGINNINGS && Instant::now() < self.until
     }
 }

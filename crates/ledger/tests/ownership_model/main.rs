@@ -9,8 +9,9 @@
 mod promises;
 mod protocol;
 mod state;
+mod table;
 
-use protocol::{Bug, FENCED, KEPT, KNOWN, ONE_HOLDER, Protocol};
+use protocol::{Bug, FENCED, KEPT, KNOWN, ONE_HOLDER, Protocol, READ};
 use stateright::{Checker as _, Model as _};
 
 /// Visits all states; how many there are.
@@ -25,6 +26,7 @@ fn check(protocol: Protocol) -> usize {
 fn broken_by(bug: Bug) -> Vec<&'static str> {
     let protocol = Protocol {
         bug,
+        snapshots: true,
         ..Protocol::of(2, 1)
     };
     let checker = protocol.checker().spawn_bfs().join();
@@ -64,6 +66,16 @@ fn two_replicas_keep_their_promises_on_two_shards() {
 }
 
 #[test]
+fn two_replicas_keep_their_promises_with_snapshots() {
+    let states = check(Protocol {
+        snapshots: true,
+        longest_log: 4,
+        ..Protocol::of(2, 1)
+    });
+    eprintln!("{states} states");
+}
+
+#[test]
 fn an_append_that_is_not_fenced_is_found() {
     let broken = broken_by(Bug::NoFence);
     assert!(broken.contains(&FENCED), "{broken:?}");
@@ -91,6 +103,11 @@ fn a_log_that_is_read_before_the_claim_is_found() {
 fn a_repeated_append_without_a_number_is_found() {
     let broken = broken_by(Bug::NoNumber);
     assert!(broken.contains(&ONE_HOLDER), "{broken:?}");
+}
+
+#[test]
+fn a_late_append_that_is_read_beside_the_snapshot_that_replaced_it_is_found() {
+    assert_eq!(broken_by(Bug::NothingPassedOver), [READ]);
 }
 
 #[test]

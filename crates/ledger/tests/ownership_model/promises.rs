@@ -2,17 +2,24 @@
 
 use std::collections::BTreeSet;
 
-use crate::state::{Act, Block, Shard, Tenure, Written};
+use crate::state::{Act, Block, Memory, Shard, Tenure, Written};
 
 impl Shard {
-    pub(crate) fn holds(&self, block: Block) -> bool {
+    fn holds(&self, block: Block) -> bool {
         self.log.iter().any(|written| written.block == block)
     }
 
-    pub(crate) fn is_taken(&self, number: u8) -> bool {
-        self.log
-            .iter()
-            .any(|written| written.block.number == number)
+    /// The instances that are held after all that was written.
+    pub(crate) fn held(&self) -> BTreeSet<u8> {
+        let mut memory = Memory::default();
+        for written in &self.log {
+            memory.apply(written.block.act);
+        }
+        memory.held
+    }
+
+    pub(crate) fn was_read_as_written(&self) -> bool {
+        !self.misread
     }
 
     /// Each grant finds its instance free, each return finds it held.

@@ -2,12 +2,16 @@
 
 use stateright::{Model, Property};
 
-use crate::state::{Act, Block, Memory, Shard, State, Tenure, Written};
+use crate::{
+    state::{Act, Block, Memory, Shard, State, Tenure, Written},
+    table::Row,
+};
 
 pub(crate) const ONE_HOLDER: &str = "an instance has one holder";
 pub(crate) const TOKENS: &str = "tokens grow from grant to grant";
 pub(crate) const FENCED: &str = "a former owner appends nothing";
 pub(crate) const KEPT: &str = "what is acknowledged is in the log";
+pub(crate) const READ: &str = "an owner reads what was written";
 pub(crate) const KNOWN: &str = "an owner knows what was acknowledged before";
 
 /// A mistake in the protocol, which the check must find.
@@ -24,6 +28,8 @@ pub(crate) enum Bug {
     EarlyRead,
     /// A block is written whether or not one with its number is there.
     NoNumber,
+    /// What came late, after the snapshot that replaced it, is read too.
+    NothingPassedOver,
 }
 
 /// The protocol and how far it is followed.
@@ -36,6 +42,8 @@ pub(crate) struct Protocol {
     pub(crate) lease: u8,
     pub(crate) most_claims: u8,
     pub(crate) longest_log: u8,
+    /// Whether owners replace what was written by snapshots.
+    pub(crate) snapshots: bool,
     pub(crate) bug: Bug,
 }
 
@@ -52,6 +60,8 @@ pub(crate) enum Action {
     Release(u8, u8),
     Crash(u8),
     Send(u8, u8, Act),
+    /// A transaction: it is not repeated before it has ended.
+    Snapshot(u8, u8),
     /// The database carries out a statement.
     CarryOut(u8, Block),
     /// A replica learns what became of its append.
@@ -67,6 +77,7 @@ impl Protocol {
             lease: 1,
             most_claims: 3,
             longest_log: 3,
+            snapshots: false,
             bug: Bug::None,
         }
     }
@@ -96,6 +107,9 @@ impl Protocol {
         if memory.next < self.longest_log {
             let acts = (0..self.instances).map(|instance| memory.possible(instance));
             actions.extend(acts.map(|act| Action::Send(replica, shard, act)));
+            if self.snapshots && !row.table.is_short() {
+                actions.push(Action::Snapshot(replica, shard));
+            }
         }
     }
 
@@ -142,10 +156,35 @@ impl Protocol {
     fn carry_out(&self, state: &mut State, shard: u8, block: Block) {
         let row = state.shard(shard);
         let fenced = block.epoch != row.epoch && self.bug != Bug::NoFence;
-        let taken = row.is_taken(block.number) && self.bug != Bug::NoNumber;
-        if !fenced && !taken && row.log.len() <= usize::from(self.longest_log) {
-            let claim = row.claims;
-            row.log.push(Written { block, claim });
+        let taken = row.table.is_taken(block.number) && self.bug != Bug::NoNumber;
+        if fenced || taken || row.table.len() > usize::from(self.longest_log) {
+            return;
+        }
+        let claim = row.claims;
+        row.table.insert(Row::Block(block));
+        // What was written once and replaced since is no news.
+        let written = Written { block, claim };
+        if self.bug == Bug::NoNumber || !row.log.iter().any(|other| other.block == block) {
+            row.log.push(written);
+        }
+    }
+
+    /// Reads the log, if the shard is still owned.
+    fn read(&self, state: &mut State, replica: u8, shard: u8) {
+        let row = state.shard(shard);
+        let (epoch, read) = (row.epoch, row.log.len() as u8);
+        let memory = row.table.read(self.bug != Bug::NothingPassedOver);
+        let memory = memory.map(|memory| Memory { read, ..memory });
+        row.misread |= memory.as_ref().map(|memory| &memory.held) != Some(&row.held());
+        let Some(memory) = memory else { return };
+        match state.tenure(replica, shard).cloned() {
+            None => state.set_early(replica, shard, memory),
+            Some(tenure) if tenure.epoch == epoch => {
+                let memory = Some(memory);
+                let tenure = Tenure { memory, ..tenure };
+                state.set_tenure(replica, shard, Some(tenure));
+            }
+            Some(_) => state.set_tenure(replica, shard, None),
         }
     }
 }
@@ -176,12 +215,13 @@ impl Model for Protocol {
         match action {
             Action::Tick => state.tick(),
             Action::Claim(replica, shard) => self.claim(&mut state, replica, shard),
-            Action::Read(replica, shard) => read(&mut state, replica, shard),
+            Action::Read(replica, shard) => self.read(&mut state, replica, shard),
             Action::Renew(replica, shard) => extend(&mut state, replica, shard, self.lease),
             Action::Release(replica, shard) => extend(&mut state, replica, shard, 0),
             Action::LetGo(replica, shard) => state.set_tenure(replica, shard, None),
             Action::Crash(replica) => state.crash(replica),
             Action::Send(replica, shard, act) => self.send(&mut state, replica, shard, act),
+            Action::Snapshot(replica, shard) => snapshot(&mut state, replica, shard),
             Action::CarryOut(shard, block) => self.carry_out(&mut state, shard, block),
             Action::Learn(replica, shard) => learn(&mut state, replica, shard),
         }
@@ -200,6 +240,7 @@ impl Model for Protocol {
             always(KEPT, |_, state| {
                 state.every(Shard::holds_what_was_acknowledged)
             }),
+            always(READ, |_, state| state.every(Shard::was_read_as_written)),
             always(KNOWN, |_, state| state.owners_know_what_was_acknowledged()),
             sometimes("it happens that a shard passes on", |_, state| {
                 state.some(Shard::has_passed_on)
@@ -214,19 +255,22 @@ impl Model for Protocol {
     }
 }
 
-/// Reads the log, if the shard is still owned.
-fn read(state: &mut State, replica: u8, shard: u8) {
+/// One transaction, under the epoch.
+fn snapshot(state: &mut State, replica: u8, shard: u8) {
+    let Some(mut tenure) = state.tenure(replica, shard).cloned() else {
+        return;
+    };
+    let Some(memory) = &mut tenure.memory else {
+        return;
+    };
+    let (number, held) = (memory.next, memory.held.clone());
+    memory.next += 1;
     let row = state.shard(shard);
-    let (epoch, memory) = (row.epoch, Memory::of(&row.log));
-    match state.tenure(replica, shard).cloned() {
-        None => state.set_early(replica, shard, memory),
-        Some(tenure) if tenure.epoch == epoch => {
-            let memory = Some(memory);
-            let tenure = Tenure { memory, ..tenure };
-            state.set_tenure(replica, shard, Some(tenure));
-        }
-        Some(_) => state.set_tenure(replica, shard, None),
+    let owned = row.epoch == tenure.epoch && !row.table.is_taken(number);
+    if owned {
+        row.table.replace(number, held);
     }
+    state.set_tenure(replica, shard, owned.then_some(tenure));
 }
 
 /// One statement, under the epoch: the lease is as long as this again.
@@ -251,12 +295,12 @@ fn learn(state: &mut State, replica: u8, shard: u8) {
         return;
     };
     let row = state.shard(shard);
-    if row.holds(block) {
+    if row.table.holds(block) {
         row.acknowledged.insert(block);
         memory.apply(block.act);
         memory.next += 1;
         state.set_tenure(replica, shard, Some(tenure));
-    } else if row.epoch != block.epoch || row.is_taken(block.number) {
+    } else if row.epoch != block.epoch || row.table.is_taken(block.number) {
         state.set_tenure(replica, shard, None);
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::table::Table;
+
 /// What is done to an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Act {
@@ -35,7 +37,11 @@ pub(crate) struct Shard {
     pub(crate) lease: u8,
     /// How often it was claimed. The protocol does not see it.
     pub(crate) claims: u8,
+    pub(crate) table: Table,
+    /// All that was ever written, as it came. The protocol does not see it.
     pub(crate) log: Vec<Written>,
+    /// Whether an owner read something else than what was written. The protocol does not see it.
+    pub(crate) misread: bool,
     /// Statements that were sent: each may be carried out from now on.
     pub(crate) sent: BTreeSet<Block>,
     /// What was told to those who asked.
@@ -55,25 +61,13 @@ pub(crate) struct Tenure {
 /// What an owner knows of a log.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Memory {
-    /// Blocks read when it became the owner.
+    /// How much had been written when it was read. The protocol does not see it.
     pub(crate) read: u8,
     pub(crate) next: u8,
     pub(crate) held: BTreeSet<u8>,
 }
 
 impl Memory {
-    pub(crate) fn of(log: &[Written]) -> Self {
-        let mut memory = Self {
-            read: log.len() as u8,
-            next: log.len() as u8,
-            ..Self::default()
-        };
-        for written in log {
-            memory.apply(written.block.act);
-        }
-        memory
-    }
-
     /// What can be done to an instance next.
     pub(crate) fn possible(&self, instance: u8) -> Act {
         if self.held.contains(&instance) {

@@ -11,7 +11,7 @@ use crate::{Postgres, Write, event, events, open, own, prepared};
 
 #[test]
 fn whose_shard_has_passed_on_writes_nothing() {
-    let Some(server) = Postgres::start() else {
+    let Some(server) = Postgres::common() else {
         return;
     };
     let url = prepared(&server);
@@ -45,7 +45,7 @@ fn whose_shard_has_passed_on_writes_nothing() {
 
 #[test]
 fn whose_shard_has_passed_on_writes_nothing_before_the_next_owner_has_either() {
-    let Some(server) = Postgres::start() else {
+    let Some(server) = Postgres::common() else {
         return;
     };
     let url = prepared(&server);
@@ -72,7 +72,7 @@ fn whose_shard_has_passed_on_writes_nothing_before_the_next_owner_has_either() {
 
 #[test]
 fn a_shard_is_opened_under_its_own_epoch_alone() {
-    let Some(server) = Postgres::start() else {
+    let Some(server) = Postgres::common() else {
         return;
     };
     let url = prepared(&server);
@@ -91,7 +91,7 @@ fn an_owner_finds_all_that_the_one_before_acknowledged_and_nothing_comes_later()
     const OWNERS: u64 = 8;
     const WRITES: i64 = 20;
     const MOST_WRITES: i64 = 20_000;
-    let Some(server) = Postgres::start() else {
+    let Some(server) = Postgres::common() else {
         return;
     };
     let url = prepared(&server);

@@ -92,7 +92,7 @@ fn next_owner<'a>(server: &'a Postgres, url: &'a str) -> impl FnMut() -> Ledger 
 
 #[test]
 fn what_was_appended_is_there_for_the_next_owner() {
-    let Some(server) = Postgres::start() else {
+    let Some(server) = Postgres::common() else {
         return;
     };
     let url = prepared(&server);
@@ -101,7 +101,7 @@ fn what_was_appended_is_there_for_the_next_owner() {
 
 #[test]
 fn a_snapshot_replaces_what_was_before_and_gives_the_same_state() {
-    let Some(server) = Postgres::start() else {
+    let Some(server) = Postgres::common() else {
         return;
     };
     let url = prepared(&server);
@@ -111,7 +111,7 @@ fn a_snapshot_replaces_what_was_before_and_gives_the_same_state() {
 
 #[test]
 fn a_long_snapshot_is_kept_whole() {
-    let Some(server) = Postgres::start() else {
+    let Some(server) = Postgres::common() else {
         return;
     };
     let url = prepared(&server);
@@ -120,7 +120,7 @@ fn a_long_snapshot_is_kept_whole() {
 
 #[test]
 fn a_snapshot_replaces_very_many_blocks() {
-    let Some(server) = Postgres::start() else {
+    let Some(server) = Postgres::common() else {
         return;
     };
     let url = prepared(&server);
@@ -138,7 +138,7 @@ fn a_snapshot_replaces_very_many_blocks() {
 
 #[test]
 fn documents_are_kept_by_name() {
-    let Some(server) = Postgres::start() else {
+    let Some(server) = Postgres::common() else {
         return;
     };
     let url = prepared(&server);
@@ -147,7 +147,7 @@ fn documents_are_kept_by_name() {
 
 #[test]
 fn shards_know_nothing_of_each_other() {
-    let Some(server) = Postgres::start() else {
+    let Some(server) = Postgres::common() else {
         return;
     };
     let url = prepared(&server);
@@ -176,7 +176,7 @@ fn shards_know_nothing_of_each_other() {
 /// The owner of a ledger calls it from inside a runtime.
 #[test]
 fn a_ledger_is_used_inside_a_runtime() {
-    let Some(server) = Postgres::start() else {
+    let Some(server) = Postgres::common() else {
         return;
     };
     let url = prepared(&server);

@@ -8,7 +8,7 @@ use crate::{Postgres, event, events, history, open, prepare, prepared, shard};
 
 #[test]
 fn damage_is_refused_with_the_number_of_the_shard() {
-    let Some(server) = Postgres::start() else {
+    let Some(server) = Postgres::common() else {
         return;
     };
     for (damage, what) in [
@@ -49,7 +49,7 @@ fn damage_is_refused_with_the_number_of_the_shard() {
 
 #[test]
 fn another_writer_under_the_same_epoch_is_noticed() {
-    let Some(server) = Postgres::start() else {
+    let Some(server) = Postgres::common() else {
         return;
     };
     let url = prepared(&server);
@@ -63,7 +63,7 @@ fn another_writer_under_the_same_epoch_is_noticed() {
 
 #[test]
 fn tables_are_made_by_many_at_once() {
-    let Some(server) = Postgres::start() else {
+    let Some(server) = Postgres::common() else {
         return;
     };
     let url = server.database();
@@ -79,7 +79,7 @@ fn tables_are_made_by_many_at_once() {
 
 #[test]
 fn tables_of_another_release_are_refused() {
-    let Some(server) = Postgres::start() else {
+    let Some(server) = Postgres::common() else {
         return;
     };
     let url = prepared(&server);
@@ -103,7 +103,7 @@ fn tables_of_another_release_are_refused() {
 
 #[test]
 fn tables_that_are_not_there_are_told() {
-    let Some(server) = Postgres::start() else {
+    let Some(server) = Postgres::common() else {
         return;
     };
     let refused = Ledger::open_shared(shard(&server.database(), 1)).unwrap_err();
@@ -114,7 +114,7 @@ fn tables_that_are_not_there_are_told() {
 /// A role that may use the tables and make none.
 #[test]
 fn a_role_without_rights_to_make_tables_uses_those_that_are_there() {
-    let Some(server) = Postgres::start() else {
+    let Some(server) = Postgres::common() else {
         return;
     };
     let url = prepared(&server);
@@ -135,7 +135,7 @@ fn a_role_without_rights_to_make_tables_uses_those_that_are_there() {
 
 #[test]
 fn no_text_holds_the_password() {
-    let Some(server) = Postgres::start() else {
+    let Some(server) = Postgres::common() else {
         return;
     };
     let right = prepared(&server);

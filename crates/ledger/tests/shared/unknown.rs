@@ -16,7 +16,7 @@ const MOST_MESSAGES: usize = 40;
 
 #[test]
 fn an_append_whose_answer_is_lost_is_there_once() {
-    let Some(server) = Postgres::start() else {
+    let Some(server) = Postgres::common() else {
         return;
     };
     let url = prepared(&server);
@@ -47,7 +47,7 @@ fn cut_everywhere(
     write: impl Fn(&mut Ledger, i64) -> Result<(), LedgerError>,
     check: impl Fn(&Ledger, i64),
 ) {
-    let Some(server) = Postgres::start() else {
+    let Some(server) = Postgres::common() else {
         return;
     };
     let url = prepared(&server);
@@ -124,7 +124,7 @@ fn a_snapshot_is_there_once_and_whole_wherever_the_connection_is_cut() {
 /// The statement was repeated and replaced by a snapshot, and comes only then.
 #[test]
 fn an_append_that_comes_after_the_snapshot_that_replaced_it_is_passed_over() {
-    let Some(server) = Postgres::start() else {
+    let Some(server) = Postgres::common() else {
         return;
     };
     let url = prepared(&server);
@@ -149,7 +149,7 @@ fn an_append_that_comes_after_the_snapshot_that_replaced_it_is_passed_over() {
 /// The statement was on its way when the shard passed on.
 #[test]
 fn an_append_that_comes_after_the_shard_has_passed_on_writes_nothing() {
-    let Some(server) = Postgres::start() else {
+    let Some(server) = Postgres::common() else {
         return;
     };
     let url = prepared(&server);
@@ -172,7 +172,7 @@ fn an_append_that_comes_after_the_shard_has_passed_on_writes_nothing() {
 
 #[test]
 fn a_cut_append_of_a_former_owner_is_refused() {
-    let Some(server) = Postgres::start() else {
+    let Some(server) = Postgres::common() else {
         return;
     };
     let url = prepared(&server);

@@ -1,4 +1,4 @@
-//! A private `PostgreSQL`, in a folder of its own, for one test.
+//! A private `PostgreSQL`, in a folder of its own.
 
 #![allow(dead_code, reason = "each test uses what it needs")]
 
@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Output},
     sync::{
-        Mutex,
+        Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicU32, Ordering},
     },
 };
@@ -37,7 +37,21 @@ struct Owner {
     group: u32,
 }
 
+/// The server that tests use together, while one of them does.
+static COMMON: Mutex<Weak<Postgres>> = Mutex::new(Weak::new());
+
 impl Postgres {
+    /// A server for tests that do it no harm and have a database each.
+    pub(crate) fn common() -> Option<Arc<Self>> {
+        let mut common = COMMON.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(server) = common.upgrade() {
+            return Some(server);
+        }
+        let server = Arc::new(Self::start()?);
+        *common = Arc::downgrade(&server);
+        Some(server)
+    }
+
     /// Starts a server; none if there is no `PostgreSQL` here and tests may be skipped.
     pub(crate) fn start() -> Option<Self> {
         let Some(programs) = programs() else {
