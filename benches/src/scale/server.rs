@@ -15,8 +15,9 @@ use foreshadow_types::{InstanceCount, PoolName};
 use super::{LEASES_OF_ONE, UNARY_POOL, WARM, pool};
 use crate::ingest::fill;
 
-/// Longer than a run.
-const TICK: Duration = Duration::from_secs(15);
+const TICK: Duration = Duration::from_mins(1);
+/// How far ahead each tick looks.
+const HORIZON: Duration = Duration::from_mins(10);
 
 /// Serves until its parent has gone: `POOLS ENTITIES PROVIDER`.
 pub(crate) fn serve(mut words: impl Iterator<Item = String>) -> anyhow::Result<()> {
@@ -29,6 +30,7 @@ pub(crate) fn serve(mut words: impl Iterator<Item = String>) -> anyhow::Result<(
         config.pools = all_pools(pools, &provider)?;
         config.on_shutdown = OnShutdown::Keep;
         config.shadow.tick = TICK;
+        config.shadow.horizon = HORIZON;
         config.limits.entities = 2_000_000;
         config.limits.series = 4_000_000;
         let engine = Engine::start(config).await?;

@@ -6,6 +6,7 @@ mod event;
 mod external;
 mod fallback;
 mod kubernetes;
+mod owner;
 mod pause;
 mod process;
 mod provider;
@@ -23,6 +24,7 @@ pub use fallback::FallbackSpec;
 #[cfg(feature = "kubernetes")]
 pub use kubernetes::KubernetesProvider;
 pub use kubernetes::{KubernetesSpec, Owner, Template, TemplateError};
+pub use owner::agree_on_owner;
 pub use process::{ProcessProvider, ReconcileReport};
 pub use provider::{Claim, Provider, ProviderError};
 pub use providers::Providers;

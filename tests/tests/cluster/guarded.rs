@@ -15,7 +15,7 @@ use tonic::{
 
 use crate::{
     load::Addresses,
-    replicas::{POOLS, pool},
+    replicas::{POOLS, Setting, pool},
     trial::Trial,
 };
 
@@ -87,8 +87,12 @@ async fn who_may_not_call_one_replica_may_not_call_another_through_it() {
     let (operator, first) = token(&["--name", "ops", "--role", "admin"]);
     let (app, second) = token(&["--name", "app", "--role", "client"]);
     let more = format!("[tls]\n{files}\n{first}\n{second}\ntenant = \"acme\"\n");
-    let peers = format!("ca = \"{}\"\n", ca.display());
-    let Some(trial) = Trial::start_with(folder.path(), &marker, &peers, &more) else {
+    let setting = Setting {
+        peers: format!("ca = \"{}\"\n", ca.display()),
+        more,
+        ..Setting::processes(&marker)
+    };
+    let Some(trial) = Trial::start_with(folder.path(), &setting) else {
         return;
     };
     trial.spread().await;

@@ -7,6 +7,7 @@
 )]
 
 mod calls;
+mod elsewhere;
 mod faults;
 mod guarded;
 mod load;

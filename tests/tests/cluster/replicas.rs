@@ -13,31 +13,25 @@ pub(crate) fn pool(number: usize) -> String {
     format!("pool-{number}")
 }
 
-/// Pools of processes that nobody else starts, told apart by how long they sleep.
-fn config(
-    name: &str,
-    database: &str,
-    folder: &Path,
-    marker: &str,
-    (peers, more): (&str, &str),
-) -> String {
-    let instances = folder.join("instances");
-    let mut text = format!(
-        r#"
-tick = "1s"
+/// What the replicas of a trial serve.
+#[derive(Debug, Default)]
+pub(crate) struct Setting {
+    /// The tables of the pools.
+    pub(crate) pools: String,
+    /// What the configuration says of the cluster beside what all say.
+    pub(crate) peers: String,
+    /// Further tables.
+    pub(crate) more: String,
+}
 
-[cluster]
-database = "{database}"
-name = "{name}"
-shards = {SHARDS}
-instances = "{}"
-{peers}"#,
-        instances.display()
-    );
-    for number in 0..POOLS {
-        let _ = write!(
-            text,
-            r#"
+impl Setting {
+    /// Pools of processes that nobody else starts, told apart by how long they sleep.
+    pub(crate) fn processes(marker: &str) -> Self {
+        let mut pools = String::new();
+        for number in 0..POOLS {
+            let _ = write!(
+                pools,
+                r#"
 [[pool]]
 name = "{}"
 provider = "process"
@@ -48,11 +42,36 @@ labels = {{ number = "{number}" }}
 min = 2
 max = {MAX}
 "#,
-            pool(number)
-        );
+                pool(number)
+            );
+        }
+        Self {
+            pools,
+            ..Self::default()
+        }
     }
-    text.push_str(more);
-    text
+
+    fn config(&self, name: &str, database: &str, folder: &Path) -> String {
+        let instances = folder.join("instances");
+        format!(
+            r#"
+tick = "1s"
+
+[cluster]
+database = "{database}"
+name = "{name}"
+shards = {SHARDS}
+instances = "{}"
+{}
+{}
+{}
+"#,
+            instances.display(),
+            self.peers,
+            self.pools,
+            self.more
+        )
+    }
 }
 
 /// A replica that may be there or not.
@@ -68,12 +87,11 @@ impl Replica {
         name: &'static str,
         database: &str,
         folder: &Path,
-        marker: &str,
-        more: (&str, &str),
+        setting: &Setting,
     ) -> Self {
         Self {
             name,
-            config: config(name, database, folder, marker, more),
+            config: setting.config(name, database, folder),
             data: folder.join(name),
             server: None,
         }

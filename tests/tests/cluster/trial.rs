@@ -8,7 +8,11 @@ use std::{
 
 use tokio::time::sleep;
 
-use crate::{load::Addresses, postgres::Postgres, replicas::Replica};
+use crate::{
+    load::Addresses,
+    postgres::Postgres,
+    replicas::{Replica, Setting},
+};
 
 pub(crate) struct Trial {
     // In the order in which they end.
@@ -21,16 +25,16 @@ pub(crate) struct Trial {
 impl Trial {
     /// None if there is no `PostgreSQL` here.
     pub(crate) fn start(folder: &Path, marker: &str) -> Option<Self> {
-        Self::start_with(folder, marker, "", "")
+        Self::start_with(folder, &Setting::processes(marker))
     }
 
-    /// The same; `peers` is added to what the configuration says of the cluster, `more` at its end.
-    pub(crate) fn start_with(folder: &Path, marker: &str, peers: &str, more: &str) -> Option<Self> {
+    /// The same, with this to serve.
+    pub(crate) fn start_with(folder: &Path, setting: &Setting) -> Option<Self> {
         let postgres = Postgres::start()?;
         let database = postgres.database();
         let mut replicas: Vec<_> = ["a", "b", "c"]
             .into_iter()
-            .map(|name| Replica::new(name, &database, folder, marker, (peers, more)))
+            .map(|name| Replica::new(name, &database, folder, setting))
             .collect();
         for replica in &mut replicas {
             replica.start();
@@ -58,7 +62,7 @@ impl Trial {
     }
 
     /// How many shards each replica has.
-    fn shares(&self) -> Vec<usize> {
+    pub(crate) fn shares(&self) -> Vec<usize> {
         let owners = self.postgres.psql(
             &self.database,
             "SELECT owner FROM foreshadow.shards WHERE expires_at > clock_timestamp()",

@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use foreshadow_allocator::{Allocator, Input};
 use foreshadow_ledger::Ledger;
-use foreshadow_providers::{ProviderEvent, Providers};
+use foreshadow_providers::{ProviderEvent, Providers, agree_on_owner};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -19,7 +19,7 @@ use self::{
 };
 use crate::{
     collector::{self, Collector, HistoryFolder},
-    config::{EngineConfig, PoolConfig, ProviderConfig},
+    config::{EngineConfig, LedgerPlace, PoolConfig, ProviderConfig},
     demand::Happening,
     error::StartError,
     handle::{EngineHandle, PastShadows, Shared},
@@ -32,6 +32,9 @@ use crate::{
     retraining::{Retraining, from_training},
     scribe::{Kept, Scribe},
 };
+
+/// The document that holds the name that providers elsewhere know the shard's owner by.
+const OWNER: &str = "owner";
 
 /// Messages of each kind that wait between the parts.
 const WAITING_MESSAGES: usize = 1_024;
@@ -84,9 +87,12 @@ fn decider(
     config: &EngineConfig,
     numbers: &Arc<Numbers>,
     mut allocator: Allocator,
-    ledger: Ledger,
+    mut ledger: Ledger,
     mut recorder: Recorder,
 ) -> Result<Decider, StartError> {
+    if config.ledger != LedgerPlace::DataDir {
+        go_by_the_name_of_the_ledger(config, &mut ledger)?;
+    }
     let (reporting, reports) = mpsc::channel(WAITING_MESSAGES);
     let provider = Arc::new(Providers::open(config.instances_dir(), reporting)?);
     let opened = recorder.resume(&allocator);
@@ -118,6 +124,26 @@ fn decider(
         reports,
         happenings,
     })
+}
+
+/// Whoever owns the shard next goes on under the same name with instances that are elsewhere.
+fn go_by_the_name_of_the_ledger(
+    config: &EngineConfig,
+    ledger: &mut Ledger,
+) -> Result<(), StartError> {
+    let refused = |error: foreshadow_ledger::LedgerError| StartError::Ledger {
+        path: config.data_dir.clone(),
+        reason: error.to_string(),
+    };
+    let told = ledger.document(OWNER).map_err(refused)?;
+    let told = told.map(|name| String::from_utf8_lossy(&name).into_owned());
+    let name = agree_on_owner(config.instances_dir(), told.as_deref())?;
+    if told.is_none() {
+        ledger
+            .put_document(OWNER, name.as_bytes())
+            .map_err(refused)?;
+    }
+    Ok(())
 }
 
 fn assemble(

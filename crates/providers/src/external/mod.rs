@@ -15,8 +15,7 @@ use std::{
 use foreshadow_types::{InstanceId, PoolName};
 use tokio::{sync::mpsc, time::timeout};
 
-#[cfg(feature = "kubernetes")]
-pub(crate) use self::record::owner;
+pub(crate) use self::record::{name_owner, owner};
 pub use self::spec::ExternalSpec;
 use self::{
     calls::{CallError, Caller, Line},

@@ -90,6 +90,20 @@ pub(crate) fn owner(folder: &Path) -> io::Result<String> {
     Ok(name)
 }
 
+/// Has this Foreshadow known by a name from now on.
+pub(crate) fn name_owner(folder: &Path, name: &str) -> io::Result<()> {
+    if !is_owner(name) {
+        let reason = "an owner's name is 32 hexadecimal digits";
+        return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+    }
+    fs::create_dir_all(folder)?;
+    replace(
+        &folder.join(OWNER_FILE),
+        &folder.join("owner.partial"),
+        name.as_bytes(),
+    )
+}
+
 fn is_owner(name: &str) -> bool {
     name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
@@ -105,6 +119,9 @@ mod tests {
         let first = name("a").unwrap();
         assert_eq!(name("a").unwrap(), first);
         assert_ne!(name("b").unwrap(), first);
+        name_owner(&folder.path().join("b"), &first).unwrap();
+        assert_eq!(name("b").unwrap(), first);
+        assert!(name_owner(folder.path(), "me").is_err());
         fs::write(folder.path().join("a").join(OWNER_FILE), "?").unwrap();
         assert!(name("a").unwrap_err().to_string().contains("hexadecimal"));
     }

@@ -1,7 +1,10 @@
 //! Calls as they travel: read as a whole where something in them says where they go, sent on as they
 //! came, and their answers read where several become one.
 
-use std::task::{Context, Poll};
+use std::{
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use axum::{
     body::{Body, Bytes},
@@ -16,10 +19,14 @@ use futures::future::BoxFuture;
 use http_body_util::{BodyExt, Limited};
 use prost::Message;
 use serde::{Serialize, de::DeserializeOwned};
+use tokio::time::timeout;
 use tonic::{Code, Status, codegen::Service};
 
 use super::{Credentials, FORWARDED, routes::Route};
 use crate::{access::is_grpc, error::ApiError};
+
+/// How long a body may take to come.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Bytes before a message of gRPC: whether it is compressed, and its length.
 const FRAME_HEAD: usize = 5;
@@ -46,7 +53,8 @@ impl Call {
     /// Reads the whole body.
     pub(super) async fn read(request: Request<Body>, most: usize) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
-        let read = Limited::new(body, most).collect().await;
+        let read = timeout(PATIENCE, Limited::new(body, most).collect()).await;
+        let read = read.map_err(|_| ApiError::invalid("the body did not come in time"))?;
         let body = read.map_err(|error| {
             ApiError::invalid(format!(
                 "the body cannot be read, or has more than {most} bytes: {error}"

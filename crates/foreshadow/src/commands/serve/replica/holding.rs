@@ -49,6 +49,10 @@ impl Holding {
         }
     }
 
+    pub(super) fn is_ending(&self) -> bool {
+        matches!(self.stage, Stage::Ending)
+    }
+
     /// Whether its engine has ended by itself: another has written to the shard's ledger, or nothing
     /// can be written.
     pub(super) fn has_failed(&self) -> bool {

@@ -21,6 +21,8 @@ use crate::config::Secret;
 
 /// How many times a shard is renewed in the time of ownership.
 const BEATS: u32 = 12;
+/// Shards that are claimed between two renewals at the most.
+const STEPS: usize = 8;
 /// How long a shard that was given back is left to others.
 const DECLINED: Duration = Duration::from_secs(2);
 /// How long it is left to others if its engine did not start here.
@@ -174,7 +176,7 @@ impl Keeper {
     /// Ends what is not owned any more. Nothing can be written to it, so nothing is waited for.
     fn drop_lost(&mut self) {
         let now = Instant::now();
-        let lost = |one: &Holding| one.until <= now || one.has_failed();
+        let lost = |one: &Holding| !one.is_ending() && (one.until <= now || one.has_failed());
         let lost: Vec<_> = self
             .held
             .iter()
@@ -260,7 +262,8 @@ impl Keeper {
             .copied()
             .collect();
         let name = self.membership.name().to_owned();
-        for step in steps(&name, &observed.replicas, &observed.shards, &declined) {
+        let steps = steps(&name, &observed.replicas, &observed.shards, &declined);
+        for step in steps.into_iter().take(STEPS) {
             match step {
                 Step::Claim { shard, epoch } => self.claim(shard, epoch).await,
                 Step::Yield(shard) => self.end(shard),

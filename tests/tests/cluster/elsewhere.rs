@@ -1,0 +1,233 @@
+//! Instances at an external provider stay what they are when their shard passes on.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard},
+    time::{Duration, Instant},
+};
+
+use foreshadow_providers::wire::v1::{
+    GetRequest, HoldRequest, HoldResponse, Instance, ListRequest, ResetRequest, StartRequest,
+    StopRequest, ThawRequest, ThawResponse,
+    instance::State,
+    provider_server::{Provider, ProviderServer},
+};
+use foreshadow_tests::http;
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, time::sleep};
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{Request, Response, Status};
+
+use crate::{replicas::Setting, trial::Trial};
+
+/// What there is, by owner and instance.
+type Instances = BTreeMap<(String, String), Instance>;
+
+#[derive(Clone, Default)]
+struct Elsewhere(Arc<Mutex<Instances>>);
+
+impl Elsewhere {
+    fn all(&self) -> MutexGuard<'_, Instances> {
+        self.0.lock().expect("no call panicked")
+    }
+
+    fn find(&self, owner: String, id: String) -> Result<Response<Instance>, Status> {
+        let found = self.all().get(&(owner, id)).cloned();
+        let found = found.ok_or_else(|| Status::not_found("there is no such instance"));
+        found.map(Response::new)
+    }
+
+    async fn serve(&self) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port is free");
+        let address = listener.local_addr().expect("it is bound");
+        let server = tonic::transport::Server::builder()
+            .add_service(ProviderServer::new(self.clone()))
+            .serve_with_incoming(TcpListenerStream::new(listener));
+        tokio::spawn(server);
+        format!("http://{address}")
+    }
+}
+
+#[tonic::async_trait]
+impl Provider for Elsewhere {
+    type ListStream = tokio_stream::Iter<std::vec::IntoIter<Result<Instance, Status>>>;
+
+    async fn start(&self, request: Request<StartRequest>) -> Result<Response<Instance>, Status> {
+        let StartRequest {
+            owner, instance_id, ..
+        } = request.into_inner();
+        let mut all = self.all();
+        let number = all.len();
+        let key = (owner, instance_id.clone());
+        let instance = all.entry(key).or_insert_with(|| Instance {
+            instance_id,
+            address: format!("10.0.0.1:{}", 1_000 + number),
+            state: State::Ready.into(),
+            ..Instance::default()
+        });
+        Ok(Response::new(instance.clone()))
+    }
+
+    async fn get(&self, request: Request<GetRequest>) -> Result<Response<Instance>, Status> {
+        let GetRequest { owner, instance_id } = request.into_inner();
+        self.find(owner, instance_id)
+    }
+
+    async fn reset(&self, request: Request<ResetRequest>) -> Result<Response<Instance>, Status> {
+        let ResetRequest { owner, instance_id } = request.into_inner();
+        self.find(owner, instance_id)
+    }
+
+    async fn hold(&self, _: Request<HoldRequest>) -> Result<Response<HoldResponse>, Status> {
+        Ok(Response::new(HoldResponse {}))
+    }
+
+    async fn thaw(&self, _: Request<ThawRequest>) -> Result<Response<ThawResponse>, Status> {
+        Ok(Response::new(ThawResponse {}))
+    }
+
+    async fn stop(&self, request: Request<StopRequest>) -> Result<Response<Instance>, Status> {
+        let StopRequest {
+            owner, instance_id, ..
+        } = request.into_inner();
+        self.all().remove(&(owner, instance_id.clone()));
+        Ok(Response::new(Instance {
+            instance_id,
+            state: State::Gone.into(),
+            ..Instance::default()
+        }))
+    }
+
+    async fn list(
+        &self,
+        request: Request<ListRequest>,
+    ) -> Result<Response<Self::ListStream>, Status> {
+        let owner = request.into_inner().owner;
+        let all = self.all();
+        let own = all.iter().filter(|((of, _), _)| *of == owner);
+        let own: Vec<_> = own.map(|(_, instance)| Ok(instance.clone())).collect();
+        Ok(Response::new(tokio_stream::iter(own)))
+    }
+}
+
+fn claim(trial: &Trial, replica: usize, pool: &str) -> Value {
+    let body = json!({"tenantId": "acme", "pool": pool, "leaseDuration": "3600s"}).to_string();
+    let address = trial.address(replica);
+    let since = Instant::now();
+    loop {
+        let (status, answer) = http(&address, "POST", "/api/v1/allocations", &body);
+        let lease: Value = serde_json::from_str(&answer).unwrap_or_default();
+        if status == 200 && lease["state"] == "GRANTED" {
+            return lease;
+        }
+        assert!(
+            since.elapsed() < Duration::from_secs(30),
+            "{status} {answer}"
+        );
+    }
+}
+
+fn leases(trial: &Trial, replica: usize) -> BTreeMap<String, Value> {
+    let mut all = BTreeMap::new();
+    let mut token = String::new();
+    loop {
+        let path = format!("/api/v1/allocations?states=GRANTED&pageToken={token}");
+        let (status, answer) = http(&trial.address(replica), "GET", &path, "");
+        assert_eq!(status, 200, "{answer}");
+        let page: Value = serde_json::from_str(&answer).unwrap_or_default();
+        for lease in page["allocations"].as_array().into_iter().flatten() {
+            let id = lease["allocationId"].as_str().unwrap_or_default();
+            all.insert(id.to_owned(), lease["instance"].clone());
+        }
+        token = page["nextPageToken"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        if token.is_empty() {
+            return all;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn instances_elsewhere_stay_with_their_leases_when_a_replica_is_lost() {
+    let elsewhere = Elsewhere::default();
+    let endpoint = elsewhere.serve().await;
+    let names: Vec<_> = (0..9).map(|number| format!("far-{number}")).collect();
+    let pools = names.iter().map(|name| {
+        format!(
+            "\n[[pool]]\nname = \"{name}\"\nprovider = \"grpc\"\nendpoint = \"{endpoint}\"\n\
+             min = 1\nmax = 4\n"
+        )
+    });
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let setting = Setting {
+        pools: pools.collect::<Vec<_>>().concat(),
+        ..Setting::default()
+    };
+    let Some(mut trial) = Trial::start_with(folder.path(), &setting) else {
+        return;
+    };
+    trial.spread().await;
+    let held: BTreeMap<_, _> = names
+        .iter()
+        .map(|name| claim(&trial, 0, name))
+        .map(|lease| {
+            let id = lease["allocationId"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned();
+            (id, lease["instance"].clone())
+        })
+        .collect();
+    let owners = |elsewhere: &Elsewhere| -> BTreeSet<String> {
+        elsewhere
+            .all()
+            .keys()
+            .map(|(owner, _)| owner.clone())
+            .collect()
+    };
+    let before = owners(&elsewhere);
+    trial.replicas[1].kill();
+    let addresses = |instances: &BTreeMap<String, Value>| -> BTreeSet<String> {
+        let of = |instance: &Value| instance["address"].as_str().map(str::to_owned);
+        instances.values().filter_map(of).collect()
+    };
+    for name in &names {
+        claim(&trial, 0, name);
+    }
+    assert_eq!(
+        trial.shares().iter().sum::<usize>(),
+        6,
+        "all shards are owned again"
+    );
+    // Longer than it takes to ask for instances of an earlier run, and to find strangers.
+    sleep(Duration::from_secs(2)).await;
+    let after = leases(&trial, 2);
+    for (id, instance) in &held {
+        assert_eq!(after.get(id), Some(instance), "{id}");
+    }
+    let there: BTreeSet<_> = elsewhere
+        .all()
+        .values()
+        .map(|one| one.address.clone())
+        .collect();
+    assert!(addresses(&after).is_subset(&there), "{after:?} {there:?}");
+    assert_eq!(
+        owners(&elsewhere),
+        before,
+        "each shard is known by one name"
+    );
+    let known: u64 = {
+        let (_, body) = http(&trial.address(0), "GET", "/api/v1/pools", "");
+        let body: Value = serde_json::from_str(&body).unwrap_or_default();
+        let pools = body["pools"].as_array().into_iter().flatten();
+        let states = ["ready", "starting", "leased", "stopping"];
+        pools
+            .flat_map(|pool| states.map(|state| pool[state].as_u64().unwrap_or_default()))
+            .sum()
+    };
+    assert_eq!(known, elsewhere.all().len() as u64, "none is forgotten");
+}
