@@ -14,7 +14,9 @@ mod support;
 use std::time::{Duration, Instant};
 
 use cluster::Cluster;
-use foreshadow_api::v1::{ListRequest, allocation::State, allocations_client::AllocationsClient};
+use foreshadow_api::v1::{
+    Allocation, ListRequest, allocation::State, allocations_client::AllocationsClient,
+};
 use foreshadow_tests::Server;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
@@ -44,16 +46,12 @@ async fn pods(cluster: &Cluster) -> Api<Pod> {
     Api::namespaced(client, "default")
 }
 
-/// The pod at an address that was handed out.
-async fn pod_at(pods: &Api<Pod>, address: &str) -> Option<Pod> {
-    let all = pods.list(&ListParams::default()).await.unwrap();
-    all.into_iter().find(|pod| {
-        let ip = pod
-            .status
-            .as_ref()
-            .and_then(|status| status.pod_ip.as_deref());
-        ip.is_some_and(|ip| address == format!("{ip}:8080"))
-    })
+/// The pod of what was handed out. Pods on hollow nodes all have the same address.
+async fn pod_of(pods: &Api<Pod>, held: &Allocation) -> Option<Pod> {
+    assert!(address(held).ends_with(":8080"), "{}", address(held));
+    let id = held.instance.clone().unwrap().id;
+    let selected = ListParams::default().labels(&format!("foreshadow.dev/instance={id}"));
+    pods.list(&selected).await.unwrap().into_iter().next()
 }
 
 async fn until(what: &str, holds: impl AsyncFn() -> bool) {
@@ -93,11 +91,11 @@ max = 4
     let mut client = AllocationsClient::new(channel(&server).await);
     let held = warm(&mut client, "site").await;
     let leased = async || {
-        let pod = pod_at(&pods, &address(&held)).await.unwrap();
+        let pod = pod_of(&pods, &held).await.unwrap();
         pod.labels()["foreshadow.dev/state"] == "leased"
     };
     until("its pod says that it is on lease", leased).await;
-    let before = pod_at(&pods, &address(&held)).await.unwrap();
+    let before = pod_of(&pods, &held).await.unwrap();
     server.kill();
 
     let server = Server::start(&config, &folder);
@@ -108,13 +106,13 @@ max = 4
     let kept = listed.find(|allocation| allocation.allocation_id == held.allocation_id);
     let kept = kept.expect("the lease is still there");
     assert_eq!(kept.state(), State::Granted);
-    let after = pod_at(&pods, &address(kept)).await.unwrap();
+    let after = pod_of(&pods, kept).await.unwrap();
     assert_eq!(after.uid(), before.uid());
     release(&mut client, &held).await;
     let removed = async || pods.get_opt(&before.name_any()).await.unwrap().is_none();
     until("its pod is removed after the lease", removed).await;
     let another = warm(&mut client, "site").await;
-    assert!(pod_at(&pods, &address(&another)).await.is_some());
+    assert!(pod_of(&pods, &another).await.is_some());
 
     server.stop();
     let none = async || {

@@ -31,8 +31,9 @@ use crate::{
 /// How often instances are looked for that nobody knows.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 
-/// How much longer than its `stop_grace` an instance may take to end at a shutdown.
-const CLOSE_MARGIN: Duration = Duration::from_secs(5);
+/// How much longer than its `stop_grace` an instance may take to end at a shutdown: a kubelet tells
+/// every ten seconds what has ended.
+const CLOSE_MARGIN: Duration = Duration::from_secs(15);
 
 /// Has instances in Kubernetes clusters.
 ///
