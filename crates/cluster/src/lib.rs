@@ -11,4 +11,5 @@
 mod membership;
 pub mod ownership;
 
+pub use foreshadow_ledger::LedgerError;
 pub use membership::{ClusterError, Membership, Observed};

@@ -137,8 +137,8 @@ impl Server {
         let intake = Arc::new(Intake::new(options.mappings.clone(), options.intake));
         let (routing, routes) = watch::channel(Arc::default());
         let (watching, followers) = watch::channel(Arc::default());
-        let most = options.max_message_bytes;
-        let front = Front::new(&cluster, (routes.clone(), followers), intake.clone(), most);
+        let seen = (routes.clone(), followers);
+        let front = Front::new(&cluster, seen, intake.clone(), &options);
         let reports = Reports::Shards(front.clone());
         let receivers = Receivers::new(reports.clone(), intake.clone(), options.intake);
         let grpc = telemetry_services(Routes::default(), reports, &receivers, &options, &stopping);
@@ -152,7 +152,7 @@ impl Server {
         tasks.spawn(follow_triggers(cluster, routes, watching));
         let pages = cluster::pages(front.clone()).merge(http::passive(receivers));
         let pages = pages.fallback_service(cluster::calls(front.clone()));
-        let ready = move || front.is_whole();
+        let ready = move || front.is_ready();
         let served = self.serve((grpc, pages), ready, stopping, shutdown).await;
         tasks.shutdown().await;
         served

@@ -222,7 +222,7 @@ fn rate(raw: Option<RawCallRate>) -> Result<Option<CallRate>, String> {
 mod tests {
     use std::path::Path;
 
-    use super::super::tests::parse;
+    use super::super::parse;
     use super::*;
 
     const TEXT: &str = r#"

@@ -164,6 +164,12 @@ impl Fault {
     }
 }
 
+/// Checks the text of a configuration that no files belong to.
+#[cfg(test)]
+fn parse(text: &str, data: &Path) -> Result<ServeConfig, Fault> {
+    parse_from(text, data, Path::new(""))
+}
+
 /// Checks the text of a configuration; files that belong to it are looked for from `base`.
 fn parse_from(text: &str, data: &Path, base: &Path) -> Result<ServeConfig, Fault> {
     let raw: RawConfig = toml::from_str(text).map_err(|error| Fault {

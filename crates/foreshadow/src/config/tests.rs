@@ -19,10 +19,6 @@ max = 8
 target_hit_rate = 0.99
 "#;
 
-pub(super) fn parse(text: &str, data: &Path) -> Result<ServeConfig, Fault> {
-    parse_from(text, data, Path::new(""))
-}
-
 #[track_caller]
 fn refused(text: &str, expected: &str, line: Option<usize>) {
     let fault = parse(text, Path::new("data")).expect_err("the configuration is at fault");

@@ -51,7 +51,8 @@ impl Care {
         object.metadata.uid == self.object.metadata.uid
     }
 
-    pub(super) fn is_to_be_new(&mut self, wished: &Wishes) -> bool {
+    /// Takes what is wished; says whether that is another object.
+    pub(super) fn heed(&mut self, wished: &Wishes) -> bool {
         if wished.probes != self.probes {
             self.probes = wished.probes;
             self.in_doubt = true;

@@ -66,6 +66,15 @@ impl Contact {
         format!("there is a {kind} `{name}` in `{namespace}` that is not of this Foreshadow")
     }
 
+    /// Its removal is certain, but nobody says that it has ended.
+    pub(super) fn tell_left(&self) {
+        tracing::warn!(
+            instance = %self.identity.id,
+            name = self.identity.name(),
+            "a removal takes too long, as on a node that is lost; it is left to the cluster"
+        );
+    }
+
     /// An outage is told once for all instances; what is refused is told of each.
     pub(super) fn tell(&self, error: &CallError) {
         match error {

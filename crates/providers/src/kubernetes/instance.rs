@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use kube::api::DynamicObject;
 use tokio::{
     sync::{mpsc, watch},
-    time::{sleep, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 
 use super::{
@@ -157,7 +157,7 @@ impl Instance {
             if wished.stop {
                 return LifeEnd::End;
             }
-            if care.is_to_be_new(&wished) {
+            if care.heed(&wished) {
                 return LifeEnd::Renew;
             }
             if let Some(end) = care.assess(&self.contact.spec) {
@@ -199,12 +199,22 @@ impl Instance {
         }
     }
 
-    /// Has it removed and waits until nothing is left, however long that takes.
+    /// Has it removed and waits until nothing is left, however long the API server is away. A node
+    /// that is lost never says so: then the cluster clears up when it is back or given up.
     async fn end(&mut self) {
+        let spec = &self.contact.spec;
+        let patience = spec.stop_grace + spec.unready_timeout;
+        let mut leaving_since = None;
         let mut tries = Pause::of_tries();
         loop {
             match self.contact.look().await {
                 Ok(Found::Nothing | Found::Foreign) => return,
+                Ok(Found::Own(object)) if object.metadata.deletion_timestamp.is_some() => {
+                    let since = *leaving_since.get_or_insert_with(Instant::now);
+                    if since.elapsed() >= patience {
+                        return self.contact.tell_left();
+                    }
+                }
                 Ok(Found::Own(object)) => self.contact.remove(&object).await,
                 Err(error) => self.contact.tell(&error),
             }

@@ -22,6 +22,8 @@ mod provider;
 #[cfg(feature = "kubernetes")]
 mod record;
 #[cfg(feature = "kubernetes")]
+mod shared;
+#[cfg(feature = "kubernetes")]
 mod sights;
 #[cfg(feature = "kubernetes")]
 mod stage;

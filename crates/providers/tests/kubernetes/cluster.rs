@@ -12,19 +12,16 @@ use std::{
 
 use tempfile::TempDir;
 
-/// From the package of a test to what lies beside the repository.
-const TO_SHARED: &str = if cfg!(feature = "kubernetes") {
-    "../../../shared/kubernetes"
-} else {
-    "../../shared/kubernetes"
-};
-
-/// The folder of `up` and `down`, if there is one.
+/// The folder of `up` and `down`, if there is one: the one named, or one beside the repository.
 fn programs() -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join(TO_SHARED);
+    let around = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    let beside = around.map(|folder| folder.join("shared/kubernetes"));
     let named = std::env::var_os("FORESHADOW_KUBERNETES").map(PathBuf::from);
-    let folder = named.unwrap_or(beside);
-    folder.join("up").is_file().then_some(folder)
+    let mut folders: Box<dyn Iterator<Item = PathBuf>> = match named {
+        Some(folder) => Box::new(std::iter::once(folder)),
+        None => Box::new(beside),
+    };
+    folders.find(|folder| folder.join("up").is_file())
 }
 
 /// A control plane; it ends with this.

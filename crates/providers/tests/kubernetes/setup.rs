@@ -202,7 +202,10 @@ pub(crate) async fn client(kubeconfig: &Path) -> Client {
     let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
     let options = KubeConfigOptions::default();
     let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
-    Client::try_from(config.unwrap()).unwrap()
+    let mut config = config.unwrap();
+    // A refused eviction is an answer.
+    config.default_retry = false;
+    Client::try_from(config).unwrap()
 }
 
 /// Nodes come a little later than the control plane.

@@ -24,7 +24,7 @@ use tonic::{Code, Status, codegen::Service};
 
 pub(crate) use self::caller::{Caller, is_grpc};
 use self::{credentials::bearer, table::Need};
-use crate::{clock::now, error::ApiError, listen::Peer};
+use crate::{clock::now, cluster::FORWARDED, error::ApiError, listen::Peer};
 
 /// What a name that resolves to this machine is told: a page of another site may have made it do so.
 const NOT_LOCAL: &str = "without tokens the server answers to 127.0.0.1, [::1] and localhost only; \
@@ -135,9 +135,11 @@ fn admitted<B>(access: &Access, request: &Request<B>) -> Result<Option<Arc<Princ
     let now = now();
     let token = bearer(request.headers());
     let peer = request.extensions().get::<Peer>();
+    // The certificate of a replica that sends a call on says nothing of who made it.
+    let own = peer.filter(|_| !request.headers().contains_key(FORWARDED));
     let shown = Presented {
         bearer: token.as_deref(),
-        certificate_names: peer.map_or(&[], |peer| &peer.names),
+        certificate_names: own.map_or(&[], |peer| &peer.names),
     };
     let principal = access.directory().recognise(shown, now);
     let principal = principal.map_err(Refused::Unrecognised)?;

@@ -15,18 +15,27 @@ mod reports;
 mod routes;
 mod wire;
 
-use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{
     Router,
     extract::{FromRequestParts, State},
-    http::{Extensions, HeaderMap, HeaderValue, Request, header, request::Parts},
+    http::{Extensions, HeaderMap, HeaderValue, Request, StatusCode, header, request::Parts},
     response::Response,
     routing::get,
 };
 use foreshadow_telemetry::Intake;
 use foreshadow_types::{PoolName, ShardId, Shards};
 use tokio::{sync::watch, time::timeout};
+use tonic::Code;
 
 pub use self::places::{Cluster, PeerTls, Place};
 use self::wire::Reach;
@@ -34,13 +43,17 @@ pub(crate) use self::{
     reports::{Followers, Reports, follow_triggers},
     routes::{Route, follow},
 };
-use crate::{access::Caller, console, error::ApiError, http};
+use crate::{access::Caller, console, error::ApiError, http, options::ServerOptions};
 
 /// How long a call waits for a shard that moves from one replica to another.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// What a caller is told whom another replica would not know.
+const CERTIFICATE_ALONE: &str =
+    "the shard is with another replica, which does not see your certificate; show a token";
+
 /// Marks a call that another replica has sent on, with the shard that it is for.
-const FORWARDED: &str = "foreshadow-forwarded";
+pub(crate) const FORWARDED: &str = "foreshadow-forwarded";
 
 /// What every call passes in a cluster; cheap to clone.
 #[derive(Debug, Clone)]
@@ -58,6 +71,10 @@ struct Shared {
     followers: watch::Receiver<Arc<Followers>>,
     /// What reads telemetry here.
     intake: Arc<Intake>,
+    /// Whether replicas know their callers.
+    guarded: bool,
+    /// Whether every shard was somewhere once.
+    begun: AtomicBool,
     /// The largest body that is read as a whole.
     max_body_bytes: usize,
 }
@@ -70,7 +87,7 @@ impl Front {
             watch::Receiver<Arc<Followers>>,
         ),
         intake: Arc<Intake>,
-        max_body_bytes: usize,
+        options: &ServerOptions,
     ) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -79,14 +96,23 @@ impl Front {
                 routes,
                 followers,
                 intake,
-                max_body_bytes,
+                guarded: options.access.is_some(),
+                begun: AtomicBool::new(false),
+                max_body_bytes: options.max_message_bytes,
             }),
         }
     }
 
-    /// Whether every shard is somewhere.
-    pub(crate) fn is_whole(&self) -> bool {
-        self.shared.routes.borrow().iter().all(Route::is_known)
+    /// Whether calls can be answered here. A shard that nobody has once the replica has begun is not
+    /// this replica's to mend.
+    pub(crate) fn is_ready(&self) -> bool {
+        let begun = &self.shared.begun;
+        if !begun.load(Ordering::Relaxed) {
+            let routes = self.shared.routes.borrow();
+            let whole = !routes.is_empty() && routes.iter().all(Route::is_known);
+            begun.store(whole, Ordering::Relaxed);
+        }
+        begun.load(Ordering::Relaxed)
     }
 
     fn all(&self) -> impl Iterator<Item = ShardId> + use<> {
@@ -125,6 +151,13 @@ impl Front {
         };
         match route {
             Some(Route::There { .. }) if credentials.forwarded.is_some() => Err(moving(shard)),
+            Some(Route::There { .. }) if self.shared.guarded && !credentials.can_be_sent_on() => {
+                Err(ApiError::new(
+                    Code::Unauthenticated,
+                    StatusCode::UNAUTHORIZED,
+                    CERTIFICATE_ALONE,
+                ))
+            }
             Some(route) => Ok(Reach::new(shard, route, credentials)),
             None => Err(moving(shard)),
         }
@@ -161,6 +194,11 @@ impl Credentials {
             authorization: headers.get(header::AUTHORIZATION).cloned(),
             forwarded: forwarded(headers),
         })
+    }
+
+    /// Whether another replica would know the caller too.
+    fn can_be_sent_on(&self) -> bool {
+        self.authorization.is_some()
     }
 
     /// Those of a call of gRPC, if the gate has let it pass.

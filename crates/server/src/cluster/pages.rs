@@ -14,10 +14,10 @@ use crate::{error::ApiError, http};
 
 /// Whether calls should be sent here.
 pub(super) async fn readyz(State(front): State<Front>) -> (StatusCode, &'static str) {
-    if front.is_whole() {
+    if front.is_ready() {
         (StatusCode::OK, "ready\n")
     } else {
-        let reason = "a shard is with no replica that is known here\n";
+        let reason = "shards are still being placed\n";
         (StatusCode::SERVICE_UNAVAILABLE, reason)
     }
 }

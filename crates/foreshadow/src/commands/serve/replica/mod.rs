@@ -6,7 +6,7 @@ mod peers;
 
 use std::{future::Future, sync::Arc};
 
-use foreshadow_cluster::Membership;
+use foreshadow_cluster::{ClusterError, LedgerError, Membership};
 use foreshadow_engine::EngineConfig;
 use foreshadow_server::{Cluster, Place, ServerOptions};
 use sd_notify::NotifyState;
@@ -15,6 +15,16 @@ use tokio::sync::{oneshot, watch};
 use self::keeper::Keeper;
 use super::{bind, notify};
 use crate::{config::ClusterConfig, failure::Failure};
+
+/// A database that cannot be reached may come back; the rest is for the operator to mend.
+fn not_joined(error: ClusterError) -> Failure {
+    match error {
+        ClusterError::Ledger(LedgerError::Unreachable { .. })
+        | ClusterError::Database(_)
+        | ClusterError::Silent => error.into(),
+        ClusterError::Ledger(_) | ClusterError::OtherShards { .. } => Failure::bad_input(error),
+    }
+}
 
 /// Serves until `stop` completes, and says on stdout when and where.
 pub(super) async fn serve(
@@ -28,9 +38,15 @@ pub(super) async fn serve(
     let server = bind(options).await?;
     let listening = server.local_addr();
     let scheme = if encrypted { "https" } else { "http" };
-    let address = cluster
-        .advertise
-        .unwrap_or_else(|| format!("{scheme}://{listening}"));
+    let address = match cluster.advertise {
+        Some(address) => address,
+        None if listening.ip().is_unspecified() => {
+            return Err(Failure::bad_input(format!(
+                "[cluster]: others cannot reach {listening}; give `advertise` or FORESHADOW_ADVERTISE"
+            )));
+        }
+        None => format!("{scheme}://{listening}"),
+    };
     let name = cluster.name.map_or_else(peers::machine, Ok)?;
     let _lock = peers::own_folder(&engine.data_dir)?;
     let mut membership = Membership::new(
@@ -41,7 +57,7 @@ pub(super) async fn serve(
         cluster.time,
     );
     // What can be mended is told now rather than tried for ever.
-    membership.beat(&[]).await.map_err(Failure::bad_input)?;
+    membership.beat(&[]).await.map_err(not_joined)?;
     let (placing, places) = watch::channel(Arc::new(vec![
         Place::Nowhere;
         usize::from(cluster.shards.count())
