@@ -190,6 +190,12 @@ async fn a_client_certificate_says_who_calls() {
         let answer = asked(&served, &authority, Some(own), path).await.unwrap();
         assert_eq!(answer.status, expected, "{path}");
     }
+    // A call that a replica sends on is not the replica's own.
+    let stream = connected(&served, &authority, Some(&ops), b"http/1.1");
+    let sent_on = [("foreshadow-forwarded", "0")];
+    let stream = stream.await.unwrap();
+    let answer = ask_over(stream, "localhost", "GET", "/api/v1/pools", &sent_on, "").await;
+    assert_eq!(answer.unwrap().status, 401);
     let forged = stranger.signs("", "ops", None);
     for own in [None, Some(&forged)] {
         let refused = asked(&served, &authority, own, "/healthz").await;
