@@ -22,6 +22,9 @@ const SWITCH: f64 = 0.97;
 const HANDICAP: f64 = 0.06;
 /// How much less a warm instance may bring than a new one must, in logarithm: one for each variant.
 const BANDS: [f32; 3] = [0.0, 0.5, 1.5];
+/// How far feedback may move the price from the one whose record reaches the hit rate wanted: one in
+/// logarithm, by settings.
+const PRICE_REACH: f64 = 2.0;
 /// What a hit rate short of the one aimed at costs, in idle instances, so that it is never chosen
 /// for being cheap.
 const UNMET: f64 = 1e9;
@@ -35,6 +38,14 @@ pub(crate) enum Expert {
 }
 
 impl Expert {
+    /// The forecast's variant, or the plainest.
+    fn variant(self) -> usize {
+        match self {
+            Self::Forecast(variant) => variant,
+            Self::Constant | Self::Margin(_) => 0,
+        }
+    }
+
     fn mode(self) -> Mode {
         match self {
             Self::Constant => Mode::Static,
@@ -176,13 +187,23 @@ impl Experts {
         }
     }
 
+    /// The hit rate nearest to `aim` that a price not far from that of the hit rate `wanted` gives on
+    /// the record: hits missed are made up while that is cheap.
+    pub(crate) fn within_reach(&self, followed: Expert, wanted: f64, aim: f64) -> f64 {
+        let family = &self.forecasts[followed.variant()];
+        if family.ever() < TRUSTED_REQUESTS {
+            return aim;
+        }
+        let usual = family.for_hit_rate(wanted).setting;
+        let dearest = (usual + PRICE_REACH).min(PRICES as f64 - 1.0);
+        let least = family.at(usual - PRICE_REACH).hit_rate.min(wanted);
+        let most = family.at(dearest).hit_rate.max(wanted);
+        aim.clamp(least, most)
+    }
+
     /// What each price would have given lately, for the forecast followed or the plainest.
     pub(crate) fn trade_off(&self, followed: Expert) -> Vec<TradeOff> {
-        let variant = match followed {
-            Expert::Forecast(variant) => variant,
-            Expert::Constant | Expert::Margin(_) => 0,
-        };
-        let family = &self.forecasts[variant];
+        let family = &self.forecasts[followed.variant()];
         if family.ever() < TRUSTED_REQUESTS {
             return Vec::new();
         }
