@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Requests that a record must hold before it is trusted.
-const TRUSTED_REQUESTS: f64 = 100.0;
+const TRUSTED_REQUESTS: f64 = 15.0;
 /// How much cheaper another policy must be on recent history to be changed to.
 const SWITCH: f64 = 0.97;
 /// How much cheaper than a forecast a safe policy must be to be preferred.
