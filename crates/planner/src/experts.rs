@@ -9,19 +9,26 @@ use crate::{
     learn::DemandModel,
     margins::{MARGINS, Margins, VARIANTS},
     plan::{Mode, TradeOff},
-    prices::{PRICES, Prices},
+    prices::{Fall, PRICES, Prices},
     replay::{Choice, Family},
     settings::Objective,
 };
 
 /// Requests that a record must hold before it is trusted.
-const TRUSTED_REQUESTS: f64 = 100.0;
+const TRUSTED_REQUESTS: f64 = 15.0;
 /// How much cheaper another policy must be on recent history to be changed to.
 const SWITCH: f64 = 0.97;
 /// How much cheaper than a forecast a safe policy must be to be preferred.
 const HANDICAP: f64 = 0.06;
-/// How much less a warm instance may bring than a new one must, in logarithm: one for each variant.
-const BANDS: [f32; 3] = [0.0, 0.5, 1.5];
+/// How a pool falls, one for each variant.
+const FALLS: [Fall; 3] = [
+    Fall::Within { band: 0.0 },
+    Fall::Within { band: 0.5 },
+    Fall::Afterwards,
+];
+/// How far feedback may move the price from the one whose record reaches the hit rate wanted: one in
+/// logarithm, by settings.
+const PRICE_REACH: f64 = 2.0;
 /// What a hit rate short of the one aimed at costs, in idle instances, so that it is never chosen
 /// for being cheap.
 const UNMET: f64 = 1e9;
@@ -35,6 +42,14 @@ pub(crate) enum Expert {
 }
 
 impl Expert {
+    /// The forecast's variant, or the plainest.
+    fn variant(self) -> usize {
+        match self {
+            Self::Forecast(variant) => variant,
+            Self::Constant | Self::Margin(_) => 0,
+        }
+    }
+
     fn mode(self) -> Mode {
         match self {
             Self::Constant => Mode::Static,
@@ -92,9 +107,9 @@ impl Experts {
     pub(crate) fn new(startup_ms: i64, tick_ms: i64) -> Self {
         Self {
             tick_s: tick_ms as f64 / 1e3,
-            prices: Prices::new(),
+            prices: Prices::new(startup_ms, tick_ms),
             margins: Margins::new(),
-            forecasts: vec![Family::new(PRICES, startup_ms); BANDS.len()],
+            forecasts: vec![Family::new(PRICES, startup_ms); FALLS.len()],
             reactive: vec![Family::new(MARGINS, startup_ms); VARIANTS],
         }
     }
@@ -131,9 +146,9 @@ impl Experts {
             return;
         };
         prices.appraise(model, known, highest_met);
-        for (family, band) in forecasts.iter_mut().zip(BANDS) {
+        for (family, fall) in forecasts.iter_mut().zip(FALLS) {
             family.tick(elapsed, |setting, held| {
-                prices.target(setting as f64, band, held)
+                prices.target(setting as f64, fall, held)
             });
         }
     }
@@ -176,13 +191,23 @@ impl Experts {
         }
     }
 
+    /// The hit rate nearest to `aim` that a price not far from that of the hit rate `wanted` gives on
+    /// the record: hits missed are made up while that is cheap.
+    pub(crate) fn within_reach(&self, followed: Expert, wanted: f64, aim: f64) -> f64 {
+        let family = &self.forecasts[followed.variant()];
+        if family.ever() < TRUSTED_REQUESTS {
+            return aim;
+        }
+        let usual = family.for_hit_rate(wanted).setting;
+        let dearest = (usual + PRICE_REACH).min(PRICES as f64 - 1.0);
+        let least = family.at(usual - PRICE_REACH).hit_rate.min(wanted);
+        let most = family.at(dearest).hit_rate.max(wanted);
+        aim.clamp(least, most)
+    }
+
     /// What each price would have given lately, for the forecast followed or the plainest.
     pub(crate) fn trade_off(&self, followed: Expert) -> Vec<TradeOff> {
-        let variant = match followed {
-            Expert::Forecast(variant) => variant,
-            Expert::Constant | Expert::Margin(_) => 0,
-        };
-        let family = &self.forecasts[variant];
+        let family = &self.forecasts[followed.variant()];
         if family.ever() < TRUSTED_REQUESTS {
             return Vec::new();
         }
@@ -248,7 +273,7 @@ impl Experts {
                 }
             }
             Expert::Margin(variant) => self.margins.target(variant, followed.setting),
-            Expert::Forecast(variant) => self.prices.target(followed.setting, BANDS[variant], held),
+            Expert::Forecast(variant) => self.prices.target(followed.setting, FALLS[variant], held),
         }
     }
 }
@@ -287,4 +312,33 @@ fn rank(candidate: &Candidate) -> f64 {
 /// The loss below which another policy is worth a switch.
 fn worth_a_switch(loss: f64) -> f64 {
     loss - (1.0 - SWITCH) * loss.abs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn feedback_moves_the_price_only_so_far() {
+        let mut experts = Experts::new(60_000, 60_000);
+        // 25 requests at once in every second minute; the member `s` holds `s` instances.
+        for minute in 0..200 {
+            let elapsed = Elapsed {
+                now_ms: minute * 60_000,
+                seconds: 60.0,
+                requests: if minute % 2 == 0 { 25.0 } else { 0.0 },
+                highest: 25.0,
+                keep: 1.0,
+            };
+            experts.forecasts[0].tick(&elapsed, |setting, _| setting as u32);
+            for _ in 0..if minute % 2 == 1 { 25 } else { 0 } {
+                experts.forecasts[0].claim(minute * 60_000 + 1);
+            }
+        }
+        let aim = |aim| experts.within_reach(Expert::Constant, 0.4, aim);
+        assert!((aim(0.42) - 0.42).abs() < 1e-9, "near");
+        let (least, most) = (aim(0.0), aim(0.9));
+        assert!((least - 0.32).abs() < 0.02, "two settings below: {least}");
+        assert!((most - 0.48).abs() < 0.02, "two settings above: {most}");
+    }
 }

@@ -1,5 +1,7 @@
 //! From what each instance is worth to how many are worth their price.
 
+use std::collections::VecDeque;
+
 use crate::{
     demand::Snapshot,
     learn::{DemandModel, scaled},
@@ -13,6 +15,19 @@ pub(crate) const PRICES: usize = 26;
 const EVERY_SIZE_UNTIL: u32 = 24;
 const GROWTH: f32 = 1.06;
 
+/// The most past ticks whose worths are kept.
+const MOST_KEPT: i64 = 64;
+
+/// When an instance that is no longer worth its price is stopped.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Fall {
+    /// Once it brings so much less than a new one must, in logarithm.
+    Within { band: f32 },
+    /// Once the periods are over for which it was wanted: a start helps a start-up time later, but a
+    /// stop at once.
+    Afterwards,
+}
+
 /// The worth of sizes at a tick.
 #[derive(Debug, Clone)]
 pub(crate) struct Prices {
@@ -20,14 +35,23 @@ pub(crate) struct Prices {
     scaled_sizes: Vec<f32>,
     /// Log hits per idle tick of each size; never rising.
     scores: Vec<f32>,
+    /// The scores of the last ticks whose periods are not over, the oldest first.
+    before: VecDeque<Vec<f32>>,
+    /// How many of them are kept.
+    kept: usize,
+    /// The highest score of each size among them and now.
+    highest: Vec<f32>,
 }
 
 impl Prices {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(startup_ms: i64, tick_ms: i64) -> Self {
         Self {
             sizes: Vec::new(),
             scaled_sizes: Vec::new(),
             scores: Vec::new(),
+            before: VecDeque::new(),
+            kept: (startup_ms / tick_ms.max(1)).clamp(0, MOST_KEPT) as usize,
+            highest: Vec::new(),
         }
     }
 
@@ -40,19 +64,40 @@ impl Prices {
             self.scaled_sizes.push(scaled(next as f32));
             next = after(next);
         }
+        self.put_scores_away();
         model.scores(known, &self.scaled_sizes, &mut self.scores);
+        self.highest.clone_from(&self.scores);
+        for before in &self.before {
+            for (highest, &score) in self.highest.iter_mut().zip(before) {
+                *highest = highest.max(score);
+            }
+        }
     }
 
-    /// The largest size whose last instance is worth a setting's price; within the band below the
-    /// price, what is held is kept.
-    pub(crate) fn target(&self, setting: f64, band: f32, held: u32) -> u32 {
+    /// Keeps the scores before new ones come.
+    fn put_scores_away(&mut self) {
+        if self.kept == 0 {
+            return;
+        }
+        let oldest = (self.before.len() >= self.kept).then(|| self.before.pop_front());
+        let room = oldest.flatten().unwrap_or_default();
+        self.before
+            .push_back(std::mem::replace(&mut self.scores, room));
+    }
+
+    /// The largest size whose last instance is worth a setting's price; more of what is held is kept
+    /// as `fall` says.
+    pub(crate) fn target(&self, setting: f64, fall: Fall, held: u32) -> u32 {
         let price = DEAREST - STEP * setting as f32;
-        let wanted = self.size_worth(price);
-        if band == 0.0 {
+        let wanted = self.size_worth(&self.scores, price);
+        if held <= wanted {
             return wanted;
         }
-        let kept = self.size_worth(price - band).max(wanted);
-        held.clamp(wanted, kept)
+        let kept = match fall {
+            Fall::Within { band } => self.size_worth(&self.scores, price - band),
+            Fall::Afterwards => self.size_worth(&self.highest, price),
+        };
+        held.min(kept.max(wanted))
     }
 
     /// Hits per idle tick at a setting's price.
@@ -66,18 +111,17 @@ impl Prices {
             .clamp(0.0, PRICES as f64 - 1.0)
     }
 
-    fn size_worth(&self, price: f32) -> u32 {
-        let above = self.scores.partition_point(|&score| score >= price);
+    fn size_worth(&self, scores: &[f32], price: f32) -> u32 {
+        let above = scores.partition_point(|&score| score >= price);
         let Some(low) = above.checked_sub(1) else {
             return 0;
         };
-        let (Some(&next), Some(&next_score)) = (self.sizes.get(above), self.scores.get(above))
-        else {
+        let (Some(&next), Some(&next_score)) = (self.sizes.get(above), scores.get(above)) else {
             return self.sizes[low];
         };
-        let fall = self.scores[low] - next_score;
+        let fall = scores[low] - next_score;
         let share = if fall > 0.0 {
-            (self.scores[low] - price) / fall
+            (scores[low] - price) / fall
         } else {
             0.0
         };
@@ -90,5 +134,29 @@ fn after(size: u32) -> u32 {
         size + 1
     } else {
         (size + 1).max((size as f32 * GROWTH).round() as u32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_wanted_for_a_period_is_held_until_it_is_over() {
+        let prices = Prices {
+            sizes: vec![1, 2, 3, 4],
+            scores: vec![3.0, 1.2, 0.0, -9.0],
+            highest: vec![3.0, 3.0, 2.0, -9.0],
+            ..Prices::new(120_000, 60_000)
+        };
+        let target = |fall, held| prices.target(0.0, fall, held);
+        let at_once = Fall::Within { band: 0.0 };
+        let patient = Fall::Within { band: 0.5 };
+        assert_eq!([0, 1, 4].map(|held| target(at_once, held)), [1, 1, 1]);
+        assert_eq!([0, 1, 4].map(|held| target(patient, held)), [1, 1, 2]);
+        assert_eq!(
+            [0, 1, 4].map(|held| target(Fall::Afterwards, held)),
+            [1, 1, 3]
+        );
     }
 }

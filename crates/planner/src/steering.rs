@@ -23,7 +23,7 @@ pub(crate) struct Learnt {
 const DORMANT_SILENCES: i64 = 6;
 const DORMANT_LEAST_MS: i64 = 3_600_000;
 /// The share of the record's requests within which a shortfall is made up.
-const MAKE_UP: f64 = 0.15;
+const MAKE_UP: f64 = 0.25;
 
 /// Follows one objective.
 #[derive(Debug, Clone)]
@@ -77,6 +77,13 @@ impl Steering {
     fn decide(&mut self, knowledge: &Knowledge, held: u32) -> Learnt {
         let horizon = MAKE_UP * knowledge.recent().requests();
         let aim = self.feedback.aim(horizon.max(50.0));
+        let aim = match self.objective {
+            Objective::HitRate(wanted) => {
+                let experts = knowledge.experts();
+                experts.within_reach(self.followed, wanted, aim)
+            }
+            Objective::IdleBudget { .. } | Objective::Costs { .. } => aim,
+        };
         let verdict = knowledge.experts().decide(
             self.followed,
             self.objective,

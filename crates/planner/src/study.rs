@@ -13,7 +13,7 @@ use crate::{
 
 /// Ticks and requests before a model is fitted.
 const LEAST_TICKS: u64 = 300;
-const LEAST_REQUESTS: f64 = 150.0;
+const LEAST_REQUESTS: f64 = 30.0;
 
 /// Follows the requests of one pool in bounded memory and fits a [`DemandModel`] to them.
 ///

@@ -7,7 +7,7 @@ use super::{
     fading::{FadingMax, FadingMean},
     lead_time::LeadTime,
     profile::Profile,
-    users::Users,
+    users::{UserSummary, Users},
 };
 
 /// Memories of the fading rates and dispersions, in start-up times.
@@ -26,7 +26,7 @@ const HOUR_MS: i64 = 3_600_000;
 const MOMENT_MEMORIES: [f64; 3] = [12.0, 60.0, 400.0];
 
 /// How many means with deviations a snapshot has.
-pub(crate) const MOMENTS: usize = MOMENT_MEMORIES.len() + BLENDS;
+pub(crate) const MOMENTS: usize = MOMENT_MEMORIES.len() + BLENDS + 1;
 /// How many expected demands a snapshot has.
 pub(crate) const REFERENCES: usize = BEFORE_MAXIMA + MAX_MEMORIES.len() + AFTER_MAXIMA + BLENDS;
 /// Guesses before and after the fading maxima, which are none.
@@ -45,7 +45,7 @@ pub(crate) struct Snapshot {
     pub(crate) references: [f32; REFERENCES],
     /// Ages, activity of users, time of day.
     pub(crate) others: [f32; OTHERS],
-    /// Mean and standard deviation of the highest demand in a tick, each by another memory.
+    /// Mean and standard deviation of the demand, each by another memory or guess.
     pub(crate) moments: [(f32, f32); MOMENTS],
 }
 
@@ -91,7 +91,7 @@ impl Extractor {
             moments: MOMENT_MEMORIES.map(|ticks| (FadingMean::new(ticks), FadingMean::new(ticks))),
             blends: Blends::new(),
             profile: Profile::new(),
-            users: Users::new(tick_ms, startup_ms.saturating_add(tick_ms)),
+            users: Users::new(startup_ms, tick_ms),
             latest: VecDeque::new(),
         }
     }
@@ -126,11 +126,6 @@ impl Extractor {
         self.profile.advance(now_ms);
         let users = self.users.tick(now_ms);
         let startup_s = self.startup_ms as f64 / 1e3;
-        let per_tick = if elapsed_s > 0.0 {
-            startup_s / elapsed_s
-        } else {
-            0.0
-        };
         let ready_at_ms = now_ms.saturating_add(self.startup_ms);
 
         let mut references = Filler::<REFERENCES>::new();
@@ -151,7 +146,7 @@ impl Extractor {
         for maximum in &self.maxima {
             references.push(maximum.value());
         }
-        references.push(users.expected * per_tick);
+        references.push(users.expected);
         references.push(users.coming);
         references.push(users.coming + users.rest);
         let blends = self.blends.tick(
@@ -186,12 +181,16 @@ impl Extractor {
         Snapshot {
             references: references.done(),
             others: others.done(),
-            moments: self.moments_with(&blends),
+            moments: self.moments_with(&blends, &users),
         }
     }
 
-    /// Recent means, then the blends, each with its deviation.
-    fn moments_with(&self, blends: &[Expected; BLENDS]) -> [(f32, f32); MOMENTS] {
+    /// Recent means, then the blends and what users bring, each with its deviation.
+    fn moments_with(
+        &self,
+        blends: &[Expected; BLENDS],
+        users: &UserSummary,
+    ) -> [(f32, f32); MOMENTS] {
         let recent = self.moments.iter().map(|(mean, square)| {
             let variance = square.mean() - mean.mean() * mean.mean();
             (mean.mean() as f32, variance.max(0.0).sqrt() as f32)
@@ -199,7 +198,8 @@ impl Extractor {
         let blended = blends
             .iter()
             .map(|blend| (blend.mean as f32, blend.deviation as f32));
-        let mut moments = [(0.0, 0.0); MOMENTS];
+        let of_users = (users.expected as f32, users.variance.sqrt() as f32);
+        let mut moments = [of_users; MOMENTS];
         for (place, moment) in moments.iter_mut().zip(recent.chain(blended)) {
             *place = moment;
         }

@@ -2,11 +2,12 @@
 //!
 //! Each recent user is put, at each tick, into a cell by how long ago it last asked, how much it
 //! asked lately, and whether its work is running or has just ended. For each cell the mean number
-//! of requests in the next tick is learnt; a user's own record scales it.
+//! of requests in the next start-up time, and of their squares, is learnt; a user's own record scales
+//! both. Who is at work thus says how much is to be expected and how far it may stray.
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap},
+    collections::{BTreeMap, BinaryHeap, VecDeque},
 };
 
 use super::batches::Batches;
@@ -21,8 +22,12 @@ const MAX_USERS: usize = 1024;
 const MAX_RUNNING: usize = 1 << 16;
 /// Ticks of experience after which a cell starts to forget.
 const MEMORY: f64 = 20_000.0;
-/// Requests' worth of trust in the cell before a user's own record counts.
-const PRIOR: f64 = 4.0;
+/// Requests' worth of trust in the cell before a user's own record counts, and of their squares.
+const PRIOR: [f64; 2] = [4.0, 16.0];
+/// What a user's own record keeps from one tick to the next.
+const KEEP: f64 = 0.999;
+/// The most ticks in a start-up time that are told apart.
+const MAX_AHEAD: usize = 64;
 
 #[derive(Debug, Clone)]
 struct User {
@@ -31,19 +36,89 @@ struct User {
     running: u32,
     /// Fading count of its requests.
     burst: f64,
-    /// Requests since the last tick.
-    fresh: u32,
-    /// Where it was put at the last tick.
-    cell: Option<usize>,
-    seen: f64,
-    expected: f64,
+    /// Requests ever.
+    asked: f64,
+    /// Where it was put at the last ticks, and what it had asked by then.
+    placed: VecDeque<(usize, f64)>,
+    /// Requests brought and their squares, and what its cells bring, fading.
+    seen: [f64; 2],
+    expected: [f64; 2],
+}
+
+impl User {
+    fn new(at_ms: i64) -> Self {
+        Self {
+            batches: Batches::new(at_ms),
+            last_end_ms: i64::MIN,
+            running: 0,
+            burst: 0.0,
+            asked: 0.0,
+            placed: VecDeque::new(),
+            seen: [0.0; 2],
+            expected: [0.0; 2],
+        }
+    }
+
+    /// Learns from the tick of which the next start-up time is over, `ahead` ticks ago.
+    fn learn(&mut self, cells: &mut [Cell], ahead: usize) {
+        if self.placed.len() < ahead {
+            return;
+        }
+        let Some((cell, asked)) = self.placed.pop_front() else {
+            return;
+        };
+        let brought = self.asked - asked;
+        let usual = cells[cell].usual();
+        for (power, came) in [brought, brought * brought].into_iter().enumerate() {
+            self.seen[power] = KEEP * self.seen[power] + came;
+            self.expected[power] = KEEP * self.expected[power] + usual[power];
+        }
+        cells[cell].add(brought);
+    }
+
+    /// The mean and the variance of what it brings in the next start-up time, from its cell.
+    fn brings(&self, cell: &Cell) -> (f64, f64) {
+        let own = |power: usize| {
+            (self.seen[power] + PRIOR[power]) / (self.expected[power] + PRIOR[power])
+        };
+        let [mean, square] = cell.usual();
+        let (mean, square) = (mean * own(0), square * own(1));
+        (mean, (square - mean * mean).max(mean))
+    }
+}
+
+/// What users in one cell brought in the next start-up time.
+#[derive(Debug, Clone, Copy, Default)]
+struct Cell {
+    ticks: f64,
+    requests: f64,
+    squares: f64,
+}
+
+impl Cell {
+    fn add(&mut self, brought: f64) {
+        self.ticks += 1.0;
+        self.requests += brought;
+        self.squares += brought * brought;
+        if self.ticks > MEMORY {
+            self.ticks *= 0.5;
+            self.requests *= 0.5;
+            self.squares *= 0.5;
+        }
+    }
+
+    /// The mean of the requests and of their squares.
+    fn usual(&self) -> [f64; 2] {
+        [self.requests, self.squares].map(|sum| (sum + 0.05) / (self.ticks + 1.0))
+    }
 }
 
 /// A summary of the users at a tick.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct UserSummary {
-    /// Requests expected in the next tick from those known.
+    /// Requests expected in the next start-up time from those known, and their variance.
     pub(crate) expected: f64,
+    pub(crate) variance: f64,
     /// Requests of batches due within the time looked ahead.
     pub(crate) coming: f64,
     /// Requests missing in the batches that run.
@@ -66,21 +141,27 @@ pub(crate) struct Users {
     burst_keep: f64,
     followed: BTreeMap<u64, User>,
     ends: BinaryHeap<Reverse<(i64, u64)>>,
-    cell_ticks: Vec<f64>,
-    cell_requests: Vec<f64>,
+    cells: Vec<Cell>,
+    /// Ticks in a start-up time, and the share of them that it is.
+    ahead: usize,
+    share: f64,
 }
 
 impl Users {
-    /// With batches due within `ahead_ms` looked for.
-    pub(crate) fn new(tick_ms: i64, ahead_ms: i64) -> Self {
+    /// Of a pool whose instances take `startup_ms` to start and which is planned each `tick_ms`.
+    pub(crate) fn new(startup_ms: i64, tick_ms: i64) -> Self {
+        let tick_ms = tick_ms.max(1);
+        let in_startup = startup_ms.max(0) as f64 / tick_ms as f64;
+        let ahead = (in_startup.ceil() as usize).clamp(1, MAX_AHEAD);
         Self {
             tick_ms,
-            ahead_ms,
+            ahead_ms: startup_ms.saturating_add(tick_ms),
             burst_keep: (-1.0_f64 / 16.0).exp(),
             followed: BTreeMap::new(),
             ends: BinaryHeap::new(),
-            cell_ticks: vec![0.0; CELLS],
-            cell_requests: vec![0.0; CELLS],
+            cells: vec![Cell::default(); CELLS],
+            ahead,
+            share: in_startup / ahead as f64,
         }
     }
 
@@ -89,19 +170,13 @@ impl Users {
         if self.followed.len() >= MAX_USERS && !self.followed.contains_key(&user) {
             self.forget_the_quietest();
         }
-        let state = self.followed.entry(user).or_insert(User {
-            batches: Batches::new(at_ms),
-            last_end_ms: i64::MIN,
-            running: 0,
-            burst: 0.0,
-            fresh: 0,
-            cell: None,
-            seen: 0.0,
-            expected: 0.0,
-        });
+        let state = self
+            .followed
+            .entry(user)
+            .or_insert_with(|| User::new(at_ms));
         state.batches.arrive(at_ms, self.tick_ms);
         state.burst += 1.0;
-        state.fresh += 1;
+        state.asked += 1.0;
         match end_ms {
             // The end is told by `release`.
             Some(i64::MAX) => state.running += 1,
@@ -128,28 +203,29 @@ impl Users {
         let (mut bursts, mut top) = (0.0, 0.0_f64);
         let Self {
             followed,
-            cell_ticks,
-            cell_requests,
+            cells,
+            ahead,
+            share,
             tick_ms,
             ahead_ms,
             burst_keep,
             ..
         } = self;
         followed.retain(|_, user| {
-            learn(user, cell_ticks, cell_requests);
+            user.learn(cells, *ahead);
             let due = user.batches.due(now_ms, *ahead_ms, *tick_ms);
             summary.coming += due.coming;
             summary.rest += due.rest;
             let silent_ms = (now_ms - user.batches.last_ms()).max(0);
             let age = silent_ms / *tick_ms;
             let Some(cell) = cell_of(user, age, now_ms, *tick_ms) else {
+                user.placed.clear();
                 return user.running > 0 || silent_ms < user.batches.awaited_ms();
             };
-            let usual = (cell_requests[cell] + 0.05) / (cell_ticks[cell] + 1.0);
-            let own = (user.seen + PRIOR) / (user.expected + PRIOR);
-            summary.expected += usual * own;
-            user.expected += usual;
-            user.cell = Some(cell);
+            let (mean, variance) = user.brings(&cells[cell]);
+            summary.expected += mean * *share;
+            summary.variance += variance * *share;
+            user.placed.push_back((cell, user.asked));
             for (count, reach) in summary.active.iter_mut().zip([1, 8, 64]) {
                 *count += f64::from(u8::from(age < reach));
             }
@@ -187,20 +263,6 @@ impl Users {
     }
 }
 
-fn learn(user: &mut User, cell_ticks: &mut [f64], cell_requests: &mut [f64]) {
-    if let Some(cell) = user.cell.take() {
-        cell_ticks[cell] += 1.0;
-        cell_requests[cell] += f64::from(user.fresh);
-        if cell_ticks[cell] > MEMORY {
-            cell_ticks[cell] *= 0.5;
-            cell_requests[cell] *= 0.5;
-        }
-        user.seen = 0.999 * user.seen + f64::from(user.fresh);
-        user.expected *= 0.999;
-    }
-    user.fresh = 0;
-}
-
 /// The cell of a user that last asked `age` ticks ago; none if that is too long ago to matter.
 fn cell_of(user: &User, age: i64, now_ms: i64, tick_ms: i64) -> Option<usize> {
     let age = (age.max(0) as u64 + 1).ilog2() as usize;
@@ -230,18 +292,38 @@ mod tests {
 
     #[test]
     fn a_user_that_asks_each_minute_is_expected_to_ask_again() {
-        let mut users = Users::new(TICK_MS, 3 * TICK_MS);
-        let mut expected = 0.0;
+        let mut users = Users::new(2 * TICK_MS, TICK_MS);
+        let mut users_now = UserSummary::default();
         for minute in 0..200 {
             users.arrive(7, minute * TICK_MS + 1, None);
-            expected = users.tick((minute + 1) * TICK_MS).expected;
+            users_now = users.tick((minute + 1) * TICK_MS);
         }
-        assert!((0.8..1.3).contains(&expected), "{expected}");
+        let expected = users_now.expected;
+        assert!((1.8..2.3).contains(&expected), "two minutes: {expected}");
+    }
+
+    #[test]
+    fn a_user_that_asks_in_batches_may_stray_further_from_what_is_expected() {
+        let variance = |batch: i64| {
+            let mut users = Users::new(2 * TICK_MS, TICK_MS);
+            let mut last = UserSummary::default();
+            for minute in 0..2000 {
+                if minute % batch == 0 {
+                    for request in 0..batch {
+                        users.arrive(7, minute * TICK_MS + request, None);
+                    }
+                }
+                last = users.tick((minute + 1) * TICK_MS);
+            }
+            last.variance / last.expected
+        };
+        let (single, in_batches) = (variance(1), variance(10));
+        assert!(in_batches > 2.0 * single, "{in_batches} {single}");
     }
 
     #[test]
     fn the_number_of_users_followed_is_bounded() {
-        let mut users = Users::new(TICK_MS, 3 * TICK_MS);
+        let mut users = Users::new(2 * TICK_MS, TICK_MS);
         for user in 1..5000 {
             users.arrive(user, user as i64, None);
         }
@@ -250,7 +332,7 @@ mod tests {
 
     #[test]
     fn an_end_of_work_is_not_known_before_it_comes() {
-        let mut users = Users::new(TICK_MS, 3 * TICK_MS);
+        let mut users = Users::new(2 * TICK_MS, TICK_MS);
         users.arrive(1, 0, Some(10 * TICK_MS));
         assert_eq!(users.tick(TICK_MS).running, 1.0);
         assert_eq!(users.tick(11 * TICK_MS).running, 0.0);

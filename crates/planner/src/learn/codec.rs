@@ -6,7 +6,7 @@ use super::{
 };
 
 const MAGIC: &[u8; 8] = b"FSDEMAND";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// The most points, trees and nodes read.
 const MAX_POINTS: u32 = 4_096;
 const MAX_TREES: u32 = 4_096;
