@@ -93,7 +93,6 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("rusqlite", &["ledger"]),
     ("tokio-postgres", &["ledger", "cluster", "benches"]),
     ("tokio-postgres-rustls", &["ledger"]),
-    ("kube", &["providers"]),
     (
         "tonic",
         &[

@@ -278,7 +278,8 @@ async fn claim_all(address: SocketAddr, size: Size) -> anyhow::Result<()> {
 
 fn claim(number: u64, size: Size) -> AllocateRequest {
     AllocateRequest {
-        tenant_id: "bench".to_owned(),
+        // No tenant holds more than it may.
+        tenant_id: format!("tenant-{}", number % 10),
         user_id: format!("user-{}", number % size.entities.max(1)),
         target: Some(Target::Pool(pool((number % u64::from(size.pools)) as u32))),
         lease_duration: Some(well_known::Duration {

@@ -9,5 +9,8 @@ fn the_binary_says_its_version() {
         .output()
         .expect("the binary starts");
     let said = String::from_utf8_lossy(&said.stdout).into_owned();
-    assert_eq!(said.trim(), concat!("foreshadow ", env!("CARGO_PKG_VERSION")));
+    assert_eq!(
+        said.trim(),
+        concat!("foreshadow ", env!("CARGO_PKG_VERSION"))
+    );
 }
