@@ -60,7 +60,8 @@ impl Round<'_> {
     }
 }
 
-fn next_page(page: &Value) -> String {
+/// The token of the page after this; empty after the last.
+pub(crate) fn next_page(page: &Value) -> String {
     page["nextPageToken"]
         .as_str()
         .unwrap_or_default()

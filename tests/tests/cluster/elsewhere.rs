@@ -18,7 +18,7 @@ use tokio::{net::TcpListener, time::sleep};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status};
 
-use crate::{replicas::Setting, trial::Trial};
+use crate::{calls::next_page, replicas::Setting, trial::Trial};
 
 /// What there is, by owner and instance.
 type Instances = BTreeMap<(String, String), Instance>;
@@ -141,10 +141,7 @@ fn leases(trial: &Trial, replica: usize) -> BTreeMap<String, Value> {
             let id = lease["allocationId"].as_str().unwrap_or_default();
             all.insert(id.to_owned(), lease["instance"].clone());
         }
-        token = page["nextPageToken"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned();
+        token = next_page(&page);
         if token.is_empty() {
             return all;
         }
