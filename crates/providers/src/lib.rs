@@ -13,6 +13,7 @@ mod provider;
 mod providers;
 mod random;
 mod records;
+mod roster;
 mod spec;
 mod supervision;
 pub mod wire;
@@ -24,7 +25,7 @@ pub use fallback::FallbackSpec;
 #[cfg(feature = "kubernetes")]
 pub use kubernetes::KubernetesProvider;
 pub use kubernetes::{KubernetesSpec, Owner, Template, TemplateError};
-pub use owner::agree_on_owner;
+pub use owner::new_owner;
 pub use process::{ProcessProvider, ReconcileReport};
 pub use provider::{Claim, Provider, ProviderError};
 pub use providers::Providers;

@@ -67,16 +67,21 @@ impl Elsewhere for KubernetesProvider {
 
 impl Providers {
     /// Providers without pools that keep what they must in folders below `data`, and report to
-    /// `events`.
+    /// `events`. Whoever has instances elsewhere knows them by the name of `owner`
+    /// ([`new_owner`](crate::new_owner)), else by names that the folders keep.
     ///
     /// # Errors
     /// [`ProviderError::Io`] if a folder cannot be used.
-    pub fn open(data: &Path, events: mpsc::Sender<ProviderEvent>) -> Result<Self, ProviderError> {
+    pub fn open(
+        data: &Path,
+        owner: Option<&str>,
+        events: mpsc::Sender<ProviderEvent>,
+    ) -> Result<Self, ProviderError> {
         let own = Arc::new(Own {
             processes: ProcessProvider::open(&data.join("instances"), events.clone())?,
-            external: ExternalProvider::open(&data.join("external"), events.clone())?,
+            external: ExternalProvider::open(&data.join("external"), owner, events.clone())?,
             #[cfg(feature = "kubernetes")]
-            kubernetes: KubernetesProvider::open(&data.join("kubernetes"), events.clone())?,
+            kubernetes: KubernetesProvider::open(&data.join("kubernetes"), owner, events.clone())?,
         });
         let fallbacks = Fallbacks::open(&data.join("fallback"), own.clone(), events)?;
         Ok(Self { own, fallbacks })

@@ -17,7 +17,7 @@ pub(crate) trait Kept: Serialize + DeserializeOwned {
 }
 
 /// The folder of the records of one kind. It is made when the first is written.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Records<T> {
     folder: PathBuf,
     kind: PhantomData<fn() -> T>,

@@ -122,7 +122,7 @@ fn claim() -> Claim {
 
 fn open(folder: &Path, url: &str) -> (Providers, mpsc::Receiver<ProviderEvent>) {
     let (sender, events) = mpsc::channel(16);
-    let providers = Providers::open(folder, sender).unwrap();
+    let providers = Providers::open(folder, None, sender).unwrap();
     let command = ["sh", "-c", "echo ready; exec sleep 60"].map(str::to_owned);
     let mut process = ProcessSpec::new(command.to_vec());
     process.ready = Readiness::Stdout("ready".to_owned());

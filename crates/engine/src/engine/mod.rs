@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use foreshadow_allocator::{Allocator, Input};
 use foreshadow_ledger::Ledger;
-use foreshadow_providers::{ProviderEvent, Providers, agree_on_owner};
+use foreshadow_providers::{ProviderEvent, Providers, new_owner};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -90,11 +90,13 @@ fn decider(
     mut ledger: Ledger,
     mut recorder: Recorder,
 ) -> Result<Decider, StartError> {
-    if config.ledger != LedgerPlace::DataDir {
-        go_by_the_name_of_the_ledger(config, &mut ledger)?;
-    }
+    let name = name_elsewhere(config, &mut ledger)?;
     let (reporting, reports) = mpsc::channel(WAITING_MESSAGES);
-    let provider = Arc::new(Providers::open(config.instances_dir(), reporting)?);
+    let provider = Arc::new(Providers::open(
+        config.instances_dir(),
+        name.as_deref(),
+        reporting,
+    )?);
     let opened = recorder.resume(&allocator);
     define_pools(config, &mut allocator, &provider, numbers)?;
     allocator.resume(numbers.clock.now());
@@ -126,24 +128,27 @@ fn decider(
     })
 }
 
-/// Whoever owns the shard next goes on under the same name with instances that are elsewhere.
-fn go_by_the_name_of_the_ledger(
+/// The name that whoever has instances elsewhere knows a shard by, whichever replica owns it; none of a
+/// server alone, whose folder keeps one.
+fn name_elsewhere(
     config: &EngineConfig,
     ledger: &mut Ledger,
-) -> Result<(), StartError> {
+) -> Result<Option<String>, StartError> {
+    if config.ledger == LedgerPlace::DataDir {
+        return Ok(None);
+    }
     let refused = |error: foreshadow_ledger::LedgerError| StartError::Ledger {
         path: config.data_dir.clone(),
         reason: error.to_string(),
     };
-    let told = ledger.document(OWNER).map_err(refused)?;
-    let told = told.map(|name| String::from_utf8_lossy(&name).into_owned());
-    let name = agree_on_owner(config.instances_dir(), told.as_deref())?;
-    if told.is_none() {
-        ledger
-            .put_document(OWNER, name.as_bytes())
-            .map_err(refused)?;
+    let kept = ledger.document(OWNER).map_err(refused)?;
+    if let Some(name) = kept {
+        return Ok(Some(String::from_utf8_lossy(&name).into_owned()));
     }
-    Ok(())
+    let name = new_owner();
+    let written = ledger.put_document(OWNER, name.as_bytes());
+    written.map_err(refused)?;
+    Ok(Some(name))
 }
 
 fn assemble(

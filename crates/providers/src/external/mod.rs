@@ -8,14 +8,13 @@ mod spec;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use foreshadow_types::{InstanceId, PoolName};
-use tokio::{sync::mpsc, time::timeout};
+use tokio::sync::mpsc;
 
-pub(crate) use self::record::{name_owner, owner};
 pub use self::spec::ExternalSpec;
 use self::{
     calls::{CallError, Caller, Line},
@@ -23,14 +22,10 @@ use self::{
     record::Record,
 };
 use crate::{
-    event::{GoneReason, ProviderEvent},
+    event::ProviderEvent,
     provider::{Provider, ProviderError},
-    records::Records,
-    supervision::{Supervision, Wishes},
+    roster::{Roster, Sweep, sweep_regularly},
 };
-
-/// How often instances are looked for that nobody knows.
-const SWEEP_EVERY: Duration = Duration::from_secs(30);
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -51,51 +46,36 @@ pub struct ExternalProvider {
 
 #[derive(Debug)]
 struct Shared {
-    records: Records<Record>,
+    roster: Roster<Record>,
     events: mpsc::Sender<ProviderEvent>,
-    supervised: Supervision,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// The name that providers know this Foreshadow by.
-    owner: Option<Arc<str>>,
     specs: BTreeMap<PoolName, Arc<ExternalSpec>>,
     /// By endpoint.
     lines: BTreeMap<String, Line>,
-    /// Instances of earlier runs that are not looked after yet.
-    left: BTreeMap<InstanceId, Record>,
 }
 
 impl ExternalProvider {
     /// A provider without pools that keeps its records in `folder`, one of its own, and reports to
-    /// `events`.
+    /// `events`. It is known by the name of `owner`, else by one that the folder keeps.
     ///
     /// # Errors
     /// [`ProviderError::Io`] if the folder cannot be used.
-    pub fn open(folder: &Path, events: mpsc::Sender<ProviderEvent>) -> Result<Self, ProviderError> {
-        let records = Records::at(folder);
-        let left = records.read_all().map_err(|source| io(folder, source))?;
-        let state = State {
-            left: left
-                .into_iter()
-                .map(|record: Record| (record.id(), record))
-                .collect(),
-            ..State::default()
-        };
+    pub fn open(
+        folder: &Path,
+        owner: Option<&str>,
+        events: mpsc::Sender<ProviderEvent>,
+    ) -> Result<Self, ProviderError> {
         let shared = Arc::new(Shared {
-            records,
-            events: events.clone(),
-            supervised: Supervision::new(events),
-            state: Mutex::new(state),
+            roster: Roster::open(folder, owner, events.clone())?,
+            events,
+            state: Mutex::default(),
         });
-        if !shared.state().left.is_empty() {
-            shared.owner()?;
-        }
-        shared
-            .supervised
-            .spawn(sweep_regularly(Arc::downgrade(&shared)));
+        let sweeps = sweep_regularly(Arc::downgrade(&shared));
+        shared.roster.supervised.spawn(sweeps);
         Ok(Self { shared })
     }
 
@@ -106,7 +86,7 @@ impl ExternalProvider {
     /// be kept about it.
     pub fn define(&self, pool: PoolName, spec: ExternalSpec) -> Result<(), ProviderError> {
         spec.validate()?;
-        self.shared.owner()?;
+        self.shared.roster.owner()?;
         self.shared.state().specs.insert(pool, Arc::new(spec));
         Ok(())
     }
@@ -118,17 +98,13 @@ impl ExternalProvider {
 
     /// Whether an instance is at an external provider.
     pub(crate) fn knows(&self, id: InstanceId) -> bool {
-        self.shared.knows(id)
+        self.shared.roster.knows(id)
     }
 
     /// After a restart: stops every instance of an earlier run that is not known any more, and says
     /// how many.
     pub fn reconcile(&self, known: &BTreeSet<InstanceId>) -> usize {
-        let strangers: Vec<_> = {
-            let state = self.shared.state();
-            let left = state.left.keys().copied();
-            left.filter(|id| !known.contains(id)).collect()
-        };
+        let strangers = self.shared.roster.strangers(known);
         for &id in &strangers {
             self.stop(id);
         }
@@ -153,11 +129,7 @@ impl ExternalProvider {
             let graces = state.specs.values().map(|spec| spec.stop_grace);
             graces.max().unwrap_or_default()
         };
-        let ended = self.shared.supervised.ended(stop);
-        if timeout(grace + CLOSE_MARGIN, ended).await.is_err() {
-            tracing::warn!("external instances that were to be stopped are left to the next run");
-        }
-        self.shared.supervised.close();
+        self.shared.roster.close(stop, grace + CLOSE_MARGIN).await;
     }
 }
 
@@ -167,46 +139,47 @@ impl Provider for ExternalProvider {
     }
 
     fn verify(&self, pool: &PoolName, instance: InstanceId) {
-        if !self.shared.wish(instance, |wished| wished.probes += 1) {
+        if !self
+            .shared
+            .roster
+            .wish(instance, |wished| wished.probes += 1)
+        {
             self.shared.supervise(pool, instance, Origin::Earlier);
         }
     }
 
     fn reset(&self, pool: &PoolName, instance: InstanceId) {
-        if !self.shared.wish(instance, |wished| wished.resets += 1) {
+        if !self
+            .shared
+            .roster
+            .wish(instance, |wished| wished.resets += 1)
+        {
             self.shared.supervise(pool, instance, Origin::Used);
         }
     }
 
     fn hold(&self, instance: InstanceId) {
-        self.shared.wish(instance, |wished| wished.rest = true);
+        self.shared
+            .roster
+            .wish(instance, |wished| wished.rest = true);
     }
 
     fn thaw(&self, instance: InstanceId) {
-        self.shared.wish(instance, |wished| wished.rest = false);
+        self.shared
+            .roster
+            .wish(instance, |wished| wished.rest = false);
     }
 
     fn stop(&self, instance: InstanceId) {
-        if self.shared.wish(instance, |wished| wished.stop = true) {
-            return;
+        if let Some(pool) = self.shared.roster.stop(instance) {
+            self.shared.supervise(&pool, instance, Origin::Unwanted);
         }
-        let pool = self
-            .shared
-            .state()
-            .left
-            .get(&instance)
-            .and_then(Record::pool);
-        if let Some(pool) = pool {
-            return self.shared.supervise(&pool, instance, Origin::Unwanted);
-        }
-        let reason = GoneReason::Stopped;
-        self.shared
-            .supervised
-            .report(ProviderEvent::Gone { instance, reason });
     }
 
     fn probe(&self, instance: InstanceId) {
-        self.shared.wish(instance, |wished| wished.probes += 1);
+        self.shared
+            .roster
+            .wish(instance, |wished| wished.probes += 1);
     }
 }
 
@@ -216,60 +189,35 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn owner(&self) -> Result<Arc<str>, ProviderError> {
-        if let Some(owner) = &self.state().owner {
-            return Ok(owner.clone());
-        }
-        let named = record::owner(self.records.folder());
-        let owner: Arc<str> = named
-            .map_err(|source| io(self.records.folder(), source))?
-            .into();
-        self.state().owner = Some(owner.clone());
-        Ok(owner)
-    }
-
-    fn wish(&self, id: InstanceId, change: impl FnOnce(&mut Wishes)) -> bool {
-        self.supervised.wish(id, change)
-    }
-
     /// Looks after an instance unless it is looked after already.
     fn supervise(self: &Arc<Self>, pool: &PoolName, id: InstanceId, origin: Origin) {
         let contact = match self.contact(pool, id) {
             Ok(contact) => contact,
             Err(reason) => {
                 let instance = id;
-                return self
-                    .supervised
-                    .report(ProviderEvent::Failed { instance, reason });
+                let failed = ProviderEvent::Failed { instance, reason };
+                return self.roster.supervised.report(failed);
             }
         };
-        let Some(wishes) = self.supervised.begin(id) else {
+        let Some(wishes) = self.roster.begin(id) else {
             return;
         };
-        self.state().left.remove(&id);
         let instance = Instance {
             contact,
             wishes,
             events: self.events.clone(),
         };
-        self.supervised
+        self.roster
+            .supervised
             .spawn(supervise_to_the_end(self.clone(), instance, origin));
     }
 
     /// How to ask about an instance: as its pool is configured now, else as it was when the instance
     /// was started.
     fn contact(&self, pool: &PoolName, id: InstanceId) -> Result<Contact, String> {
-        let spec = {
-            let state = self.state();
-            let recorded = || {
-                state
-                    .left
-                    .get(&id)
-                    .map(|record| Arc::new(of_record(record)))
-            };
-            state.specs.get(pool).cloned().or_else(recorded)
-        };
-        let Some(spec) = spec else {
+        let recorded = || Some(Arc::new(of_record(&self.roster.recorded(id)?)));
+        let configured = self.state().specs.get(pool).cloned();
+        let Some(spec) = configured.or_else(recorded) else {
             return Err(format!("pool `{pool}` has no external provider"));
         };
         Ok(Contact {
@@ -282,7 +230,7 @@ impl Shared {
 
     fn caller(&self, spec: &ExternalSpec) -> Result<Caller, String> {
         Ok(Caller {
-            owner: self.owner().map_err(|error| error.to_string())?,
+            owner: self.roster.owner().map_err(|error| error.to_string())?,
             line: self.line(&spec.endpoint)?,
             token_file: spec.token_file.clone(),
             deadline: spec.call_timeout,
@@ -295,7 +243,7 @@ impl Shared {
             return Ok(line.clone());
         }
         let connector = spec::endpoint(endpoint).map_err(|error| error.to_string())?;
-        let _context = self.supervised.runtime().enter();
+        let _context = self.roster.supervised.runtime().enter();
         let line = Line::new(connector.connect_timeout(CONNECT_TIMEOUT));
         let mut state = self.state();
         Ok(state
@@ -314,6 +262,25 @@ impl Shared {
             .collect()
     }
 
+    /// Strangers are stopped through a pool of their provider; theirs may be gone.
+    async fn sweep_at(self: &Arc<Self>, pool: &PoolName) -> Result<(), CallError> {
+        let spec = self.state().specs.get(pool).cloned();
+        let Some(spec) = spec else {
+            return Ok(());
+        };
+        let caller = self.caller(&spec).map_err(CallError::Refused)?;
+        let mut listing = caller.list().await?;
+        while let Some(id) = listing.next().await? {
+            if !self.roster.knows(id) {
+                tracing::warn!(instance = %id, "an instance that nobody knows is stopped");
+                self.supervise(pool, id, Origin::Unwanted);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Sweep for Shared {
     async fn sweep(self: Arc<Self>) {
         for pool in self.providers().values() {
             match self.sweep_at(pool).await {
@@ -325,43 +292,18 @@ impl Shared {
             }
         }
     }
+}
 
-    /// Strangers are stopped through a pool of their provider; theirs may be gone.
-    async fn sweep_at(self: &Arc<Self>, pool: &PoolName) -> Result<(), CallError> {
-        let spec = self.state().specs.get(pool).cloned();
-        let Some(spec) = spec else {
-            return Ok(());
-        };
-        let caller = self.caller(&spec).map_err(CallError::Refused)?;
-        let mut listing = caller.list().await?;
-        while let Some(id) = listing.next().await? {
-            if !self.knows(id) {
-                tracing::warn!(instance = %id, "an instance that nobody knows is stopped");
-                self.supervise(pool, id, Origin::Unwanted);
-            }
-        }
-        Ok(())
-    }
-
-    /// What is looked after, or will be.
-    fn knows(&self, id: InstanceId) -> bool {
-        self.supervised.holds(id) || self.state().left.contains_key(&id)
-    }
-
-    /// Keeps on disk whom to ask about an instance.
-    async fn record(self: &Arc<Self>, contact: &Contact) -> std::io::Result<()> {
-        let spec = &contact.spec;
-        let record = Record::new(
-            contact.id,
-            &contact.pool,
-            &spec.endpoint,
-            spec.token_file.as_deref(),
-            (spec.stop_grace, spec.call_timeout),
-        );
-        let shared = self.clone();
-        let written = tokio::task::spawn_blocking(move || shared.records.write(&record)).await;
-        written.unwrap_or_else(|error| Err(std::io::Error::other(error)))
-    }
+/// Whom to ask about an instance, for the next run.
+fn record(contact: &Contact) -> Record {
+    let spec = &contact.spec;
+    Record::new(
+        contact.id,
+        &contact.pool,
+        &spec.endpoint,
+        spec.token_file.as_deref(),
+        (spec.stop_grace, spec.call_timeout),
+    )
 }
 
 /// What a record says of how to ask; what it does not say does not matter for an end.
@@ -374,16 +316,9 @@ fn of_record(record: &Record) -> ExternalSpec {
     }
 }
 
-fn io(folder: &Path, source: std::io::Error) -> ProviderError {
-    ProviderError::Io {
-        path: folder.display().to_string(),
-        source,
-    }
-}
-
 async fn supervise_to_the_end(shared: Arc<Shared>, mut instance: Instance, origin: Origin) {
     let id = instance.contact.id;
-    let recorded = shared.record(&instance.contact).await;
+    let recorded = shared.roster.keep(record(&instance.contact)).await;
     let event = match recorded {
         // Nothing is started that the next run would not find.
         Err(error) if origin == Origin::New => ProviderEvent::Failed {
@@ -392,16 +327,5 @@ async fn supervise_to_the_end(shared: Arc<Shared>, mut instance: Instance, origi
         },
         Ok(()) | Err(_) => instance.live(origin).await,
     };
-    shared.records.remove(&id.to_string());
-    shared.supervised.end(id, event).await;
-}
-
-async fn sweep_regularly(shared: Weak<Shared>) {
-    loop {
-        tokio::time::sleep(SWEEP_EVERY).await;
-        let Some(shared) = shared.upgrade() else {
-            return;
-        };
-        shared.sweep().await;
-    }
+    shared.roster.ended(id, event).await;
 }

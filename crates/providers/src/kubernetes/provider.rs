@@ -1,24 +1,17 @@
 //! The provider of instances in clusters.
 
-use std::{
-    collections::BTreeSet,
-    path::Path,
-    sync::{Arc, Weak},
-    time::Duration,
-};
+use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
 use foreshadow_types::{InstanceId, PoolName};
-use tokio::{sync::mpsc, time::timeout};
+use tokio::sync::mpsc;
 
-use super::{instance::Origin, record::Record, shared::Shared, spec::KubernetesSpec};
+use super::{instance::Origin, shared::Shared, spec::KubernetesSpec};
 use crate::{
-    event::{GoneReason, ProviderEvent},
+    event::ProviderEvent,
     provider::{Provider, ProviderError},
+    roster::{Sweep, sweep_regularly},
     supervision::Wishes,
 };
-
-/// How often instances are looked for that nobody knows.
-const SWEEP_EVERY: Duration = Duration::from_secs(30);
 
 /// How much longer than its `stop_grace` an instance may take to end at a shutdown: a kubelet tells
 /// every ten seconds what has ended.
@@ -38,14 +31,18 @@ pub struct KubernetesProvider {
 
 impl KubernetesProvider {
     /// A provider without pools that keeps its records in `folder`, one of its own, and reports to
-    /// `events`.
+    /// `events`. It is known by the name of `owner`, else by one that the folder keeps.
     ///
     /// # Errors
     /// [`ProviderError::Io`] if the folder cannot be used.
-    pub fn open(folder: &Path, events: mpsc::Sender<ProviderEvent>) -> Result<Self, ProviderError> {
-        let shared = Arc::new(Shared::open(folder, events)?);
+    pub fn open(
+        folder: &Path,
+        owner: Option<&str>,
+        events: mpsc::Sender<ProviderEvent>,
+    ) -> Result<Self, ProviderError> {
+        let shared = Arc::new(Shared::open(folder, owner, events)?);
         let sweeps = sweep_regularly(Arc::downgrade(&shared));
-        shared.supervised.spawn(sweeps);
+        shared.roster.supervised.spawn(sweeps);
         Ok(Self { shared })
     }
 
@@ -57,7 +54,7 @@ impl KubernetesProvider {
     /// cluster is not called yet.
     pub fn define(&self, pool: PoolName, spec: KubernetesSpec) -> Result<(), ProviderError> {
         spec.validate()?;
-        self.shared.owner()?;
+        self.shared.roster.owner()?;
         let placed = self.shared.place_of(&spec);
         placed.map_err(|reason| ProviderError::Cluster {
             pool: pool.clone(),
@@ -74,32 +71,26 @@ impl KubernetesProvider {
 
     /// Whether an instance is in a cluster.
     pub(crate) fn knows(&self, id: InstanceId) -> bool {
-        self.shared.knows(id)
+        self.shared.roster.knows(id)
     }
 
     /// After a restart: stops every instance of an earlier run that is not known any more, and says
     /// how many of them are on record. Those of which there is no record are found by a sweep.
     pub fn reconcile(&self, known: &BTreeSet<InstanceId>) -> usize {
-        let strangers: Vec<_> = {
-            let mut state = self.shared.state();
-            state.expected = Some(known.clone());
-            let left = state.left.keys().copied();
-            left.filter(|id| !known.contains(id)).collect()
-        };
+        self.shared.state().expected = Some(known.clone());
+        let strangers = self.shared.roster.strangers(known);
         for &id in &strangers {
             self.stop(id);
         }
-        let shared = self.shared.clone();
-        self.shared.supervised.spawn(async move {
-            shared.sweep().await;
-        });
+        let sweep = self.shared.clone().sweep();
+        self.shared.roster.supervised.spawn(sweep);
         strangers.len()
     }
 
     /// Removes what clusters have of ours that nobody knows: an instance whose record was lost. This
     /// happens by itself every half minute.
     pub async fn sweep(&self) {
-        self.shared.sweep().await;
+        self.shared.clone().sweep().await;
     }
 
     /// Stops these instances and waits until nothing is left of them, but no longer than their time to
@@ -114,13 +105,7 @@ impl KubernetesProvider {
             let graces = state.specs.values().map(|spec| spec.stop_grace);
             graces.max().unwrap_or_default()
         };
-        let ended = self.shared.supervised.ended(stop);
-        if timeout(grace + CLOSE_MARGIN, ended).await.is_err() {
-            tracing::warn!(
-                "instances in clusters that were to be stopped are left to the next run"
-            );
-        }
-        self.shared.supervised.close();
+        self.shared.roster.close(stop, grace + CLOSE_MARGIN).await;
     }
 }
 
@@ -130,7 +115,11 @@ impl Provider for KubernetesProvider {
     }
 
     fn verify(&self, pool: &PoolName, instance: InstanceId) {
-        if !self.shared.wish(instance, |wished| wished.probes += 1) {
+        if !self
+            .shared
+            .roster
+            .wish(instance, |wished| wished.probes += 1)
+        {
             self.shared.supervise(pool, instance, Origin::Earlier);
         }
     }
@@ -140,53 +129,32 @@ impl Provider for KubernetesProvider {
             wished.resets += 1;
             (wished.rest, wished.claimed) = (false, false);
         };
-        if !self.shared.wish(instance, as_new) {
+        if !self.shared.roster.wish(instance, as_new) {
             self.shared.supervise(pool, instance, Origin::Used);
         }
     }
 
     fn hold(&self, instance: InstanceId) {
-        self.shared.wish(instance, |wished| {
+        self.shared.roster.wish(instance, |wished| {
             (wished.rest, wished.claimed) = (true, false);
         });
     }
 
     fn thaw(&self, instance: InstanceId) {
-        self.shared.wish(instance, |wished| {
+        self.shared.roster.wish(instance, |wished| {
             (wished.rest, wished.claimed) = (false, true);
         });
     }
 
     fn stop(&self, instance: InstanceId) {
-        if self.shared.wish(instance, |wished| wished.stop = true) {
-            return;
+        if let Some(pool) = self.shared.roster.stop(instance) {
+            self.shared.supervise(&pool, instance, Origin::Unwanted);
         }
-        let pool = self
-            .shared
-            .state()
-            .left
-            .get(&instance)
-            .and_then(Record::pool);
-        if let Some(pool) = pool {
-            return self.shared.supervise(&pool, instance, Origin::Unwanted);
-        }
-        let reason = GoneReason::Stopped;
-        self.shared
-            .supervised
-            .report(ProviderEvent::Gone { instance, reason });
     }
 
     fn probe(&self, instance: InstanceId) {
-        self.shared.wish(instance, |wished| wished.probes += 1);
-    }
-}
-
-async fn sweep_regularly(shared: Weak<Shared>) {
-    loop {
-        tokio::time::sleep(SWEEP_EVERY).await;
-        let Some(shared) = shared.upgrade() else {
-            return;
-        };
-        shared.sweep().await;
+        self.shared
+            .roster
+            .wish(instance, |wished| wished.probes += 1);
     }
 }

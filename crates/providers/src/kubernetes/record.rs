@@ -6,7 +6,7 @@ use foreshadow_types::{InstanceId, PoolName};
 use serde::{Deserialize, Serialize};
 
 use super::{cluster::Access, place::Whereabouts, spec::KubernetesSpec, template::Template};
-use crate::records::Kept;
+use crate::{records::Kept, roster::Remembered};
 
 /// Where an instance is, and how it is ended. It is written before the instance is created.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,14 +42,6 @@ impl Record {
         }
     }
 
-    pub(super) fn id(&self) -> InstanceId {
-        InstanceId(self.instance)
-    }
-
-    pub(super) fn pool(&self) -> Option<PoolName> {
-        PoolName::new(&self.pool).ok()
-    }
-
     pub(super) fn whereabouts(&self) -> Whereabouts {
         Whereabouts {
             access: Access {
@@ -74,5 +66,15 @@ impl Record {
 impl Kept for Record {
     fn name(&self) -> String {
         self.id().to_string()
+    }
+}
+
+impl Remembered for Record {
+    fn id(&self) -> InstanceId {
+        InstanceId(self.instance)
+    }
+
+    fn pool(&self) -> Option<PoolName> {
+        PoolName::new(&self.pool).ok()
     }
 }

@@ -21,83 +21,42 @@ use super::{
 };
 use crate::{
     event::ProviderEvent,
-    external::owner,
     provider::ProviderError,
-    records::Records,
-    supervision::{Supervision, Wishes},
+    roster::{Roster, Sweep},
 };
 
 #[derive(Debug)]
 pub(super) struct Shared {
-    records: Records<Record>,
+    pub(super) roster: Roster<Record>,
     events: mpsc::Sender<ProviderEvent>,
-    pub(super) supervised: Supervision,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct State {
-    /// The name that objects know this Foreshadow by.
-    owner: Option<Arc<str>>,
     pub(super) specs: BTreeMap<PoolName, Arc<KubernetesSpec>>,
     clusters: BTreeMap<Access, Arc<Cluster>>,
     places: BTreeMap<Whereabouts, Arc<Place>>,
-    /// Instances of earlier runs that are not looked after yet.
-    pub(super) left: BTreeMap<InstanceId, Record>,
     /// Instances that were known when this run began; nothing is swept before that is told.
     pub(super) expected: Option<BTreeSet<InstanceId>>,
 }
 
 impl Shared {
-    /// Nothing is looked after yet; what earlier runs have left is on record. To be called within a
-    /// tokio runtime.
     pub(super) fn open(
         folder: &Path,
+        owner: Option<&str>,
         events: mpsc::Sender<ProviderEvent>,
     ) -> Result<Self, ProviderError> {
-        let records = Records::at(folder);
-        let left = records.read_all().map_err(|source| io(folder, source))?;
-        let left = left.into_iter().map(|record: Record| (record.id(), record));
-        let state = State {
-            left: left.collect(),
-            ..State::default()
-        };
-        let shared = Self {
-            records,
-            events: events.clone(),
-            supervised: Supervision::new(events),
-            state: Mutex::new(state),
-        };
-        if !shared.state().left.is_empty() {
-            shared.owner()?;
-        }
-        Ok(shared)
+        Ok(Self {
+            roster: Roster::open(folder, owner, events.clone())?,
+            events,
+            state: Mutex::default(),
+        })
     }
 
     /// Held for a few instructions at a time, never over an await.
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn owner(&self) -> Result<Arc<str>, ProviderError> {
-        if let Some(owner) = &self.state().owner {
-            return Ok(owner.clone());
-        }
-        let named = owner(self.records.folder());
-        let owner: Arc<str> = named
-            .map_err(|source| io(self.records.folder(), source))?
-            .into();
-        self.state().owner = Some(owner.clone());
-        Ok(owner)
-    }
-
-    pub(super) fn wish(&self, id: InstanceId, change: impl FnOnce(&mut Wishes)) -> bool {
-        self.supervised.wish(id, change)
-    }
-
-    /// What is looked after, or will be.
-    pub(super) fn knows(&self, id: InstanceId) -> bool {
-        self.supervised.holds(id) || self.state().left.contains_key(&id)
     }
 
     /// Looks after an instance unless it is looked after already.
@@ -106,15 +65,13 @@ impl Shared {
             Ok(contact) => contact,
             Err(reason) => {
                 let instance = id;
-                return self
-                    .supervised
-                    .report(ProviderEvent::Failed { instance, reason });
+                let failed = ProviderEvent::Failed { instance, reason };
+                return self.roster.supervised.report(failed);
             }
         };
-        let Some(wishes) = self.supervised.begin(id) else {
+        let Some(wishes) = self.roster.begin(id) else {
             return;
         };
-        self.state().left.remove(&id);
         let sights = contact.place.look_out(contact.identity.name());
         let instance = Instance {
             contact,
@@ -122,25 +79,24 @@ impl Shared {
             wishes,
             events: self.events.clone(),
         };
-        self.supervised
+        self.roster
+            .supervised
             .spawn(supervise_to_the_end(self.clone(), instance, origin));
     }
 
     /// How to ask for an instance: where it was created; a new one where its pool has them now.
     fn contact(&self, pool: &PoolName, id: InstanceId) -> Result<Contact, String> {
-        let (spec, record) = {
-            let state = self.state();
-            (state.specs.get(pool).cloned(), state.left.get(&id).cloned())
-        };
+        let record = self.roster.recorded(id);
         let recorded = || record.as_ref().map(|record| Arc::new(record.spec()));
-        let Some(spec) = spec.or_else(recorded) else {
+        let configured = self.state().specs.get(pool).cloned();
+        let Some(spec) = configured.or_else(recorded) else {
             return Err(format!("pool `{pool}` has no cluster"));
         };
         let place = match &record {
             Some(record) => self.place(record.whereabouts())?,
             None => self.place_of(&spec)?,
         };
-        let owner = self.owner().map_err(|error| error.to_string())?;
+        let owner = self.roster.owner().map_err(|error| error.to_string())?;
         let generation = record.map_or(0, |record| record.generation);
         Ok(Contact {
             identity: Identity {
@@ -158,7 +114,7 @@ impl Shared {
         if let Some(cluster) = self.state().clusters.get(access) {
             return Ok(cluster.clone());
         }
-        let _context = self.supervised.runtime().enter();
+        let _context = self.roster.supervised.runtime().enter();
         let cluster = Arc::new(Cluster::reach(access)?);
         let mut state = self.state();
         Ok(state
@@ -188,7 +144,7 @@ impl Shared {
     /// A place, which is watched from now on.
     fn place(&self, at: Whereabouts) -> Result<Arc<Place>, String> {
         let cluster = self.cluster(&at.access)?;
-        let owner = self.owner().map_err(|error| error.to_string())?;
+        let owner = self.roster.owner().map_err(|error| error.to_string())?;
         let mut state = self.state();
         if let Some(place) = state.places.get(&at) {
             return Ok(place.clone());
@@ -197,18 +153,8 @@ impl Shared {
         state.places.insert(at, place.clone());
         drop(state);
         let watch = keep_watch(place.api(), selector(&owner), place.sights.clone());
-        self.supervised.spawn(watch);
+        self.roster.supervised.spawn(watch);
         Ok(place)
-    }
-
-    pub(super) async fn sweep(&self) {
-        let places: Vec<_> = self.state().places.values().cloned().collect();
-        let Ok(owner) = self.owner() else {
-            return;
-        };
-        for place in places {
-            self.sweep_at(&place, &owner).await;
-        }
     }
 
     async fn sweep_at(&self, place: &Place, owner: &str) {
@@ -235,34 +181,42 @@ impl Shared {
             let expected = state.expected.as_ref();
             expected.is_none_or(|expected| expected.contains(&id))
         };
-        !expected && !self.knows(id)
-    }
-
-    /// Keeps on disk where an instance is.
-    async fn record(self: &Arc<Self>, contact: &Contact) -> std::io::Result<()> {
-        let (identity, spec) = (&contact.identity, &contact.spec);
-        let named = (identity.id, &identity.pool, identity.generation);
-        let record = Record::new(named, &contact.place.at, spec.stop_grace);
-        let shared = self.clone();
-        let written = tokio::task::spawn_blocking(move || shared.records.write(&record)).await;
-        written.unwrap_or_else(|error| Err(std::io::Error::other(error)))
+        !expected && !self.roster.knows(id)
     }
 
     /// An instance is no more.
     async fn ended(&self, id: InstanceId, event: ProviderEvent) {
-        self.records.remove(&id.to_string());
         if let Some(expected) = &mut self.state().expected {
             expected.remove(&id);
         }
-        self.supervised.end(id, event).await;
+        self.roster.ended(id, event).await;
     }
+}
+
+impl Sweep for Shared {
+    async fn sweep(self: Arc<Self>) {
+        let places: Vec<_> = self.state().places.values().cloned().collect();
+        let Ok(owner) = self.roster.owner() else {
+            return;
+        };
+        for place in places {
+            self.sweep_at(&place, &owner).await;
+        }
+    }
+}
+
+/// Where an instance is, for the next run.
+fn record(contact: &Contact) -> Record {
+    let (identity, spec) = (&contact.identity, &contact.spec);
+    let named = (identity.id, &identity.pool, identity.generation);
+    Record::new(named, &contact.place.at, spec.stop_grace)
 }
 
 async fn supervise_to_the_end(shared: Arc<Shared>, mut instance: Instance, origin: Origin) {
     let id = instance.contact.identity.id;
     let mut origin = origin;
     loop {
-        let recorded = shared.record(&instance.contact).await;
+        let recorded = shared.roster.keep(record(&instance.contact)).await;
         let next = match recorded {
             // Nothing is started that the next run would not find.
             Err(error) if origin == Origin::New => Next::Over(ProviderEvent::Failed {
@@ -280,12 +234,5 @@ async fn supervise_to_the_end(shared: Arc<Shared>, mut instance: Instance, origi
                 instance.sights = instance.contact.place.look_out(name);
             }
         }
-    }
-}
-
-fn io(folder: &Path, source: std::io::Error) -> ProviderError {
-    ProviderError::Io {
-        path: folder.display().to_string(),
-        source,
     }
 }

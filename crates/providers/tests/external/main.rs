@@ -102,7 +102,10 @@ impl Setup {
 fn open(folder: &Path) -> (ExternalProvider, mpsc::Receiver<ProviderEvent>) {
     let (sender, events) = mpsc::channel(16);
     let folder = folder.join("external");
-    (ExternalProvider::open(&folder, sender).unwrap(), events)
+    (
+        ExternalProvider::open(&folder, None, sender).unwrap(),
+        events,
+    )
 }
 
 async fn next(events: &mut mpsc::Receiver<ProviderEvent>) -> ProviderEvent {

@@ -82,7 +82,7 @@ async fn the_rights_of_the_manifests_are_enough_and_no_more_than_that() {
     spec.kubeconfig = Some(of_the_account(&setup, "rights").await);
     let (sender, events) = mpsc::channel(16);
     let folder = setup.folder.path().join("of-the-account");
-    let provider = KubernetesProvider::open(&folder, sender).unwrap();
+    let provider = KubernetesProvider::open(&folder, None, sender).unwrap();
     provider.define(pool(), spec.clone()).unwrap();
     provider.reconcile(&std::collections::BTreeSet::new());
     (setup.provider, setup.events) = (provider, events);

@@ -231,5 +231,8 @@ async fn await_nodes(client: &Client, count: usize) {
 fn open(folder: &Path) -> (KubernetesProvider, mpsc::Receiver<ProviderEvent>) {
     let (sender, events) = mpsc::channel(256);
     let folder = folder.join("kubernetes");
-    (KubernetesProvider::open(&folder, sender).unwrap(), events)
+    (
+        KubernetesProvider::open(&folder, None, sender).unwrap(),
+        events,
+    )
 }
