@@ -1,0 +1,162 @@
+//! Every call and path with every role.
+
+use foreshadow_api::{DESCRIPTORS, v1::ListRequest};
+use prost::Message;
+use prost_types::FileDescriptorSet;
+use tonic::{Code, Request, metadata::MetadataValue};
+
+use crate::{ADMIN, CLIENT, OPERATOR, TELEMETRY, bearer, guarded, status, support::Served};
+
+/// The roles as columns of [`EXPECTED`].
+const TOKENS: [&str; 4] = [CLIENT, TELEMETRY, OPERATOR, ADMIN];
+
+/// Who may call what: client, telemetry, operator, admin. A call that is not here fails the test.
+const EXPECTED: &[(&str, [bool; 4])] = &[
+    ("rpc Allocations.*", [true, false, true, true]),
+    ("rpc Forecasts.*", [true, false, true, true]),
+    ("rpc Shadows.*", [true, false, true, true]),
+    ("rpc Telemetry.*", [false, true, false, true]),
+    ("rpc Admin.GetShadowConfig", [false, false, true, true]),
+    ("rpc Admin.SetShadowConfig", [false, false, false, true]),
+    ("rpc Admin.MakeLive", [false, false, true, true]),
+    ("rpc Admin.Explain", [false, false, true, true]),
+    ("rpc Admin.SetOverride", [false, false, true, true]),
+    ("rpc Admin.ListOverrides", [false, false, true, true]),
+    ("rpc Admin.ListPools", [false, false, true, true]),
+    ("rpc Admin.DrainInstance", [false, false, true, true]),
+    ("rpc Admin.DrainPool", [false, false, true, true]),
+    ("rpc Admin.SetTenantQuota", [false, false, false, true]),
+    ("rpc Admin.ListTenantQuotas", [false, false, true, true]),
+    ("rpc Admin.DeleteUser", [false, false, false, true]),
+    ("rpc Admin.GetAdaptation", [false, false, true, true]),
+    ("rpc Admin.ListModels", [false, false, true, true]),
+    ("rpc Admin.UseModel", [false, false, true, true]),
+    ("rpc Admin.Retrain", [false, false, true, true]),
+    ("rpc Admin.ListAuditEvents", [false, false, false, true]),
+    ("rpc Admin.GetOverview", [false, false, true, true]),
+    (
+        "get /user/{userId}/resource_shadow",
+        [true, false, true, true],
+    ),
+    ("delete /user/{userId}", [false, false, false, true]),
+    ("get /fencing/{instanceId}", [true, false, true, true]),
+    ("get /api/v1/allocations", [true, false, true, true]),
+    ("post /api/v1/allocations*", [true, false, true, true]),
+    ("get /api/v1/pools", [false, false, true, true]),
+    ("get /api/v1/adaptation", [false, false, true, true]),
+    ("get /api/v1/overview", [false, false, true, true]),
+    ("get /metrics", [false, true, true, true]),
+    ("post /integrations/*", [false, false, true, true]),
+    ("get /admin/audit", [false, false, false, true]),
+    ("get /admin/*", [false, false, true, true]),
+    ("post /admin/shadow_config", [false, false, false, true]),
+    ("post /admin/tenant_quota", [false, false, false, true]),
+    ("post /admin/*", [false, false, true, true]),
+];
+
+fn expected(call: &str) -> [bool; 4] {
+    let fits = |pattern: &str| match pattern.strip_suffix('*') {
+        Some(start) => call.starts_with(start),
+        None => call == pattern,
+    };
+    let found = EXPECTED.iter().find(|(pattern, _)| fits(pattern));
+    let (_, allowed) = found.unwrap_or_else(|| panic!("say who may call {call}"));
+    *allowed
+}
+
+/// Every RPC of the contract, as path and as it stands in [`EXPECTED`].
+fn rpcs() -> Vec<(String, String)> {
+    let set = FileDescriptorSet::decode(DESCRIPTORS).unwrap();
+    let files = set
+        .file
+        .iter()
+        .filter(|file| file.package() == "foreshadow.v1");
+    let services = files.flat_map(|file| &file.service);
+    let calls = services.flat_map(|service| {
+        let name = service.name().to_owned();
+        service.method.iter().map(move |method| {
+            let (path, call) = (
+                format!("/foreshadow.v1.{name}/{}", method.name()),
+                format!("rpc {name}.{}", method.name()),
+            );
+            (path, call)
+        })
+    });
+    calls.collect()
+}
+
+#[tokio::test]
+async fn every_rpc_is_open_to_the_roles_listed_and_to_nobody_else() {
+    let served = guarded().await;
+    let rpcs = rpcs();
+    assert!(rpcs.len() >= 27, "{}", rpcs.len());
+    for (path, call) in rpcs {
+        for (token, allowed) in TOKENS.iter().zip(expected(&call)) {
+            let code = grpc_code(&served, &path, Some(token)).await;
+            let refused = matches!(code, Code::PermissionDenied | Code::Unauthenticated);
+            assert_eq!(!refused, allowed, "{call} with {token}: {code:?}");
+        }
+        for token in [None, Some("a-token-of-nobody")] {
+            let code = grpc_code(&served, &path, token).await;
+            assert_eq!(code, Code::Unauthenticated, "{call} with {token:?}");
+        }
+    }
+    served.stop().await;
+}
+
+/// The code of a call with an empty message. The gate answers before it is read.
+async fn grpc_code(served: &Served, path: &str, token: Option<&str>) -> Code {
+    let mut client = tonic::client::Grpc::new(served.channel().await);
+    client.ready().await.unwrap();
+    let mut request = Request::new(tokio_stream::once(ListRequest::default()));
+    if let Some(token) = token {
+        let value = MetadataValue::try_from(bearer(token)).unwrap();
+        request.metadata_mut().insert("authorization", value);
+    }
+    let codec = tonic_prost::ProstCodec::<ListRequest, ()>::default();
+    let path = path.parse().unwrap();
+    match client.streaming(request, path, codec).await {
+        Ok(_) => Code::Ok,
+        Err(status) => status.code(),
+    }
+}
+
+#[tokio::test]
+async fn every_path_is_open_to_the_roles_listed_and_to_nobody_else() {
+    let served = guarded().await;
+    let shown = bearer(CLIENT);
+    let headers = [("authorization", shown.as_str())];
+    let document = served.ask("GET", "/openapi.json", &headers, "").await;
+    let document = document.json();
+    let mut tried = 0;
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for method in methods.as_object().unwrap().keys() {
+            if ["/healthz", "/readyz"].contains(&path.as_str()) {
+                continue;
+            }
+            tried += 1;
+            let filled: String = path.replace("{userId}", "ada").replace(['{', '}'], "");
+            let call = format!("{method} {path}");
+            for (token, allowed) in TOKENS.iter().zip(expected(&call)) {
+                let status = status(&served, method, &filled, Some(token)).await;
+                assert_eq!(
+                    ![401, 403].contains(&status),
+                    allowed,
+                    "{call}, {token}: {status}"
+                );
+            }
+            let unknown = status(&served, method, &filled, Some("a-token-of-nobody")).await;
+            let without = status(&served, method, &filled, None).await;
+            assert_eq!((unknown, without), (401, 401), "{call}");
+        }
+    }
+    assert!(tried >= 20, "{tried}");
+    for passive in ["/api/v1/write", "/v1/metrics"] {
+        let statuses =
+            [CLIENT, TELEMETRY].map(|token| status(&served, "post", passive, Some(token)));
+        let [client, telemetry] = statuses;
+        assert_eq!(client.await, 403, "{passive}");
+        assert_ne!(telemetry.await, 403, "{passive}");
+    }
+    served.stop().await;
+}
