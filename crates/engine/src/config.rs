@@ -55,6 +55,8 @@ pub struct EngineConfig {
     pub instances_dir: Option<PathBuf>,
     /// Where the history is written, a folder or `s3://bucket/prefix`; `data_dir/history` if `None`.
     pub history_dir: Option<PathBuf>,
+    /// Histories of others who had this shard before: they are read too.
+    pub written_by_others: Vec<PathBuf>,
     /// How past usage becomes coarser with age, by age; nothing does if it is empty.
     pub downsampling: Vec<Downsampling>,
     /// Request histories that the planners learn from when they start: files, folders or globs.
@@ -86,6 +88,7 @@ impl EngineConfig {
             model_dir: None,
             instances_dir: None,
             history_dir: None,
+            written_by_others: Vec::new(),
             downsampling: Vec::new(),
             demand_import: Vec::new(),
             retraining: RetrainingConfig::default(),

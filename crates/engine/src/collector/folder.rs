@@ -9,6 +9,8 @@ use foreshadow_types::{EntityId, Timestamp};
 use super::name::FileName;
 
 const EXTENSION: &str = "parquet";
+/// Requests that have not ended.
+const OPEN: &str = "open.parquet";
 
 /// The folders of the history.
 #[derive(Debug, Clone)]
@@ -16,6 +18,8 @@ pub(crate) struct HistoryFolder {
     usage: PathBuf,
     requests: PathBuf,
     journal: PathBuf,
+    /// The folders of others who had this shard before: they are read, and people deleted from them.
+    others: Vec<PathBuf>,
 }
 
 /// What a file or a journal holds.
@@ -47,6 +51,7 @@ impl HistoryFolder {
             usage: dir.join(Kind::Usage.name()),
             requests: dir.join(Kind::Requests.name()),
             journal: journal.to_owned(),
+            others: Vec::new(),
         };
         for folder in [&folder.usage, &folder.requests, &folder.journal] {
             make_folder(folder)?;
@@ -54,13 +59,15 @@ impl HistoryFolder {
         Ok(folder)
     }
 
+    /// The same, with the folders of others who had this shard before.
+    pub(crate) fn beside(mut self, others: Vec<PathBuf>) -> Self {
+        self.others = others;
+        self
+    }
+
     #[cfg(test)]
     pub(crate) fn usage(&self) -> &Path {
         &self.usage
-    }
-
-    pub(crate) fn requests(&self) -> &Path {
-        &self.requests
     }
 
     pub(crate) fn journal(&self) -> &Path {
@@ -74,23 +81,44 @@ impl HistoryFolder {
         }
     }
 
+    /// The folders of a kind: this one's own, then those of others.
+    pub(super) fn all(&self, kind: Kind) -> impl Iterator<Item = PathBuf> {
+        let others = self.others.iter().map(move |dir| dir.join(kind.name()));
+        std::iter::once(self.of(kind).to_owned()).chain(others)
+    }
+
     /// The folders that hold any file.
     ///
     /// # Errors
     /// [`HistoryError`] if they cannot be read.
     pub(crate) fn filled(&self) -> Result<Vec<PathBuf>, HistoryError> {
         let mut filled = Vec::new();
-        for folder in [&self.usage, &self.requests] {
-            if !parquet_files(folder)?.is_empty() {
-                filled.push(folder.clone());
+        for folder in self.all(Kind::Usage).chain(self.all(Kind::Requests)) {
+            if !parquet_files(&folder)?.is_empty() {
+                filled.push(folder);
             }
         }
         Ok(filled)
     }
 
+    /// The files that hold requests. Those that had not ended when others had the shard are left out:
+    /// they are in the ledger, or in a file of this one by now.
+    ///
+    /// # Errors
+    /// [`HistoryError`] if they cannot be found.
+    pub(crate) fn past_requests(&self) -> Result<Vec<PathBuf>, HistoryError> {
+        let mut files = Vec::new();
+        for folder in self.all(Kind::Requests) {
+            let open = (folder != self.requests).then(|| folder.join(OPEN));
+            let found = parquet_files(&folder)?.into_iter();
+            files.extend(found.filter(|path| Some(path) != open.as_ref()));
+        }
+        Ok(files)
+    }
+
     /// Requests that have not ended yet; the file is replaced as they come and go.
     pub(crate) fn open_requests(&self) -> PathBuf {
-        self.requests.join("open.parquet")
+        self.requests.join(OPEN)
     }
 
     /// The file for the rows of the journal's segments up to `number`, in the folder of the day.
@@ -108,8 +136,8 @@ impl HistoryFolder {
     /// Deletes an entity from all files; how many rows named it.
     pub(crate) fn erase(&self, entity: &EntityId) -> Result<u64, HistoryError> {
         let mut rows = 0;
-        for kind in [Kind::Usage, Kind::Requests] {
-            for path in parquet_files(self.of(kind))? {
+        for folder in self.all(Kind::Usage).chain(self.all(Kind::Requests)) {
+            for path in parquet_files(&folder)? {
                 rows += erase_entity(&path, entity)?;
             }
         }

@@ -96,10 +96,17 @@ impl HistoryFolder {
     /// The files that may hold rows of a span, those of the latest day first.
     fn latest_first(&self, kind: Kind, span: &Span) -> Result<Vec<PathBuf>, HistoryError> {
         let (first, last) = (day_of(span.from), day_of(span.until + LATENESS));
-        let all = parquet_files(self.of(kind))?;
         let open = self.open_requests();
-        let mut files: Vec<PathBuf> = all.iter().filter(|path| **path == open).cloned().collect();
-        for (_, day) in by_day(all).range(first..=last).rev() {
+        let mut files = Vec::new();
+        let mut days = Vec::new();
+        for folder in self.all(kind) {
+            let all = parquet_files(&folder)?;
+            files.extend(all.iter().filter(|path| **path == open).cloned());
+            days.extend(by_day(all));
+        }
+        days.retain(|(day, _)| (&first..=&last).contains(&day));
+        days.sort_by(|(a, _), (b, _)| b.cmp(a));
+        for (_, day) in &days {
             files.extend(still_in_use(day).map(Path::to_owned));
         }
         Ok(files)
@@ -195,6 +202,53 @@ mod tests {
     }
 
     #[test]
+    fn what_others_wrote_before_is_read_and_people_are_deleted_from_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (other, own) = (dir.path().join("replica-a"), dir.path().join("replica-b"));
+        folder(&other);
+        let write = |path: &Path| {
+            let mut writer = RequestWriter::create(path).unwrap();
+            writer
+                .write(&record("2026-03-01T12:00:00Z", "web"))
+                .unwrap();
+            writer.finish().unwrap();
+        };
+        let theirs = HistoryFolder::open(&other, &other.join("journal")).unwrap();
+        let noon = at("2026-03-01T12:00:00Z");
+        write(&theirs.file(Kind::Requests, noon, 1).unwrap());
+        write(&theirs.open_requests());
+        let never = dir.path().join("replica-c");
+        let folder = HistoryFolder::open(&own, &own.join("journal")).unwrap();
+        let folder = folder.beside(vec![other, never]);
+        let shadow = || {
+            folder
+                .shadow_at(&ada(), at("2026-03-02T23:00:00Z"))
+                .unwrap()
+        };
+        assert_eq!(shadow().unwrap().metrics[0].samples, 120);
+        assert_eq!(folder.filled().unwrap().len(), 2);
+        assert_eq!(
+            folder.past_requests().unwrap().len(),
+            1,
+            "not what is open there"
+        );
+        assert_eq!(folder.erase(&ada()).unwrap(), 3 * 60 + 2);
+        assert!(shadow().is_none());
+    }
+
+    fn record(time: &str, application: &str) -> RequestRecord {
+        RequestRecord {
+            at: at(time),
+            user: UserId::new("ada").ok(),
+            application: ApplicationId::new(application).ok(),
+            pool: PoolName::new("web").unwrap(),
+            hold: None,
+            vcpus: None,
+            memory: None,
+        }
+    }
+
+    #[test]
     fn a_file_that_a_crash_left_beside_its_successor_is_not_read_twice() {
         let dir = tempfile::tempdir().unwrap();
         let folder = folder(dir.path());
@@ -217,12 +271,7 @@ mod tests {
         let noon = at("2026-03-01T12:00:00Z");
         let record = |minute, application: &str| RequestRecord {
             at: noon + Duration::from_mins(minute),
-            user: UserId::new("ada").ok(),
-            application: ApplicationId::new(application).ok(),
-            pool: PoolName::new("web").unwrap(),
-            hold: None,
-            vcpus: None,
-            memory: None,
+            ..record("2026-03-01T12:00:00Z", application)
         };
         let write = |path: &Path, records: &[RequestRecord]| {
             let mut writer = RequestWriter::create(path).unwrap();

@@ -3,7 +3,6 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use foreshadow_allocator::{Allocator, AllocatorConfig};
-use foreshadow_history::parquet_files;
 use foreshadow_ledger::{Ledger, LedgerError};
 use foreshadow_planner::{DemandModel, SettingsError};
 use foreshadow_types::PoolName;
@@ -74,6 +73,7 @@ pub(super) fn recovered(config: EngineConfig) -> Result<Recovered, StartError> {
         path: folder.clone(),
         source: std::io::Error::other(error),
     })?;
+    let history = history.beside(config.written_by_others.clone());
     let journals =
         begin_journals(&history, numbers.clock.now()).map_err(|reason| StartError::Io {
             path: folder,
@@ -208,9 +208,8 @@ fn planned_pools(
     }
     let mut histories: Vec<_> = config.demand_import.iter().map(Into::into).collect();
     // The service starts also without its memory; it learns anew.
-    match parquet_files(history.requests()) {
-        Ok(files) if files.is_empty() => {}
-        Ok(_) => histories.push(history.requests().to_owned()),
+    match history.past_requests() {
+        Ok(files) => histories.extend(files),
         Err(error) => tracing::warn!(%error, "past requests could not be found"),
     }
     match recall(&mut pools, &histories, numbers.clock.now()) {

@@ -88,11 +88,8 @@ impl Plan {
         };
         if let Some(folder) = part.history_dir.take() {
             let of = |name: &str| folder.join(format!("replica-{name}"));
-            let written = others.iter().filter(|name| **name != self.name);
-            let requests = written.map(|name| of(name).join("requests"));
-            let requests = requests.filter(|path| !path.is_absolute() || path.exists());
-            let requests = requests.map(|path| path.to_string_lossy().into_owned());
-            part.demand_import.extend(requests);
+            let others = others.iter().filter(|name| **name != self.name);
+            part.written_by_others = others.map(|name| of(name)).collect();
             part.history_dir = Some(of(&self.name));
         }
         // What serves the shard next goes on with its instances.
