@@ -51,6 +51,8 @@ pub struct Observed {
     pub asked: Instant,
     /// The replicas that were there lately, by name.
     pub replicas: Vec<String>,
+    /// All that there ever were.
+    pub names: Vec<String>,
     /// All shards, in order.
     pub shards: Vec<ShardRow>,
 }
@@ -64,8 +66,6 @@ pub struct Membership {
     time: Duration,
     database: String,
     connection: Option<Connection>,
-    /// Whether it takes part no more.
-    left: bool,
 }
 
 /// Without the database's URL, which may have a password.
@@ -106,7 +106,6 @@ impl Membership {
             time,
             database,
             connection: None,
-            left: false,
         }
     }
 
@@ -120,18 +119,21 @@ impl Membership {
         self.time
     }
 
-    /// Says that this replica is there, renews the shards that it has under these epochs, and tells
-    /// how things stand.
+    /// Renews the shards that this replica has under these epochs and tells how things stand. A replica
+    /// that is not `present` has no share.
     ///
     /// # Errors
     /// [`ClusterError`] if the database could not be asked in half the time of ownership.
-    pub async fn beat(&mut self, held: &[(ShardId, u64)]) -> Result<Observed, ClusterError> {
+    pub async fn beat(
+        &mut self,
+        held: &[(ShardId, u64)],
+        present: bool,
+    ) -> Result<Observed, ClusterError> {
         let (name, address, time) = (self.name.clone(), self.address.clone(), self.seconds());
-        let left = self.left;
         self.within(async |client| {
             let asked = Instant::now();
             let (shards, epochs): (Vec<i32>, Vec<i64>) = columns(held);
-            if !left {
+            if present {
                 client.execute(PRESENT, &[&name, &address]).await?;
             }
             client
@@ -139,28 +141,33 @@ impl Membership {
                 .await?;
             let rows = client.query(SHARDS, &[]).await?;
             let replicas = client.query(REPLICAS, &[&time]).await?;
+            let there = replicas.iter().filter(|row| row.get(1));
             Ok(Observed {
                 asked,
-                replicas: replicas.iter().map(|row| row.get(0)).collect(),
+                replicas: there.map(|row| row.get(0)).collect(),
+                names: replicas.iter().map(|row| row.get(0)).collect(),
                 shards: rows.iter().map(shard_row).collect(),
             })
         })
         .await
     }
 
-    /// Takes a shard that nobody has, if its epoch is still the one seen; under which epoch it is
-    /// owned now, or none if another was faster.
+    /// Takes those of these shards that nobody has and whose epoch is still the one seen; which, and
+    /// under which epoch they are owned now.
     ///
     /// # Errors
     /// As [`beat`](Self::beat).
-    pub async fn claim(&mut self, shard: ShardId, seen: u64) -> Result<Option<u64>, ClusterError> {
+    pub async fn claim(
+        &mut self,
+        seen: &[(ShardId, u64)],
+    ) -> Result<Vec<(ShardId, u64)>, ClusterError> {
         let (name, address, time) = (self.name.clone(), self.address.clone(), self.seconds());
         self.within(async |client| {
-            let (number, seen) = (i32::from(shard.0), seen as i64);
-            let row = client
-                .query_opt(CLAIM, &[&number, &seen, &name, &address, &time])
+            let (shards, epochs) = columns(seen);
+            let rows = client
+                .query(CLAIM, &[&shards, &epochs, &name, &address, &time])
                 .await?;
-            Ok(row.map(|row| row.get::<_, i64>(0) as u64))
+            Ok(rows.iter().map(shard_and_epoch).collect())
         })
         .await
     }
@@ -184,23 +191,10 @@ impl Membership {
     /// # Errors
     /// As [`beat`](Self::beat).
     pub async fn leave(&mut self) -> Result<(), ClusterError> {
-        self.left = true;
         let name = self.name.clone();
         self.within(async |client| {
             client.execute(LEAVE, &[&name]).await?;
             Ok(())
-        })
-        .await
-    }
-
-    /// The names of all replicas that there ever were.
-    ///
-    /// # Errors
-    /// As [`beat`](Self::beat).
-    pub async fn ever(&mut self) -> Result<Vec<String>, ClusterError> {
-        self.within(async |client| {
-            let rows = client.query(EVER, &[]).await?;
-            Ok(rows.iter().map(|row| row.get(0)).collect())
         })
         .await
     }
@@ -258,24 +252,31 @@ const PRESENT: &str = "INSERT INTO foreshadow.replicas (name, address, seen_at)
 /// Its name stays: its history is where it says.
 const LEAVE: &str = "UPDATE foreshadow.replicas SET seen_at = 'epoch' WHERE name = $1";
 
-const EVER: &str = "SELECT name FROM foreshadow.replicas ORDER BY name";
+const REPLICAS: &str = "SELECT name, seen_at > clock_timestamp() - make_interval(secs => $1)
+    FROM foreshadow.replicas ORDER BY name";
 
-const REPLICAS: &str = "SELECT name FROM foreshadow.replicas
-    WHERE seen_at > clock_timestamp() - make_interval(secs => $1) ORDER BY name";
-
-const RENEW: &str = "UPDATE foreshadow.shards AS s
+/// Rows are locked in order, here and in [`CLAIM`], so that nobody waits in a circle.
+const RENEW: &str = "WITH own AS (
+        SELECT s.shard FROM foreshadow.shards AS s
+        JOIN unnest($2::int[], $3::bigint[]) AS held (shard, epoch) USING (shard, epoch)
+        WHERE s.owner = $1 ORDER BY s.shard FOR UPDATE OF s)
+    UPDATE foreshadow.shards AS s
     SET expires_at = clock_timestamp() + make_interval(secs => $4)
-    FROM unnest($2::int[], $3::bigint[]) AS held (shard, epoch)
-    WHERE s.shard = held.shard AND s.epoch = held.epoch AND s.owner = $1";
+    FROM own WHERE s.shard = own.shard";
 
 const SHARDS: &str = "SELECT shard, epoch, owner, address,
     owner IS NOT NULL AND expires_at > clock_timestamp() FROM foreshadow.shards ORDER BY shard";
 
-const CLAIM: &str = "UPDATE foreshadow.shards
-    SET epoch = epoch + 1, owner = $3, address = $4,
+const CLAIM: &str = "WITH free AS (
+        SELECT s.shard FROM foreshadow.shards AS s
+        JOIN unnest($1::int[], $2::bigint[]) AS seen (shard, epoch) USING (shard, epoch)
+        WHERE s.owner IS NULL OR s.expires_at <= clock_timestamp()
+        ORDER BY s.shard FOR UPDATE OF s)
+    UPDATE foreshadow.shards AS s
+    SET epoch = s.epoch + 1, owner = $3, address = $4,
         expires_at = clock_timestamp() + make_interval(secs => $5)
-    WHERE shard = $1 AND epoch = $2 AND (owner IS NULL OR expires_at <= clock_timestamp())
-    RETURNING epoch";
+    FROM free WHERE s.shard = free.shard
+    RETURNING s.shard, s.epoch";
 
 const RELEASE: &str = "UPDATE foreshadow.shards SET owner = NULL, address = NULL
     WHERE shard = $1 AND epoch = $2 AND owner = $3";
@@ -294,12 +295,18 @@ fn columns(held: &[(ShardId, u64)]) -> (Vec<i32>, Vec<i64>) {
         .unzip()
 }
 
+fn shard_and_epoch(row: &Row) -> (ShardId, u64) {
+    let (shard, epoch): (i32, i64) = (row.get(0), row.get(1));
+    (ShardId(shard as u16), epoch as u64)
+}
+
 fn shard_row(row: &Row) -> ShardRow {
+    let (shard, epoch) = shard_and_epoch(row);
     let (replica, address): (Option<String>, Option<String>) = (row.get(2), row.get(3));
     let valid: bool = row.get(4);
     ShardRow {
-        shard: ShardId(row.get::<_, i32>(0) as u16),
-        epoch: row.get::<_, i64>(1) as u64,
+        shard,
+        epoch,
         owner: replica.filter(|_| valid).map(|replica| Owner {
             replica,
             address: address.unwrap_or_default(),

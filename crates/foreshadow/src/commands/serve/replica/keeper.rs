@@ -12,8 +12,8 @@ use foreshadow_server::Place;
 use foreshadow_types::{ShardId, Shards};
 use tokio::{
     sync::{oneshot, watch},
-    task::JoinSet,
-    time::{Instant, sleep},
+    task::{JoinError, JoinSet},
+    time::{Instant, sleep, timeout_at},
 };
 
 use super::holding::{Holding, Plan, Stage};
@@ -21,8 +21,6 @@ use crate::config::Secret;
 
 /// How many times a shard is renewed in the time of ownership.
 const BEATS: u32 = 12;
-/// Shards that are claimed between two renewals at the most.
-const STEPS: usize = 8;
 /// How long a shard that was given back is left to others.
 const DECLINED: Duration = Duration::from_secs(2);
 /// How long it is left to others if its engine did not start here.
@@ -47,6 +45,8 @@ pub(super) struct Keeper {
     work: JoinSet<Done>,
     /// As they were last read.
     rows: Vec<ShardRow>,
+    /// Until when this replica has no share, since an engine did not start here.
+    unfit: Option<Instant>,
     placing: watch::Sender<Arc<Vec<Place>>>,
     /// Whether the database has answered lately.
     answered: bool,
@@ -75,6 +75,7 @@ impl Keeper {
             declined: BTreeMap::new(),
             work: JoinSet::new(),
             rows: Vec::new(),
+            unfit: None,
             placing,
             answered: true,
             leaving: false,
@@ -88,10 +89,6 @@ impl Keeper {
         let mut left = Some(left);
         let mut end = None;
         loop {
-            if !self.leaving && leave.try_recv().is_ok() {
-                self.leave().await;
-                end = Some(Instant::now() + LEAVING);
-            }
             self.beat().await;
             self.publish();
             let over = end.is_some_and(|end| Instant::now() >= end);
@@ -126,8 +123,7 @@ impl Keeper {
     }
 
     async fn beat(&mut self) {
-        let held: Vec<_> = self.held.iter().map(|(id, one)| (*id, one.epoch)).collect();
-        let observed = self.membership.beat(&held).await;
+        let observed = self.observe().await;
         self.note(observed.as_ref().err());
         if let Ok(observed) = &observed {
             self.renewed(observed);
@@ -137,6 +133,21 @@ impl Keeper {
             && !self.leaving
         {
             self.step(&observed).await;
+        }
+    }
+
+    /// Renews what is held. What may be lost meanwhile is not waited for.
+    async fn observe(&mut self) -> Result<Observed, ClusterError> {
+        let held: Vec<_> = self.held.iter().map(|(id, one)| (*id, one.epoch)).collect();
+        let served = self.held.values().filter(|one| !one.is_ending());
+        let first_lost = served.map(|one| one.until).min();
+        let fit = self.unfit.is_none_or(|until| until <= Instant::now());
+        let observed = self.membership.beat(&held, fit && !self.leaving);
+        match first_lost {
+            Some(until) => timeout_at(until, observed)
+                .await
+                .unwrap_or(Err(ClusterError::Silent)),
+            None => observed.await,
         }
     }
 
@@ -209,7 +220,7 @@ impl Keeper {
         }
     }
 
-    async fn settle(&mut self, done: Result<Done, tokio::task::JoinError>) {
+    async fn settle(&mut self, done: Result<Done, JoinError>) {
         match done {
             Ok(Done::Started(shard, epoch, started)) => self.started(shard, epoch, started).await,
             Ok(Done::Ended(shard, epoch)) => self.ended(shard, epoch, DECLINED).await,
@@ -236,6 +247,7 @@ impl Keeper {
             (Ok(engine), None) => drop(engine),
             (Err(error), _) => {
                 tracing::error!(%shard, %error, "the shard's engine did not start");
+                self.unfit = Some(Instant::now() + FAILED);
                 self.ended(shard, epoch, FAILED).await;
             }
         }
@@ -261,29 +273,33 @@ impl Keeper {
             .chain(self.held.keys())
             .copied()
             .collect();
-        let name = self.membership.name().to_owned();
-        let steps = steps(&name, &observed.replicas, &observed.shards, &declined);
-        for step in steps.into_iter().take(STEPS) {
+        let mut free = Vec::new();
+        let name = self.membership.name();
+        for step in steps(name, &observed.replicas, &observed.shards, &declined) {
             match step {
-                Step::Claim { shard, epoch } => self.claim(shard, epoch).await,
+                Step::Claim { shard, epoch } => free.push((shard, epoch)),
                 Step::Yield(shard) => self.end(shard),
             }
         }
+        if self.unfit.is_none_or(|until| until <= now) && !free.is_empty() {
+            self.claim(&free, &observed.names).await;
+        }
     }
 
-    async fn claim(&mut self, shard: ShardId, seen: u64) {
-        let asked = Instant::now();
-        match self.membership.claim(shard, seen).await {
-            Ok(Some(epoch)) => {
-                let until = asked + self.membership.time();
-                self.held.insert(shard, Holding::starting(epoch, until));
-                let others = self.membership.ever().await.unwrap_or_default();
-                let start = self.plan.start(shard, epoch, &others);
-                self.work
-                    .spawn(async move { Done::Started(shard, epoch, start.await) });
-            }
-            Ok(None) => {}
-            Err(error) => tracing::warn!(%shard, %error, "a shard cannot be claimed"),
+    async fn claim(&mut self, free: &[(ShardId, u64)], names: &[String]) {
+        let until = Instant::now() + self.membership.time();
+        let claimed = match self.membership.claim(free).await {
+            Ok(claimed) => claimed,
+            Err(error) => return tracing::warn!(%error, "shards cannot be claimed"),
+        };
+        for (shard, epoch) in claimed {
+            self.held.insert(shard, Holding::starting(epoch, until));
+            // In a task of its own, so that a fault in it does not leave the shard with nobody.
+            let start = tokio::spawn(self.plan.start(shard, epoch, names));
+            self.work.spawn(async move {
+                let started = start.await.unwrap_or_else(|fault| Err(failed(fault)));
+                Done::Started(shard, epoch, started)
+            });
         }
     }
 
@@ -311,6 +327,13 @@ impl Keeper {
         let owner = row.owner.as_ref();
         let other = owner.filter(|owner| owner.replica != self.membership.name());
         other.map_or(Place::Nowhere, |owner| Place::There(owner.address.clone()))
+    }
+}
+
+fn failed(fault: JoinError) -> StartError {
+    StartError::Io {
+        path: "the engine".into(),
+        source: std::io::Error::other(fault),
     }
 }
 

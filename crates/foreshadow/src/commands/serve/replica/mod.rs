@@ -6,6 +6,7 @@ mod peers;
 
 use std::{future::Future, sync::Arc};
 
+use anyhow::anyhow;
 use foreshadow_cluster::{ClusterError, LedgerError, Membership};
 use foreshadow_engine::EngineConfig;
 use foreshadow_server::{Cluster, Place, ServerOptions};
@@ -57,7 +58,7 @@ pub(super) async fn serve(
         cluster.time,
     );
     // What can be mended is told now rather than tried for ever.
-    membership.beat(&[]).await.map_err(not_joined)?;
+    membership.beat(&[], false).await.map_err(not_joined)?;
     let (placing, places) = watch::channel(Arc::new(vec![
         Place::Nowhere;
         usize::from(cluster.shards.count())
@@ -88,7 +89,9 @@ pub(super) async fn serve(
         let _ = leaving.0.send(());
         let _ = left.1.await;
     };
-    let served = server.run_replica(seen, ended).await;
-    keeping.abort();
-    Ok(served?)
+    let served = server.run_replica(seen, ended);
+    tokio::select! {
+        served = served => Ok(served?),
+        fault = keeping => Err(anyhow!("shards are not kept any more: {fault:?}").into()),
+    }
 }
