@@ -62,6 +62,21 @@ impl ApiError {
     }
 }
 
+/// What another replica has refused.
+impl From<Status> for ApiError {
+    fn from(status: Status) -> Self {
+        let http = match status.code() {
+            Code::InvalidArgument => StatusCode::BAD_REQUEST,
+            Code::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Code::PermissionDenied => StatusCode::FORBIDDEN,
+            Code::NotFound => StatusCode::NOT_FOUND,
+            Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
+            _ => return Self::unavailable(status.message()),
+        };
+        Self::new(status.code(), http, status.message())
+    }
+}
+
 impl From<FieldError> for ApiError {
     fn from(error: FieldError) -> Self {
         Self::invalid(error.to_string())

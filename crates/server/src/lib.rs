@@ -12,6 +12,7 @@ mod grpc;
 mod http;
 mod listen;
 mod options;
+mod path;
 mod replicas;
 mod server;
 

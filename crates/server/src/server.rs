@@ -144,7 +144,9 @@ impl Server {
         let grpc = telemetry_services(Routes::default(), reports, &receivers, &options, &stopping);
         let mut tasks = JoinSet::new();
         let open = move |engine: &EngineHandle, stopping: CancellationToken| {
-            let (grpc, pages) = services(engine, &intake, &options, &stopping);
+            let state = state(engine, &intake, &options, &stopping);
+            let grpc = engine_services(engine, &options, state.allocations.clone());
+            let pages = http::engine_routes(state, &options);
             merged(grpc, pages.fallback(http::not_found))
         };
         let places = cluster.places.clone();
@@ -264,22 +266,30 @@ fn services(
     options: &ServerOptions,
     stopping: &CancellationToken,
 ) -> (Routes, Router) {
+    let state = state(engine, intake, options, stopping);
     let reports = Reports::Engine(engine.clone());
-    let receivers = Receivers::new(reports.clone(), intake.clone(), options.intake);
-    let allocations = AllocationsService {
-        engine: engine.clone(),
-        permits: Arc::new(Semaphore::new(options.max_in_flight)),
-        shutdown: stopping.clone(),
-    };
-    let grpc = engine_services(engine, options, allocations.clone());
-    let grpc = telemetry_services(grpc, reports, &receivers, options, stopping);
-    let state = HttpState {
-        engine: engine.clone(),
-        receivers,
-        allocations,
-        stopping: stopping.clone(),
-    };
+    let grpc = engine_services(engine, options, state.allocations.clone());
+    let grpc = telemetry_services(grpc, reports, &state.receivers, options, stopping);
     (grpc, http::router(state, options))
+}
+
+fn state(
+    engine: &EngineHandle,
+    intake: &Arc<Intake>,
+    options: &ServerOptions,
+    stopping: &CancellationToken,
+) -> HttpState {
+    let reports = Reports::Engine(engine.clone());
+    HttpState {
+        engine: engine.clone(),
+        receivers: Receivers::new(reports, intake.clone(), options.intake),
+        allocations: AllocationsService {
+            engine: engine.clone(),
+            permits: Arc::new(Semaphore::new(options.max_in_flight)),
+            shutdown: stopping.clone(),
+        },
+        stopping: stopping.clone(),
+    }
 }
 
 fn engine_services(

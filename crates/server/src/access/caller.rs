@@ -12,7 +12,7 @@ use foreshadow_engine::{AuditRecord, EngineError, EngineHandle, allocator::Alloc
 use foreshadow_types::{AllocationId, UserId};
 use tonic::Code;
 
-use crate::{clock::now, error::ApiError};
+use crate::{clock::now, cluster::CLIENT, error::ApiError};
 
 /// Who makes a request. The gate puts it into the request's extensions; without it nothing is
 /// answered.
@@ -21,6 +21,8 @@ pub(crate) struct Caller {
     principal: Arc<Principal>,
     /// Where it calls from.
     address: Option<SocketAddr>,
+    /// Whom the call is for, as a replica that has sent it on says.
+    client: Option<SocketAddr>,
 }
 
 impl Deref for Caller {
@@ -32,8 +34,30 @@ impl Deref for Caller {
 }
 
 impl Caller {
-    pub(crate) fn new(principal: Arc<Principal>, address: Option<SocketAddr>) -> Self {
-        Self { principal, address }
+    pub(crate) fn new(
+        principal: Arc<Principal>,
+        address: Option<SocketAddr>,
+        headers: &HeaderMap,
+    ) -> Self {
+        let client = headers.get(CLIENT).and_then(|value| value.to_str().ok());
+        Self {
+            principal,
+            address,
+            client: client.and_then(|text| text.parse().ok()),
+        }
+    }
+
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// Where the call comes from, and by whose way as far as it is said.
+    fn peer(&self) -> String {
+        let address = self.address.map(|at| at.to_string()).unwrap_or_default();
+        match self.client {
+            Some(client) => format!("{address} for {client}"),
+            None => address,
+        }
     }
 
     /// What is written down of a change that the caller makes.
@@ -42,7 +66,7 @@ impl Caller {
             at: now(),
             who: self.name().to_owned(),
             role: self.role().to_string(),
-            peer: self.address.map(|at| at.to_string()).unwrap_or_default(),
+            peer: self.peer(),
             action: action.to_owned(),
             ..AuditRecord::default()
         }

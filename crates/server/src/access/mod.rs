@@ -102,7 +102,11 @@ where
             Ok(caller) => {
                 if let Some(principal) = caller {
                     let peer = request.extensions().get::<Peer>();
-                    let caller = Caller::new(principal, peer.and_then(|peer| peer.address));
+                    let caller = Caller::new(
+                        principal,
+                        peer.and_then(|peer| peer.address),
+                        request.headers(),
+                    );
                     request.extensions_mut().insert(caller);
                 }
                 Either::Left(self.inner.call(request))

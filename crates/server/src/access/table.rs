@@ -4,10 +4,9 @@
 use axum::http::Method;
 use foreshadow_access::Permission;
 
-use Permission::{Administer, Claim, Operate, Read, Report, Scrape};
+use crate::path::Parts;
 
-/// No path has more parts.
-const MOST_PARTS: usize = 5;
+use Permission::{Administer, Claim, Operate, Read, Report, Scrape};
 
 /// What a call needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,16 +21,10 @@ pub(super) enum Need {
 
 /// What a call of this method and path needs.
 pub(super) fn need(method: &Method, path: &str) -> Need {
-    let mut parts = [""; MOST_PARTS];
-    let mut count = 0;
-    for part in path.strip_prefix('/').unwrap_or(path).split('/') {
-        if count == MOST_PARTS {
-            return Need::Permission(Administer);
-        }
-        parts[count] = part;
-        count += 1;
-    }
-    match &parts[..count] {
+    let Some(parts) = Parts::of(path) else {
+        return Need::Permission(Administer);
+    };
+    match &*parts {
         ["healthz" | "readyz"] | ["grpc.health.v1.Health", _] => Need::Nothing,
         ["" | "openapi.json"] => Need::Known,
         [service, _] if service.starts_with("grpc.reflection.") => Need::Known,

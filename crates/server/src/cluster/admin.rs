@@ -1,63 +1,63 @@
-//! Changes that are about several shards.
+//! Changes that are about several shards, and what is written down of them.
 
 use axum::{
     extract::Query,
-    http::{HeaderValue, Uri, header},
+    http::{Uri, header},
     response::Response,
 };
-use foreshadow_api::v1::{self, set_override_request::Change};
+use foreshadow_api::v1;
 use foreshadow_types::ShardId;
 use futures::future::join_all;
 use percent_encoding::NON_ALPHANUMERIC;
 
 use super::{
     dispatch::{Asked, get},
-    join::{TAG_BREAK, every, together},
+    join::{TAG_BREAK, together},
     wire::{Call, Refusal, answer, told},
 };
-use crate::{
-    error::ApiError,
-    http::{AskedChanges, if_match},
-};
+use crate::{error::ApiError, http::AskedChanges};
 
 /// The configuration is the same in all shards. The first takes it up as it is asked to, and decides
-/// between changes at a time; the others follow.
+/// between changes at a time; the others follow, whatever they had.
 pub(super) async fn set_config(asked: &Asked) -> Result<Response, ApiError> {
     let follow = if asked.call.is_grpc() {
         let mut request: v1::SetShadowConfigRequest = asked.call.message()?;
         request.etag.clear();
+        if let Some(config) = &mut request.config {
+            config.etag.clear();
+        }
         asked.call.with(&request)
     } else {
-        without_condition(&asked.call)
+        let mut config: v1::ShadowConfig = asked.call.message()?;
+        config.etag.clear();
+        let mut call = asked.call.with(&config);
+        call.parts.headers.remove(header::IF_MATCH);
+        call
     };
-    first_then_others(asked, asked.call.clone(), follow).await
+    Ok(first_then_others(asked, follow).await)
 }
 
 /// Lets a pool's plans be carried out: a change of the configuration too.
-pub(super) async fn make_live(asked: &Asked) -> Result<Response, ApiError> {
-    first_then_others(asked, asked.call.clone(), asked.call.clone()).await
+pub(super) async fn make_live(asked: &Asked) -> Response {
+    first_then_others(asked, asked.call.clone()).await
 }
 
-async fn first_then_others(asked: &Asked, first: Call, follow: Call) -> Result<Response, ApiError> {
-    let mut answers = Vec::new();
-    match answer::<v1::SetShadowConfigResponse>(asked.send(ShardId(0), first).await?).await {
-        Ok(taken) => answers.push(taken),
-        Err(refusal) => return Ok(refusal.response),
+async fn first_then_others(asked: &Asked, follow: Call) -> Response {
+    let first = asked.to(ShardId(0)).await;
+    let first = match answer::<v1::SetShadowConfigResponse>(first).await {
+        Ok(taken) => taken,
+        Err(refusal) => return refusal.response,
+    };
+    let shards = asked.front.all().skip(1);
+    let others = join_all(shards.map(async |shard| {
+        let taken = asked.send(shard, follow.clone()).await;
+        answer::<v1::SetShadowConfigResponse>(taken).await
+    }));
+    let taken: Result<Vec<_>, _> = others.await.into_iter().collect();
+    match taken {
+        Ok(others) => together(asked, std::iter::once(first).chain(others).collect()),
+        Err(refusal) => incomplete(refusal),
     }
-    let others = asked.front.all().skip(1).map(|shard| {
-        let follow = follow.clone();
-        async move {
-            let response = asked.send(shard, follow).await?;
-            answer::<v1::SetShadowConfigResponse>(response).await
-        }
-    });
-    for taken in join_all(others).await {
-        match taken {
-            Ok(taken) => answers.push(taken),
-            Err(refusal) => return Ok(incomplete(refusal)),
-        }
-    }
-    Ok(together(asked, answers))
 }
 
 /// A shard that could not be reached does not have the change: whoever made it makes it again.
@@ -66,96 +66,19 @@ fn incomplete(refusal: Refusal) -> Response {
     refusal.response
 }
 
-fn without_condition(call: &Call) -> Call {
-    let mut call = call.clone();
-    call.parts.headers.remove(header::IF_MATCH);
-    call
-}
-
-/// An override is in the shard of its pool; by its name alone it is found in any.
-pub(super) async fn set_override(asked: &Asked) -> Result<Response, ApiError> {
-    let mut request: v1::SetOverrideRequest = asked.call.message()?;
-    let given = if_match(&asked.call.parts.headers)?;
-    if !given.is_empty() {
-        request.etag = given;
-    }
-    let shards = match &request.change {
-        Some(Change::Set(set)) => vec![asked.front.of_pool(&set.pool)],
-        Some(Change::Extend(_) | Change::Clear(_)) | None => asked.front.all().collect(),
-    };
-    let mut refused = None;
-    let mut changed = false;
-    for shard in shards {
-        let mut part = request.clone();
-        part.etag = tag_of(&request.etag, shard);
-        let call = without_condition(&asked.call).with(&part);
-        match answer::<v1::SetOverrideResponse>(asked.send(shard, call).await?).await {
-            Ok(_) => changed = true,
-            Err(refusal) if refusal.unknown => refused = Some(refusal),
-            Err(refusal) => return Ok(refusal.response),
-        }
-    }
-    if let Some(refusal) = refused.filter(|_| !changed) {
-        return Ok(refusal.response);
-    }
-    overrides(asked).await
-}
-
-/// All overrides, as the answer to a change of one.
-async fn overrides(asked: &Asked) -> Result<Response, ApiError> {
-    let mut list = asked.clone();
-    if asked.call.is_grpc() {
-        list.call = asked.call.with(&v1::ListOverridesRequest {});
-        list.call.parts.uri = Uri::from_static("/foreshadow.v1.Admin/ListOverrides");
-    } else {
-        let (parts, _) = get(&asked.call, "/admin/shadow_override")?.into_parts();
-        list.call = Call {
-            parts,
-            body: axum::body::Bytes::new(),
-        };
-    }
-    // The two messages have the same fields, but in another order.
-    let answer: v1::ListOverridesResponse =
-        match answer(every::<v1::ListOverridesResponse>(&list).await?).await {
-            Ok(answer) => answer,
-            Err(refusal) => return Ok(refusal.response),
-        };
-    let answer = v1::SetOverrideResponse {
-        etag: answer.etag,
-        overrides: answer.overrides,
-    };
-    let grpc = asked.call.is_grpc();
-    let mut response = told(grpc, &answer);
-    if let Ok(value) = HeaderValue::from_str(&format!("\"{}\"", answer.etag))
-        && !grpc
-    {
-        response.headers_mut().insert(header::ETAG, value);
-    }
-    Ok(response)
-}
-
-/// Of the tags of all shards, in order, that of one; of a single tag, itself.
-fn tag_of(tags: &str, shard: ShardId) -> String {
-    if !tags.contains(TAG_BREAK) {
-        return tags.to_owned();
-    }
-    let tag = tags.split(TAG_BREAK).nth(usize::from(shard.0));
-    tag.unwrap_or(tags).to_owned()
-}
-
 /// Every shard is told what is said of its own pools.
 pub(super) async fn set_quota(asked: &Asked) -> Result<Response, ApiError> {
     let whole: v1::TenantQuota = asked.call.message()?;
-    for shard in asked.front.all() {
+    let shards = asked.front.all();
+    let told_each = join_all(shards.map(async |shard| {
         let mut part = whole.clone();
         part.warm
             .retain(|pool, _| asked.front.of_pool(pool) == shard);
-        let call = asked.call.with(&part);
-        if let Err(refusal) = answer::<v1::TenantQuota>(asked.send(shard, call).await?).await {
-            return Ok(incomplete(refusal));
-        }
-    }
-    Ok(told(asked.call.is_grpc(), &whole))
+        let taken = asked.send(shard, asked.call.with(&part)).await;
+        answer::<v1::TenantQuota>(taken).await
+    }));
+    let refused = told_each.await.into_iter().find_map(Result::err);
+    Ok(refused.map_or_else(|| told(asked.call.is_grpc(), &whole), incomplete))
 }
 
 /// The query of the audit log over HTTP.
@@ -180,28 +103,20 @@ fn changes_path(request: &v1::ListAuditEventsRequest) -> String {
 /// What was changed, shard by shard: each page is of one, and its token tells which and where.
 pub(super) async fn audit(
     asked: &Asked,
-    request: v1::ListAuditEventsRequest,
+    mut wanted: v1::ListAuditEventsRequest,
 ) -> Result<Response, ApiError> {
-    let (shard, token) = match request.page_token.split_once(TAG_BREAK) {
+    let (shard, token) = match wanted.page_token.split_once(TAG_BREAK) {
         Some((shard, token)) => (shard.parse().unwrap_or_default(), token.to_owned()),
-        None => (0, request.page_token.clone()),
+        None => (0, wanted.page_token),
     };
-    let mut part = request.clone();
-    part.page_token = token;
+    wanted.page_token = token;
     let call = if asked.call.is_grpc() {
-        asked.call.with(&part)
+        asked.call.with(&wanted)
     } else {
-        let (parts, _) = get(&asked.call, &changes_path(&part))?.into_parts();
-        Call {
-            parts,
-            body: axum::body::Bytes::new(),
-        }
+        get(&asked.call, &changes_path(&wanted))?
     };
-    let mut page = match answer::<v1::ListAuditEventsResponse>(
-        asked.send(ShardId(shard), call).await?,
-    )
-    .await
-    {
+    let page = asked.send(ShardId(shard), call).await;
+    let mut page = match answer::<v1::ListAuditEventsResponse>(page).await {
         Ok(page) => page,
         Err(refusal) => return Ok(refusal.response),
     };

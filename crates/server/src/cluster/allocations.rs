@@ -6,49 +6,33 @@ use foreshadow_types::{AllocationId, ShardId};
 
 use super::{
     dispatch::Asked,
-    join::from,
-    wire::{answer, told},
+    moving,
+    wire::{answer, refusal, told},
 };
 use crate::{error::ApiError, http::AskedAllocations};
 
 /// A claim of a pool goes to its shard. One by requirements goes to the shards in an order that is the
 /// same for the same request, until one has a pool that fits.
-pub(super) async fn allocate(
-    asked: &Asked,
-    wanted: v1::AllocateRequest,
-) -> Result<Response, ApiError> {
+pub(super) async fn allocate(asked: Asked, wanted: v1::AllocateRequest) -> Response {
     let Some(Target::Requirements(_)) = &wanted.target else {
         let shard = match &wanted.target {
             Some(Target::Pool(pool)) => asked.front.of_pool(pool),
             Some(Target::Requirements(_)) | None => ShardId(0),
         };
-        return asked.to(shard).await;
+        return asked.go(shard).await;
     };
     let mut refused = None;
-    for shard in from(asked, first_for(asked, &wanted)) {
-        match answer::<v1::Allocation>(asked.to(shard).await?).await {
-            Ok(granted) => return Ok(told(asked.call.is_grpc(), &granted)),
-            Err(refusal) if refusal.elsewhere => {
+    for shard in asked.front.from(asked.front.first_for(&wanted)) {
+        match answer::<v1::Allocation>(asked.to(shard).await).await {
+            Ok(granted) => return told(asked.call.is_grpc(), &granted),
+            Err(refusal) if refusal.is_for_others() => {
                 refused.get_or_insert(refusal);
             }
-            Err(refusal) => return Ok(refusal.response),
+            Err(refusal) => return refusal.response,
         }
     }
-    let none = || ApiError::unavailable("there are no shards");
-    Ok(refused.ok_or_else(none)?.response)
-}
-
-/// Where to begin, so that a repeated request finds what it got, and others are spread.
-pub(super) fn first_for(asked: &Asked, wanted: &v1::AllocateRequest) -> ShardId {
-    let names = [
-        &wanted.idempotency_key,
-        &wanted.merge_key,
-        &wanted.user_id,
-        &wanted.application_id,
-        &wanted.tenant_id,
-    ];
-    let name = names.into_iter().find(|name| !name.is_empty());
-    asked.front.of_entity(name.map_or("", String::as_str))
+    let none = || refusal(asked.call.is_grpc(), moving(ShardId(0)));
+    refused.map_or_else(none, |refusal| refusal.response)
 }
 
 /// The query of a list over HTTP.
@@ -60,22 +44,22 @@ pub(super) fn asked(uri: &Uri) -> Result<v1::ListRequest, ApiError> {
 
 /// A page of allocations. Ids rise from shard to shard, so pages go through the shards in order, and
 /// the token of a page tells the shard that the next begins in.
-pub(super) async fn list(asked: &Asked, request: v1::ListRequest) -> Result<Response, ApiError> {
-    let mut shard = asked.front.of_id::<AllocationId>(&request.page_token);
-    if !request.pool.is_empty() {
-        shard = asked.front.of_pool(&request.pool);
-        return asked.to(shard).await;
+pub(super) async fn list(asked: Asked, wanted: v1::ListRequest) -> Response {
+    if !wanted.pool.is_empty() {
+        let shard = asked.front.of_pool(&wanted.pool);
+        return asked.go(shard).await;
     }
-    let page = match answer::<v1::ListResponse>(asked.to(shard).await?).await {
-        Ok(page) => page,
-        Err(refusal) => return Ok(refusal.response),
-    };
+    let shard = asked.front.of_id::<AllocationId>(&wanted.page_token);
     let last = asked.front.shared.shards.count() - 1;
-    let mut page = page;
+    let grpc = asked.call.is_grpc();
+    let mut page = match answer::<v1::ListResponse>(asked.go(shard).await).await {
+        Ok(page) => page,
+        Err(refusal) => return refusal.response,
+    };
     if page.next_page_token.is_empty() && shard.0 < last {
         // The next shard's allocations come after this.
-        shard = ShardId(shard.0 + 1);
-        page.next_page_token = AllocationId(shard.numbers_above()).to_string();
+        let next = ShardId(shard.0 + 1).numbers_above();
+        page.next_page_token = AllocationId(next).to_string();
     }
-    Ok(told(asked.call.is_grpc(), &page))
+    told(grpc, &page)
 }

@@ -2,8 +2,8 @@
 //! the answers are put together in the order of what was asked.
 
 use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use axum::{body::Body, extract::Request, response::Response};
@@ -18,21 +18,20 @@ use futures::{
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Status, Streaming, server::StreamingService};
+use tonic::{Code, Status, Streaming, server::StreamingService};
 use tonic_prost::ProstCodec;
 
-use super::{Credentials, Front};
+use super::{Credentials, Front, patience, reach::Reach};
 
 /// Messages of one stream that are under way at a time.
 const WINDOW: usize = 32;
 
-type Part = (
-    v1::AllocateStreamRequest,
-    oneshot::Sender<Result<v1::AllocateStreamResponse, Status>>,
-);
+/// Where an answer goes, and what it is the answer to.
+type Answer = oneshot::Sender<Result<v1::AllocateStreamResponse, Status>>;
+type Part = (v1::AllocateStreamRequest, Answer);
 
 pub(super) async fn exchange(front: Front, credentials: Credentials, request: Request) -> Response {
-    let most = front.shared.max_body_bytes;
+    let most = front.shared.max_message_bytes;
     let mut grpc = tonic::server::Grpc::new(ProstCodec::default())
         .apply_max_message_size_config(Some(most), None);
     let exchange = Exchange {
@@ -87,15 +86,38 @@ impl Exchange {
             results: vec![v1::AllocateResult::default(); batch.requests.len()],
             releases: vec![v1::ReleaseResult::default(); batch.releases.len()],
         };
+        let by_requirements = by_requirements(&batch);
         let parts = self.divided(batch);
-        let answers = parts.into_iter().map(|(shard, places)| async move {
+        let answers = parts.into_iter().map(async |(shard, places)| {
             let answer = self.ask(shard, places.part).await;
             (places.requests, places.releases, answer)
         });
         for (requests, releases, answer) in join_all(answers).await {
             put(&mut whole, &requests, &releases, answer);
         }
+        for (place, request) in by_requirements {
+            self.look_on(&mut whole, place, request).await;
+        }
         whole
+    }
+
+    /// A request that names no pool and that nothing fits in its first shard is tried in the others.
+    async fn look_on(
+        &self,
+        whole: &mut v1::AllocateStreamResponse,
+        place: usize,
+        request: v1::AllocateRequest,
+    ) {
+        let mut others = self.front.from(self.front.first_for(&request)).skip(1);
+        while fits_nowhere(&whole.results[place])
+            && let Some(shard) = others.next()
+        {
+            let part = v1::AllocateStreamRequest {
+                requests: vec![request.clone()],
+                releases: Vec::new(),
+            };
+            put(whole, &[place], &[], self.ask(shard, part).await);
+        }
     }
 
     fn divided(&self, batch: v1::AllocateStreamRequest) -> BTreeMap<ShardId, Places> {
@@ -114,11 +136,10 @@ impl Exchange {
         parts
     }
 
-    /// What names no pool is decided in one shard, by what it is for.
     fn shard_of(&self, request: &v1::AllocateRequest) -> ShardId {
         match &request.target {
             Some(Target::Pool(pool)) => self.front.of_pool(pool),
-            Some(Target::Requirements(_)) | None => self.front.of_entity(&request.user_id),
+            Some(Target::Requirements(_)) | None => self.front.first_for(request),
         }
     }
 
@@ -128,10 +149,9 @@ impl Exchange {
         part: v1::AllocateStreamRequest,
     ) -> Result<v1::AllocateStreamResponse, Status> {
         let (reply, answer) = oneshot::channel();
-        let gone = || Status::unavailable("the shard's stream has ended; try again in a moment");
         let lane = self.lane(shard).await?;
-        lane.send((part, reply)).await.map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())?
+        lane.send((part, reply)).await.map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())?
     }
 
     /// The open stream of a shard, or a new one.
@@ -140,54 +160,76 @@ impl Exchange {
         if let Some(lane) = open.filter(|lane| !lane.is_closed()) {
             return Ok(lane);
         }
-        let reach = self.front.reach(shard, self.credentials.clone()).await?;
+        let reach = self.front.reach(shard, &self.credentials, patience());
+        let client = AllocationsClient::new(reach.await?);
         let (lane, parts) = mpsc::channel(WINDOW);
-        tokio::spawn(carry(AllocationsClient::new(reach), parts));
+        tokio::spawn(carry(client, parts));
         self.lanes().insert(shard, lane.clone());
         Ok(lane)
     }
 
-    fn lanes(&self) -> std::sync::MutexGuard<'_, BTreeMap<ShardId, mpsc::Sender<Part>>> {
+    fn lanes(&self) -> MutexGuard<'_, BTreeMap<ShardId, mpsc::Sender<Part>>> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Carries parts to a shard and its answers back, in order, until either side ends.
-async fn carry(mut client: AllocationsClient<super::wire::Reach>, mut parts: mpsc::Receiver<Part>) {
-    let (sending, sent) = mpsc::channel(WINDOW);
-    let answers = match client.allocate_stream(ReceiverStream::new(sent)).await {
-        Ok(answers) => answers,
-        Err(status) => return refuse(parts, &status),
-    };
-    let mut answers = answers.into_inner();
-    let (waiting, mut asked) = mpsc::channel::<oneshot::Sender<_>>(WINDOW);
-    let send = async {
-        while let Some((part, reply)) = parts.recv().await {
-            if waiting.send(reply).await.is_err() || sending.send(part).await.is_err() {
-                break;
-            }
-        }
-        drop((sending, waiting));
-    };
-    let receive = async {
-        while let Some(reply) = asked.recv().await {
-            let answer = answers.message().await;
-            let ended = || Status::unavailable("the shard's stream has ended");
-            let answer = answer.and_then(|answer| answer.ok_or_else(ended));
-            let over = answer.is_err();
-            // A caller that has gone away needs no answer.
-            let _ = reply.send(answer);
-            if over {
-                asked.close();
-            }
-        }
-    };
-    tokio::join!(send, receive);
+/// The requests that name no pool, with their places.
+fn by_requirements(batch: &v1::AllocateStreamRequest) -> Vec<(usize, v1::AllocateRequest)> {
+    let places = batch.requests.iter().enumerate();
+    let named = places.filter(|(_, one)| matches!(one.target, Some(Target::Requirements(_))));
+    named
+        .map(|(place, request)| (place, request.clone()))
+        .collect()
 }
 
-fn refuse(mut parts: mpsc::Receiver<Part>, status: &Status) {
+fn fits_nowhere(result: &v1::AllocateResult) -> bool {
+    match &result.result {
+        Some(allocate_result::Result::Error(error)) => {
+            error.code == Code::FailedPrecondition as i32
+        }
+        Some(allocate_result::Result::Allocation(_)) | None => false,
+    }
+}
+
+fn ended() -> Status {
+    Status::unavailable("the shard's stream has ended; try again in a moment")
+}
+
+/// Carries parts to a shard and its answers back, in order, until either side ends.
+async fn carry(mut client: AllocationsClient<Reach>, mut parts: mpsc::Receiver<Part>) {
+    let (sending, sent) = mpsc::channel(WINDOW);
+    let opened = client.allocate_stream(ReceiverStream::new(sent)).await;
+    // It would keep the shard's services beyond its time here.
+    drop(client);
+    let mut answers = match opened {
+        Ok(answers) => answers.into_inner(),
+        Err(status) => return refuse(VecDeque::new(), parts, &status),
+    };
+    let mut asked = VecDeque::new();
+    loop {
+        tokio::select! {
+            part = parts.recv(), if asked.len() < WINDOW => {
+                let Some((part, reply)) = part else { return };
+                asked.push_back(reply);
+                // There is room for as many as are asked; an end is seen below.
+                let _ = sending.send(part).await;
+            }
+            answer = answers.message() => match answer {
+                Ok(Some(answer)) => if let Some(reply) = asked.pop_front() {
+                    // A caller that has gone away needs no answer.
+                    let _ = reply.send(Ok(answer));
+                },
+                Ok(None) => return refuse(asked, parts, &ended()),
+                Err(status) => return refuse(asked, parts, &status),
+            },
+        }
+    }
+}
+
+fn refuse(asked: VecDeque<Answer>, mut parts: mpsc::Receiver<Part>, status: &Status) {
     parts.close();
-    while let Ok((_, reply)) = parts.try_recv() {
+    let waiting = std::iter::from_fn(|| parts.try_recv().ok());
+    for reply in asked.into_iter().chain(waiting.map(|(_, reply)| reply)) {
         let _ = reply.send(Err(status.clone()));
     }
 }

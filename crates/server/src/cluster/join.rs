@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::{http::header, response::Response};
+use axum::response::Response;
 use foreshadow_api::{v1, well_known};
 use foreshadow_types::ShardId;
 use futures::future::join_all;
@@ -13,7 +13,7 @@ use super::{
     dispatch::Asked,
     wire::{Refusal, answer, told},
 };
-use crate::{error::ApiError, http::etag};
+use crate::http::etag;
 
 /// What shards' answers make together.
 pub(super) trait Joined: Message + Default + Serialize + DeserializeOwned {
@@ -27,89 +27,65 @@ pub(super) trait Joined: Message + Default + Serialize + DeserializeOwned {
 }
 
 /// Asks every shard; what all have answered, or the first refusal.
-pub(super) async fn every<T: Joined>(asked: &Asked) -> Result<Response, ApiError> {
-    let answers = from_all::<T>(asked).await;
-    let answers: Result<Vec<T>, Refusal> = answers.into_iter().collect();
-    Ok(match answers {
+pub(super) async fn every<T: Joined>(asked: &Asked) -> Response {
+    let answers: Result<Vec<T>, Refusal> = from_all(asked).await.into_iter().collect();
+    match answers {
         Ok(answers) => together(asked, answers),
         Err(refusal) => refusal.response,
-    })
+    }
 }
 
 /// Asks every shard; what those have answered that know what it is about.
-pub(super) async fn any<T: Joined>(asked: &Asked) -> Result<Response, ApiError> {
-    let (mut known, mut unknown) = (Vec::new(), None);
-    for answer in from_all::<T>(asked).await {
-        match answer {
-            Ok(answer) => known.push(answer),
-            Err(refusal) if refusal.unknown || refusal.elsewhere => unknown = Some(refusal),
-            Err(refusal) => return Ok(refusal.response),
-        }
-    }
-    Ok(match unknown {
-        Some(refusal) if known.is_empty() => refusal.response,
-        Some(_) | None => together(asked, known),
-    })
+pub(super) async fn any<T: Joined>(asked: &Asked) -> Response {
+    known(asked, from_all::<T>(asked).await)
 }
 
 /// Asks this shard, then the others, until one knows what it is about.
-pub(super) async fn first_known<T: Joined>(
-    asked: &Asked,
-    first: ShardId,
-) -> Result<Response, ApiError> {
-    let mut refused = None;
-    for shard in from(asked, first) {
-        match answer::<T>(asked.to(shard).await?).await {
-            Ok(known) => return Ok(told(asked.call.is_grpc(), &known)),
-            Err(refusal) if refusal.unknown => {
-                refused.get_or_insert(refusal);
-            }
-            Err(refusal) => return Ok(refusal.response),
+pub(super) async fn first_known<T: Joined>(asked: &Asked, first: ShardId) -> Response {
+    let mut answers = Vec::new();
+    for shard in asked.front.from(first) {
+        let answer = answer::<T>(asked.to(shard).await).await;
+        let settled = !matches!(&answer, Err(refusal) if refusal.is_unknown());
+        answers.push(answer);
+        if settled {
+            break;
         }
     }
-    refused.map_or_else(
-        || Err(ApiError::unavailable("there are no shards")),
-        |refusal| Ok(refusal.response),
-    )
+    known(asked, answers)
 }
 
 /// The shadow of a user or an application: as the shard has it that keeps their usage, with what the
 /// others have of their requests.
-pub(super) async fn shadow(asked: &Asked, name: &str) -> Result<Response, ApiError> {
+pub(super) async fn shadow(asked: &Asked, name: &str) -> Response {
     let home = usize::from(asked.front.of_entity(name).0);
     let mut answers = from_all::<v1::ResourceShadow>(asked).await;
     let shards = answers.len();
     answers.rotate_left(home.min(shards));
+    known(asked, answers)
+}
+
+/// What those have answered that know what it is about; if nobody does, the first refusal.
+fn known<T: Joined>(asked: &Asked, answers: Vec<Result<T, Refusal>>) -> Response {
     let (mut known, mut refused) = (Vec::new(), None);
     for answer in answers {
         match answer {
-            Ok(shadow) => known.push(shadow),
-            Err(refusal) => {
-                if !refusal.unknown {
-                    return Ok(refusal.response);
-                }
+            Ok(answer) => known.push(answer),
+            Err(refusal) if refusal.is_unknown() || refusal.is_for_others() => {
                 refused.get_or_insert(refusal);
             }
+            Err(refusal) => return refusal.response,
         }
     }
-    Ok(match refused {
+    match refused {
         Some(refusal) if known.is_empty() => refusal.response,
         Some(_) | None => together(asked, known),
-    })
+    }
 }
 
-/// All shards, beginning with one.
-pub(super) fn from(asked: &Asked, first: ShardId) -> impl Iterator<Item = ShardId> + use<> {
-    let count = asked.front.shared.shards.count();
-    (0..count).map(move |step| ShardId((first.0 + step) % count))
-}
-
-async fn from_all<T: Joined>(asked: &Asked) -> Vec<Result<T, Refusal>> {
-    let asks = asked.front.all().map(|shard| async move {
-        let response = asked.to(shard).await?;
-        answer::<T>(response).await
-    });
-    join_all(asks).await
+/// What each shard answers to the call.
+pub(super) async fn from_all<T: Joined>(asked: &Asked) -> Vec<Result<T, Refusal>> {
+    let shards = asked.front.all();
+    join_all(shards.map(async |shard| answer::<T>(asked.to(shard).await).await)).await
 }
 
 /// Answers with all of them.
@@ -121,7 +97,6 @@ pub(super) fn together<T: Joined>(asked: &Asked, answers: Vec<T>) -> Response {
     let mut response = told(grpc, &whole);
     let tag = whole.etag().filter(|_| !grpc).and_then(etag);
     if let Some((name, value)) = tag {
-        debug_assert_eq!(name, header::ETAG);
         response.headers_mut().insert(name, value);
     }
     response
@@ -138,6 +113,17 @@ impl Joined for v1::ListPoolsResponse {
 }
 
 impl Joined for v1::ListOverridesResponse {
+    fn add(&mut self, other: Self) {
+        self.overrides.extend(other.overrides);
+        self.etag = format!("{}{TAG_BREAK}{}", self.etag, other.etag);
+    }
+
+    fn etag(&self) -> Option<&str> {
+        Some(&self.etag)
+    }
+}
+
+impl Joined for v1::SetOverrideResponse {
     fn add(&mut self, other: Self) {
         self.overrides.extend(other.overrides);
         self.etag = format!("{}{TAG_BREAK}{}", self.etag, other.etag);

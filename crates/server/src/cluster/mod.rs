@@ -9,8 +9,10 @@ mod allocations;
 mod dispatch;
 mod exchange;
 mod join;
+mod overrides;
 mod pages;
 mod places;
+mod reach;
 mod reports;
 mod routes;
 mod wire;
@@ -32,13 +34,17 @@ use axum::{
     response::Response,
     routing::get,
 };
+use foreshadow_api::v1;
 use foreshadow_telemetry::Intake;
 use foreshadow_types::{PoolName, ShardId, Shards};
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::{Instant, timeout_at},
+};
 use tonic::Code;
 
 pub use self::places::{Cluster, PeerTls, Place};
-use self::wire::Reach;
+use self::reach::Reach;
 pub(crate) use self::{
     reports::{Followers, Reports, follow_triggers},
     routes::{Route, follow},
@@ -54,6 +60,12 @@ const CERTIFICATE_ALONE: &str =
 
 /// Marks a call that another replica has sent on, with the shard that it is for.
 pub(crate) const FORWARDED: &str = "foreshadow-forwarded";
+
+/// Says for whom another replica has sent a call on.
+pub(crate) const CLIENT: &str = "foreshadow-client";
+
+/// Marks the answer of a replica that has not the shard any more, and has done nothing.
+const MOVING: &str = "foreshadow-moving";
 
 /// What every call passes in a cluster; cheap to clone.
 #[derive(Debug, Clone)]
@@ -75,8 +87,11 @@ struct Shared {
     guarded: bool,
     /// Whether every shard was somewhere once.
     begun: AtomicBool,
-    /// The largest body that is read as a whole.
-    max_body_bytes: usize,
+    /// One permit for each call whose body is here.
+    permits: Semaphore,
+    /// The largest bodies that are read as a whole, of gRPC and of HTTP.
+    max_message_bytes: usize,
+    max_http_body_bytes: usize,
 }
 
 impl Front {
@@ -98,7 +113,9 @@ impl Front {
                 intake,
                 guarded: options.access.is_some(),
                 begun: AtomicBool::new(false),
-                max_body_bytes: options.max_message_bytes,
+                permits: Semaphore::new(options.max_in_flight),
+                max_message_bytes: options.max_message_bytes,
+                max_http_body_bytes: options.max_http_body_bytes,
             }),
         }
     }
@@ -140,12 +157,37 @@ impl Front {
         }
     }
 
-    /// Where a shard is; waits a moment for one that moves.
-    async fn reach(&self, shard: ShardId, credentials: Credentials) -> Result<Reach, ApiError> {
+    /// The shard in which a request that names no pool is tried first: the same for a request that is
+    /// repeated and for those that are to share an instance; others are spread.
+    fn first_for(&self, wanted: &v1::AllocateRequest) -> ShardId {
+        let names = [
+            &wanted.merge_key,
+            &wanted.idempotency_key,
+            &wanted.user_id,
+            &wanted.application_id,
+            &wanted.tenant_id,
+        ];
+        let name = names.into_iter().find(|name| !name.is_empty());
+        self.of_entity(name.map_or("", String::as_str))
+    }
+
+    /// All shards, beginning with one.
+    fn from(&self, first: ShardId) -> impl Iterator<Item = ShardId> + use<> {
+        let count = self.shared.shards.count();
+        (0..count).map(move |step| ShardId((first.0 + step) % count))
+    }
+
+    /// Where a shard is; waits for one that moves, until then.
+    async fn reach(
+        &self,
+        shard: ShardId,
+        credentials: &Credentials,
+        until: Instant,
+    ) -> Result<Reach, ApiError> {
         let mut routes = self.shared.routes.clone();
         let index = usize::from(shard.0);
         let known = routes.wait_for(|routes| routes.get(index).is_some_and(Route::is_known));
-        let route = match timeout(PATIENCE, known).await {
+        let route = match timeout_at(until, known).await {
             Ok(Ok(routes)) => routes.get(index).cloned(),
             Ok(Err(_)) | Err(_) => None,
         };
@@ -158,10 +200,15 @@ impl Front {
                     CERTIFICATE_ALONE,
                 ))
             }
-            Some(route) => Ok(Reach::new(shard, route, credentials)),
+            Some(route) => Ok(Reach::new(shard, route, credentials.clone())),
             None => Err(moving(shard)),
         }
     }
+}
+
+/// Until when a call that comes now may wait for its shard.
+fn patience() -> Instant {
+    Instant::now() + PATIENCE
 }
 
 /// Nobody has the shard, or whoever has is not known here yet.

@@ -28,9 +28,13 @@ pub(super) async fn metrics(State(front): State<Front>) -> Result<Response, ApiE
     let routes = front.shared.routes.borrow().clone();
     let mut families = Families::default();
     for (shard, route) in routes.iter().enumerate() {
-        if let Some(engine) = route.engine() {
-            let ready = engine.ready() == Readiness::Ready;
-            families.add(&http::shard_metrics(&engine.metrics().await?, ready), shard);
+        let Some(engine) = route.engine() else {
+            continue;
+        };
+        let ready = engine.ready() == Readiness::Ready;
+        // One that is just ending has nothing to say.
+        if let Ok(metrics) = engine.metrics().await {
+            families.add(&http::shard_metrics(&metrics, ready), shard);
         }
     }
     let intake = http::intake_metrics(&front.shared.intake.counts());

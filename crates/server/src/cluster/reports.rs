@@ -16,14 +16,18 @@ use foreshadow_engine::{
 };
 use foreshadow_shadow::Observation;
 use foreshadow_types::{EntityId, PoolName, ShardId};
-use futures::{future::try_join_all, stream};
+use futures::{future::join_all, stream};
 use tokio::{sync::watch, time::sleep};
+use tonic::Code;
 
-use super::{Credentials, Front, places::Cluster, routes::Route, wire::Reach};
+use super::{Credentials, Front, patience, places::Cluster, reach::Reach, routes::Route};
 use crate::error::ApiError;
 
 /// How often it is looked what shards follow.
 const LOOK: Duration = Duration::from_secs(1);
+/// How often samples that cannot be kept are tried again, and how long to wait between.
+const ATTEMPTS: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(500);
 /// Points of one message to another replica.
 const MOST_POINTS: usize = 20_000;
 
@@ -37,19 +41,42 @@ pub(crate) enum Reports {
 }
 
 impl Reports {
-    /// Hands observations over; answered when they are kept.
+    /// Hands observations over; answered when they are kept. What cannot be kept is tried again here, part
+    /// by part, since what is sent again as a whole would count twice where it was kept.
     pub(crate) async fn take(
         &self,
         observations: Vec<Observation>,
         credentials: Option<Credentials>,
     ) -> Result<ReportOutcome, ApiError> {
         match (self, credentials) {
-            (Self::Engine(engine), _) => Ok(engine.report(observations).await?),
+            (Self::Engine(engine), _) => patiently(|| kept(engine, observations.clone())).await,
             (Self::Shards(front), Some(credentials)) => {
                 front.report(observations, &credentials).await
             }
             (Self::Shards(_), None) => Err(ApiError::unavailable("the caller is not known")),
         }
+    }
+}
+
+async fn kept(
+    engine: &EngineHandle,
+    observations: Vec<Observation>,
+) -> Result<ReportOutcome, ApiError> {
+    Ok(engine.report(observations).await?)
+}
+
+/// Tries what may go better in a moment.
+async fn patiently<F>(attempt: impl Fn() -> F) -> Result<ReportOutcome, ApiError>
+where
+    F: Future<Output = Result<ReportOutcome, ApiError>>,
+{
+    let mut attempts = 1;
+    loop {
+        match attempt().await {
+            Err(error) if error.code == Code::Unavailable && attempts < ATTEMPTS => attempts += 1,
+            settled => return settled,
+        }
+        sleep(PAUSE).await;
     }
 }
 
@@ -88,11 +115,10 @@ impl Followers {
         followers
     }
 
-    fn shards(&self, entity: &EntityId, home: ShardId) -> BTreeSet<ShardId> {
-        let mut shards = self.everybody.clone();
-        shards.extend(self.entities.get(entity).into_iter().flatten());
-        shards.insert(home);
-        shards
+    fn of_entity(&self, entity: &EntityId) -> impl Iterator<Item = ShardId> {
+        let own = self.entities.get(entity).into_iter().flatten();
+        let others = own.filter(|shard| !self.everybody.contains(shard));
+        self.everybody.iter().chain(others).copied()
     }
 }
 
@@ -128,6 +154,15 @@ pub(crate) async fn follow_triggers(
     }
 }
 
+/// What goes to one shard.
+#[derive(Debug, Default)]
+struct Part {
+    /// Of entities whose usage it keeps.
+    own: Vec<Observation>,
+    /// Of others that it follows.
+    followed: Vec<Observation>,
+}
+
 impl Front {
     async fn report(
         &self,
@@ -136,53 +171,71 @@ impl Front {
     ) -> Result<ReportOutcome, ApiError> {
         // What another replica has sent on is for the shard that it says.
         if let Some(shard) = credentials.forwarded {
-            let reach = self.reach(shard, credentials.clone()).await?;
-            return hand_over(reach, observations).await;
+            let reach = self.reach(shard, credentials, patience()).await?;
+            return hand_over(reach, &observations).await;
         }
-        let mut parts: BTreeMap<ShardId, Vec<Observation>> = BTreeMap::new();
-        let mut copies = 0;
-        let followers = self.shared.followers.borrow().clone();
-        for seen in observations {
-            let home = self.of_entity(seen.entity.as_str());
-            let shards = followers.shards(&seen.entity, home);
-            copies += shards.len() as u64 - 1;
-            for &shard in shards.iter().skip(1) {
-                parts.entry(shard).or_default().push(seen.clone());
-            }
-            if let Some(first) = shards.first() {
-                parts.entry(*first).or_default().push(seen);
-            }
-        }
-        let sent = parts.into_iter().map(|(shard, part)| async move {
-            let reach = self.reach(shard, credentials.clone()).await?;
-            hand_over(reach, part).await
-        });
-        let outcomes = try_join_all(sent).await?;
+        let parts = self.parts(observations).into_iter();
+        let sent = parts.map(|(shard, part)| self.give(shard, part, credentials));
         let mut whole = ReportOutcome::default();
-        for outcome in outcomes {
+        for outcome in join_all(sent).await {
+            let outcome = outcome?;
             whole.accepted += outcome.accepted;
             whole.rejected += outcome.rejected;
         }
-        // Each counts once for its sender.
-        whole.accepted = whole.accepted.saturating_sub(copies);
         Ok(whole)
+    }
+
+    fn parts(&self, observations: Vec<Observation>) -> BTreeMap<ShardId, Part> {
+        let mut parts: BTreeMap<ShardId, Part> = BTreeMap::new();
+        let followers = self.shared.followers.borrow().clone();
+        for seen in observations {
+            let home = self.of_entity(seen.entity.as_str());
+            for shard in followers.of_entity(&seen.entity) {
+                if shard != home {
+                    parts.entry(shard).or_default().followed.push(seen.clone());
+                }
+            }
+            parts.entry(home).or_default().own.push(seen);
+        }
+        parts
+    }
+
+    /// Gives a shard its part. Each observation counts once for its sender, where its usage is kept.
+    async fn give(
+        &self,
+        shard: ShardId,
+        part: Part,
+        credentials: &Credentials,
+    ) -> Result<ReportOutcome, ApiError> {
+        if !part.followed.is_empty() {
+            patiently(|| self.hand(shard, &part.followed, credentials)).await?;
+        }
+        if part.own.is_empty() {
+            return Ok(ReportOutcome::default());
+        }
+        patiently(|| self.hand(shard, &part.own, credentials)).await
+    }
+
+    async fn hand(
+        &self,
+        shard: ShardId,
+        observations: &[Observation],
+        credentials: &Credentials,
+    ) -> Result<ReportOutcome, ApiError> {
+        let reach = self.reach(shard, credentials, patience()).await?;
+        hand_over(reach, observations).await
     }
 }
 
-async fn hand_over(reach: Reach, part: Vec<Observation>) -> Result<ReportOutcome, ApiError> {
+async fn hand_over(reach: Reach, part: &[Observation]) -> Result<ReportOutcome, ApiError> {
     if let Some(engine) = reach.engine() {
-        return Ok(engine.report(part).await?);
+        return kept(engine, part.to_vec()).await;
     }
     let messages: Vec<_> = part.chunks(MOST_POINTS).map(report).collect();
     let mut client = TelemetryClient::new(reach);
-    let unavailable = |status: tonic::Status| ApiError::unavailable(status.message());
-    let answers = client
-        .report(stream::iter(messages))
-        .await
-        .map_err(unavailable)?;
-    let mut answers = answers.into_inner();
+    let mut answers = client.report(stream::iter(messages)).await?.into_inner();
     let mut outcome = ReportOutcome::default();
-    while let Some(answer) = answers.message().await.map_err(unavailable)? {
+    while let Some(answer) = answers.message().await? {
         outcome.accepted += answer.accepted;
         outcome.rejected += answer.refused;
     }

@@ -1,28 +1,19 @@
-//! Calls as they travel: read as a whole where something in them says where they go, sent on as they
-//! came, and their answers read where several become one.
+//! Calls and answers as they travel: read as a whole where something in a call says where it goes, and
+//! where several answers become one.
 
-use std::{
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::time::Duration;
 
 use axum::{
     body::{Body, Bytes},
-    http::{
-        HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Version, header, request::Parts,
-    },
+    http::{HeaderMap, HeaderValue, Request, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
-use foreshadow_engine::EngineHandle;
-use foreshadow_types::ShardId;
-use futures::future::BoxFuture;
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use prost::Message;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::timeout;
-use tonic::{Code, Status, codegen::Service};
+use tonic::{Code, Status};
 
-use super::{Credentials, FORWARDED, routes::Route};
 use crate::{access::is_grpc, error::ApiError};
 
 /// How long a body may take to come.
@@ -30,17 +21,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Bytes before a message of gRPC: whether it is compressed, and its length.
 const FRAME_HEAD: usize = 5;
-
-/// Headers of one connection, or of a browser's page, that are not for the next.
-const NOT_SENT_ON: [HeaderName; 7] = [
-    header::HOST,
-    header::CONNECTION,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    header::ORIGIN,
-    header::CONTENT_LENGTH,
-    header::AUTHORIZATION,
-];
 
 /// A call whose body is here as a whole.
 #[derive(Debug, Clone)]
@@ -50,15 +30,20 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// Reads the whole body.
+    /// Reads the whole body, of `most` bytes at the most.
     pub(super) async fn read(request: Request<Body>, most: usize) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
         let read = timeout(PATIENCE, Limited::new(body, most).collect()).await;
-        let read = read.map_err(|_| ApiError::invalid("the body did not come in time"))?;
+        let read = read.map_err(|_| {
+            let message = "the body did not come in time";
+            ApiError::new(Code::DeadlineExceeded, StatusCode::REQUEST_TIMEOUT, message)
+        })?;
         let body = read.map_err(|error| {
-            ApiError::invalid(format!(
-                "the body cannot be read, or has more than {most} bytes: {error}"
-            ))
+            if error.is::<LengthLimitError>() {
+                let message = format!("the body has more than {most} bytes");
+                return ApiError::new(Code::OutOfRange, StatusCode::PAYLOAD_TOO_LARGE, message);
+            }
+            ApiError::invalid(format!("the body cannot be read: {error}"))
         })?;
         Ok(Self {
             parts,
@@ -122,19 +107,25 @@ fn framed(message: &impl Message) -> Bytes {
 #[derive(Debug)]
 pub(super) struct Refusal {
     pub(super) response: Response,
-    /// Whether what was asked for is not there.
-    pub(super) unknown: bool,
-    /// Whether another shard may have what this one has not.
-    pub(super) elsewhere: bool,
+    code: Code,
 }
 
-impl From<ApiError> for Refusal {
-    fn from(error: ApiError) -> Self {
+impl Refusal {
+    fn of(grpc: bool, error: ApiError) -> Self {
         Self {
-            unknown: error.code == Code::NotFound,
-            elsewhere: error.code == Code::FailedPrecondition,
-            response: error.into_response(),
+            code: error.code,
+            response: refusal(grpc, error),
         }
+    }
+
+    /// Whether what was asked for is not there.
+    pub(super) fn is_unknown(&self) -> bool {
+        self.code == Code::NotFound
+    }
+
+    /// Whether another shard may have what this one has not.
+    pub(super) fn is_for_others(&self) -> bool {
+        self.code == Code::FailedPrecondition
     }
 }
 
@@ -144,41 +135,42 @@ pub(super) async fn answer<T: Message + Default + DeserializeOwned>(
 ) -> Result<T, Refusal> {
     let (parts, body) = response.into_parts();
     let grpc = is_grpc(&parts.headers);
+    let broken = |error: String| {
+        let message = format!("the answer of a shard cannot be read: {error}");
+        Refusal::of(grpc, ApiError::unavailable(message))
+    };
     let collected = body.collect().await;
-    let collected = collected.map_err(|error| ApiError::unavailable(error.to_string()))?;
+    let collected = collected.map_err(|error| broken(error.to_string()))?;
     let trailers = collected.trailers().cloned();
     let body = collected.to_bytes();
     let code = if grpc {
         let of = |headers: &HeaderMap| Status::from_header_map(headers).map(|status| status.code());
-        trailers
-            .as_ref()
-            .and_then(of)
-            .or_else(|| of(&parts.headers))
+        let code = trailers.as_ref().and_then(of);
+        code.or_else(|| of(&parts.headers)).unwrap_or(Code::Unknown)
+    } else if parts.status.is_success() {
+        Code::Ok
     } else {
-        Some(code_of(parts.status))
+        told_code(&body)
     };
-    if code != Some(Code::Ok) {
-        return Err(Refusal {
-            unknown: code == Some(Code::NotFound),
-            elsewhere: code == Some(Code::FailedPrecondition),
-            response: refused(parts, body, trailers),
-        });
+    if code != Code::Ok {
+        let response = refused(parts, body, trailers);
+        return Err(Refusal { response, code });
     }
-    let message = if grpc {
-        T::decode(body.get(FRAME_HEAD..).unwrap_or_default()).map_err(|error| error.to_string())
-    } else {
-        serde_json::from_slice(&body).map_err(|error| error.to_string())
-    };
-    Ok(message.map_err(|error| ApiError::unavailable(format!("another replica said: {error}")))?)
+    if grpc {
+        let message = T::decode(body.get(FRAME_HEAD..).unwrap_or_default());
+        return message.map_err(|error| broken(error.to_string()));
+    }
+    serde_json::from_slice(&body).map_err(|error| broken(error.to_string()))
 }
 
-fn code_of(status: StatusCode) -> Code {
-    match status {
-        status if status.is_success() => Code::Ok,
-        StatusCode::NOT_FOUND => Code::NotFound,
-        StatusCode::CONFLICT => Code::FailedPrecondition,
-        _ => Code::Unknown,
+/// The code that the body of a refusal over HTTP tells.
+fn told_code(body: &[u8]) -> Code {
+    #[derive(serde::Deserialize)]
+    struct Told {
+        code: i32,
     }
+    let told = serde_json::from_slice::<Told>(body);
+    told.map_or(Code::Unknown, |told| Code::from_i32(told.code))
 }
 
 /// The answer as it came. Of gRPC its status goes into the headers, where a refusal may have it.
@@ -213,100 +205,4 @@ pub(super) fn refusal(grpc: bool, error: ApiError) -> Response {
         return Status::from(error).into_http();
     }
     error.into_response()
-}
-
-/// The services of one shard, for one caller.
-#[derive(Debug, Clone)]
-pub(super) struct Reach {
-    shard: ShardId,
-    route: Route,
-    credentials: Credentials,
-}
-
-impl Reach {
-    pub(super) fn new(shard: ShardId, route: Route, credentials: Credentials) -> Self {
-        Self {
-            shard,
-            route,
-            credentials,
-        }
-    }
-
-    /// The engine of the shard, if it is here.
-    pub(super) fn engine(&self) -> Option<&EngineHandle> {
-        self.route.engine()
-    }
-
-    /// Sends a call on.
-    pub(super) async fn send(mut self, request: Request<Body>) -> Response {
-        let grpc = is_grpc(request.headers());
-        match Service::call(&mut self, request).await {
-            Ok(response) => response,
-            Err(status) => refusal(grpc, ApiError::unavailable(status.message())),
-        }
-    }
-
-    /// The call as the next replica is to see it.
-    fn sent_on<B>(&self, request: Request<B>) -> Request<B> {
-        let (mut parts, body) = request.into_parts();
-        for name in &NOT_SENT_ON {
-            parts.headers.remove(name);
-        }
-        parts
-            .headers
-            .insert(FORWARDED, HeaderValue::from(self.shard.0));
-        if let Some(shown) = &self.credentials.authorization {
-            parts.headers.insert(header::AUTHORIZATION, shown.clone());
-        }
-        let mut next = Request::new(body);
-        *next.version_mut() = Version::HTTP_2;
-        *next.method_mut() = parts.method;
-        *next.uri_mut() = parts.uri;
-        *next.headers_mut() = parts.headers;
-        next
-    }
-}
-
-impl<B> Service<Request<B>> for Reach
-where
-    B: axum::body::HttpBody<Data = Bytes> + Send + 'static,
-    B::Error: Into<axum::BoxError>,
-{
-    type Response = Response;
-    type Error = Status;
-    type Future = BoxFuture<'static, Result<Response, Status>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let reach = self.clone();
-        Box::pin(async move {
-            match reach.route.clone() {
-                Route::Here(room) => {
-                    let mut request = request;
-                    request
-                        .extensions_mut()
-                        .insert(reach.credentials.caller.clone());
-                    let mut router = room.router.clone();
-                    match router.call(request.map(Body::new)).await {
-                        Ok(response) => Ok(response),
-                        Err(never) => match never {},
-                    }
-                }
-                Route::There { mut channel, .. } => {
-                    let request = reach.sent_on(request).map(tonic::body::Body::new);
-                    let unreachable =
-                        |error| Status::unavailable(format!("another replica: {error}"));
-                    std::future::poll_fn(|cx| channel.poll_ready(cx))
-                        .await
-                        .map_err(unreachable)?;
-                    let response = channel.call(request).await.map_err(unreachable)?;
-                    Ok(response.map(Body::new))
-                }
-                Route::Nowhere => Err(Status::unavailable("nobody has the shard")),
-            }
-        })
-    }
 }

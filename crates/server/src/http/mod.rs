@@ -49,10 +49,21 @@ pub(crate) struct HttpState {
 
 /// All HTTP routes.
 pub(crate) fn router(state: HttpState, options: &ServerOptions) -> Router {
-    let timeout = TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, options.http_timeout);
-    let passive = passive(state.receivers.clone());
-    Router::new()
+    let own = Router::new()
         .route("/", get(console::page))
+        .route("/healthz", get(probes::healthz))
+        .route("/readyz", get(probes::readyz))
+        .route("/metrics", get(metrics::page))
+        .route("/openapi.json", get(openapi::document))
+        .with_state(state.clone());
+    let passive = passive(state.receivers.clone());
+    engine_routes(state, options).merge(own).merge(passive)
+}
+
+/// The routes that are about one engine.
+pub(crate) fn engine_routes(state: HttpState, options: &ServerOptions) -> Router {
+    let timeout = TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, options.http_timeout);
+    Router::new()
         .route(
             "/user/{user_id}/resource_shadow",
             get(shadow::resource_shadow),
@@ -95,15 +106,10 @@ pub(crate) fn router(state: HttpState, options: &ServerOptions) -> Router {
         .route("/integrations/agones/{pool}", post(agones::review))
         .route("/api/v1/adaptation", get(admin::adaptation))
         .route("/api/v1/overview", get(overview::overview))
-        .route("/healthz", get(probes::healthz))
-        .route("/readyz", get(probes::readyz))
-        .route("/metrics", get(metrics::page))
-        .route("/openapi.json", get(openapi::document))
         .method_not_allowed_fallback(wrong_method)
         .layer(timeout)
         .layer(DefaultBodyLimit::max(options.max_http_body_bytes))
         .with_state(state)
-        .merge(passive)
 }
 
 /// Neither an HTTP route nor a service.

@@ -10,7 +10,6 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
-use foreshadow_shadow::Observation;
 use foreshadow_telemetry::{
     Intake, IntakeLimits, Mapped, OtlpEncoding, OtlpError, WriteError, read_export,
     read_write_request,
@@ -19,10 +18,7 @@ use opentelemetry_proto::tonic::collector::metrics::v1::{
     ExportMetricsPartialSuccess, ExportMetricsServiceResponse,
 };
 use prost::Message;
-use tokio::{
-    sync::Semaphore,
-    time::{sleep, timeout},
-};
+use tokio::{sync::Semaphore, time::timeout};
 use tonic::Code;
 
 use crate::{
@@ -37,9 +33,6 @@ const AT_ONCE: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(8);
 /// When a sender that was refused should come again, in seconds.
 const AGAIN_S: &str = "5";
-/// How often samples that cannot be kept are tried again, and how long to wait between.
-const ATTEMPTS: u32 = 5;
-const PAUSE: Duration = Duration::from_millis(500);
 
 /// The receivers of passive senders.
 #[derive(Debug, Clone)]
@@ -84,38 +77,14 @@ impl Receivers {
                 Err(error) => return Ok(Err(error)),
             };
             let observations = std::mem::take(&mut mapped.observations);
-            let rejected = keep(&reports, observations, credentials).await?;
-            mapped.reject(rejected, "are more than the shadows take");
+            let kept = reports.take(observations, credentials).await?;
+            mapped.reject(kept.rejected, "are more than the shadows take");
             Ok(Ok(mapped))
         });
         match work.await {
             Ok(answer) => answer,
             Err(error) => Err(unavailable(error.to_string())),
         }
-    }
-}
-
-/// Hands observations over; how many were rejected. It is tried again here, since what is mapped
-/// would be taken for old if it were sent again.
-async fn keep(
-    reports: &Reports,
-    observations: Vec<Observation>,
-    credentials: Option<Credentials>,
-) -> Result<u64, ApiError> {
-    if observations.is_empty() {
-        return Ok(0);
-    }
-    let mut attempts = 1;
-    loop {
-        match reports
-            .take(observations.clone(), credentials.clone())
-            .await
-        {
-            Ok(outcome) => return Ok(outcome.rejected),
-            Err(error) if error.code == Code::Unavailable && attempts < ATTEMPTS => attempts += 1,
-            Err(error) => return Err(error),
-        }
-        sleep(PAUSE).await;
     }
 }
 
