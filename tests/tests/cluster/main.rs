@@ -11,6 +11,7 @@ mod elsewhere;
 mod faults;
 mod guarded;
 mod load;
+mod once;
 #[expect(clippy::unwrap_used, reason = "it is shared with tests that unwrap")]
 #[path = "../../../crates/ledger/tests/support/postgres.rs"]
 mod postgres;

@@ -1,17 +1,19 @@
 //! Three replicas and their database.
 
 use std::{
+    num::NonZeroU16,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use foreshadow_types::Shards;
 use tokio::time::sleep;
 
 use crate::{
     load::Addresses,
     postgres::Postgres,
-    replicas::{Replica, Setting},
+    replicas::{Replica, SHARDS, Setting},
 };
 
 pub(crate) struct Trial {
@@ -72,6 +74,12 @@ impl Trial {
             .iter()
             .map(|replica| of(replica.name))
             .collect()
+    }
+
+    /// The shard of a pool.
+    pub(crate) fn shard_of(&self, pool: &str) -> usize {
+        let shards = NonZeroU16::new(SHARDS as u16).expect("there are shards");
+        usize::from(Shards(shards).of_name(pool).0)
     }
 
     /// Waits until each replica has its share.
