@@ -28,6 +28,14 @@ pub(crate) enum Fall {
     Afterwards,
 }
 
+/// How many past ticks' periods are not over: what a tick decides is for the time from a start-up time
+/// later until one tick after that.
+fn ticks_under_way(startup_ms: i64, tick_ms: i64) -> usize {
+    let tick_ms = tick_ms.max(1);
+    let whole = startup_ms / tick_ms + i64::from(startup_ms % tick_ms != 0);
+    whole.clamp(0, MOST_KEPT) as usize
+}
+
 /// The worth of sizes at a tick.
 #[derive(Debug, Clone)]
 pub(crate) struct Prices {
@@ -50,7 +58,7 @@ impl Prices {
             scaled_sizes: Vec::new(),
             scores: Vec::new(),
             before: VecDeque::new(),
-            kept: (startup_ms / tick_ms.max(1)).clamp(0, MOST_KEPT) as usize,
+            kept: ticks_under_way(startup_ms, tick_ms),
             highest: Vec::new(),
         }
     }
@@ -66,6 +74,11 @@ impl Prices {
         }
         self.put_scores_away();
         model.scores(known, &self.scaled_sizes, &mut self.scores);
+        self.remember();
+    }
+
+    /// The highest scores of the periods that are not over.
+    fn remember(&mut self) {
         self.highest.clone_from(&self.scores);
         for before in &self.before {
             for (highest, &score) in self.highest.iter_mut().zip(before) {
@@ -141,8 +154,44 @@ fn after(size: u32) -> u32 {
 mod tests {
     use super::*;
 
+    /// The targets after a tick at which three are wanted, when one is enough from then on.
+    fn targets_after_a_peak(startup_ms: i64) -> Vec<u32> {
+        let mut prices = Prices {
+            sizes: vec![1, 2, 3, 4],
+            ..Prices::new(startup_ms, 60_000)
+        };
+        let mut held = 0;
+        let scores =
+            [3.0, 0.0, 0.0, 0.0, 0.0].map(|third: f32| vec![3.0, third.max(0.5), third, -9.0]);
+        let targets = scores.into_iter().map(|scores| {
+            prices.put_scores_away();
+            prices.scores = scores;
+            prices.remember();
+            held = prices.target(0.0, Fall::Afterwards, held);
+            held
+        });
+        targets.collect()
+    }
+
     #[test]
-    fn what_was_wanted_for_a_period_is_held_until_it_is_over() {
+    fn what_was_wanted_is_held_until_its_period_is_over() {
+        for (startup_ms, expected) in [
+            (0, [3, 1, 1, 1, 1]),
+            (20_000, [3, 3, 1, 1, 1]),
+            (60_000, [3, 3, 1, 1, 1]),
+            (90_000, [3, 3, 3, 1, 1]),
+            (180_000, [3, 3, 3, 3, 1]),
+        ] {
+            assert_eq!(
+                targets_after_a_peak(startup_ms),
+                expected,
+                "{startup_ms} ms"
+            );
+        }
+    }
+
+    #[test]
+    fn less_is_stopped_at_once_or_within_a_band_or_when_periods_are_over() {
         let prices = Prices {
             sizes: vec![1, 2, 3, 4],
             scores: vec![3.0, 1.2, 0.0, -9.0],

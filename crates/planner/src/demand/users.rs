@@ -61,9 +61,20 @@ impl User {
 
     /// Learns from the tick of which the next start-up time is over, `ahead` ticks ago.
     fn learn(&mut self, cells: &mut [Cell], ahead: usize) {
-        if self.placed.len() < ahead {
-            return;
+        if self.placed.len() >= ahead {
+            self.learn_oldest(cells);
         }
+    }
+
+    /// Learns from all ticks at once, of a user that is not followed any more: those who come no more
+    /// count as well.
+    fn settle(&mut self, cells: &mut [Cell]) {
+        while !self.placed.is_empty() {
+            self.learn_oldest(cells);
+        }
+    }
+
+    fn learn_oldest(&mut self, cells: &mut [Cell]) {
         let Some((cell, asked)) = self.placed.pop_front() else {
             return;
         };
@@ -137,6 +148,8 @@ pub(crate) struct UserSummary {
 #[derive(Debug, Clone)]
 pub(crate) struct Users {
     tick_ms: i64,
+    /// When the last tick was.
+    last_ms: Option<i64>,
     ahead_ms: i64,
     burst_keep: f64,
     followed: BTreeMap<u64, User>,
@@ -155,6 +168,7 @@ impl Users {
         let ahead = (in_startup.ceil() as usize).clamp(1, MAX_AHEAD);
         Self {
             tick_ms,
+            last_ms: None,
             ahead_ms: startup_ms.saturating_add(tick_ms),
             burst_keep: (-1.0_f64 / 16.0).exp(),
             followed: BTreeMap::new(),
@@ -199,6 +213,7 @@ impl Users {
     /// Learns from what came since the last tick and sums up who is at work now.
     pub(crate) fn tick(&mut self, now_ms: i64) -> UserSummary {
         self.end_work(now_ms);
+        self.skip_a_gap(now_ms);
         let mut summary = UserSummary::default();
         let (mut bursts, mut top) = (0.0, 0.0_f64);
         let Self {
@@ -219,7 +234,7 @@ impl Users {
             let silent_ms = (now_ms - user.batches.last_ms()).max(0);
             let age = silent_ms / *tick_ms;
             let Some(cell) = cell_of(user, age, now_ms, *tick_ms) else {
-                user.placed.clear();
+                user.settle(cells);
                 return user.running > 0 || silent_ms < user.batches.awaited_ms();
             };
             let (mean, variance) = user.brings(&cells[cell]);
@@ -241,6 +256,15 @@ impl Users {
         summary
     }
 
+    /// What came in a gap between ticks says nothing of a start-up time.
+    fn skip_a_gap(&mut self, now_ms: i64) {
+        let last_ms = self.last_ms.replace(now_ms).unwrap_or(now_ms);
+        if (now_ms - last_ms - self.tick_ms).abs() > self.tick_ms / 2 {
+            let users = self.followed.values_mut();
+            users.for_each(|user| user.placed.clear());
+        }
+    }
+
     fn end_work(&mut self, now_ms: i64) {
         while let Some(&Reverse((end_ms, user))) = self.ends.peek() {
             if end_ms > now_ms {
@@ -257,8 +281,8 @@ impl Users {
             .iter()
             .min_by_key(|(_, user)| user.batches.last_ms())
             .map(|(&key, _)| key);
-        if let Some(key) = quietest {
-            self.followed.remove(&key);
+        if let Some(mut user) = quietest.and_then(|key| self.followed.remove(&key)) {
+            user.settle(&mut self.cells);
         }
     }
 }
