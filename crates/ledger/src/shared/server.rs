@@ -46,9 +46,7 @@ impl Server {
 
     /// As [`Self::append`]: a snapshot is there as a whole, or not at all.
     pub(super) async fn replace(&mut self, first: i64, blocks: &[Block]) -> Outcome<()> {
-        let Some(last) = blocks.last() else {
-            return self.remove_all(first).await;
-        };
+        let last = &blocks[blocks.len() - 1];
         let attempt = async |session: &mut Session, patience: &mut Patience| {
             if patience.is_repeated() && patience.wait(session.holds(last)).await? {
                 return Ok(());
@@ -57,11 +55,6 @@ impl Server {
             settle(written, last, session, patience).await
         };
         self.persist(attempt).await
-    }
-
-    async fn remove_all(&mut self, first: i64) -> Outcome<()> {
-        self.persist(async |session, patience| session.replace(first, &[], patience).await)
-            .await
     }
 
     pub(super) async fn put_document(&mut self, name: &str, body: &[u8]) -> Outcome<()> {
