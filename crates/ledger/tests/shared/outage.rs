@@ -163,3 +163,24 @@ fn a_host_that_does_not_answer_leaves_time_for_the_next() {
     ledger.unwrap().append(&events(1..=1)).unwrap();
     prepare(&hosts).unwrap();
 }
+
+#[test]
+fn a_server_that_cannot_reclaim_now_stops_nothing() {
+    let Some(server) = Postgres::start() else {
+        return;
+    };
+    let url = prepared(&server);
+    let mut ledger = Ledger::open_shared(SharedShard {
+        patience: Duration::from_secs(3),
+        ..shard(&url, 1)
+    })
+    .unwrap();
+    ledger.append(&events(1..=1)).unwrap();
+    server.halt();
+    // With the connection that there is, and without any.
+    ledger.compact().unwrap();
+    ledger.compact().unwrap();
+    server.go_on();
+    ledger.append(&events(2..=2)).unwrap();
+    assert_eq!(ledger.events().unwrap(), events(1..=2));
+}
