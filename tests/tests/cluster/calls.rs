@@ -7,7 +7,7 @@ use foreshadow_api::v1::{
     WatchRequest, allocate_request::Target, allocate_result, allocation::State,
     allocations_client::AllocationsClient, series, telemetry_client::TelemetryClient,
 };
-use foreshadow_tests::{Answer, http_with, processes_with};
+use foreshadow_tests::{Answer, Marked, http_with};
 use serde_json::{Value, json};
 use tokio_stream::once;
 use tonic::transport::Channel;
@@ -78,8 +78,8 @@ fn strings(list: &Value, key: &str) -> BTreeSet<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn any_replica_answers_any_call() {
     let folder = tempfile::tempdir().expect("a folder can be made");
-    let marker = format!("88{}", std::process::id());
-    let Some(trial) = Trial::start(folder.path(), &marker) else {
+    let instances = Marked::sleepers(88);
+    let Some(trial) = Trial::start(folder.path(), &instances) else {
         return;
     };
     trial.spread().await;
@@ -96,12 +96,6 @@ async fn any_replica_answers_any_call() {
         one_replica(&mut round);
         streams(&mut round).await;
         shadows(&mut round).await;
-    }
-    drop(trial);
-    for pid in processes_with(&marker) {
-        let _ended = std::process::Command::new("kill")
-            .arg(pid.to_string())
-            .status();
     }
 }
 

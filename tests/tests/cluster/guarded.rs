@@ -6,7 +6,7 @@ use foreshadow_api::v1::{
     AllocateRequest, ListPoolsRequest, ListRequest, admin_client::AdminClient,
     allocate_request::Target, allocations_client::AllocationsClient,
 };
-use foreshadow_tests::{foreshadow, processes_with};
+use foreshadow_tests::{Marked, foreshadow};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tonic::{
     Code, Request, Status,
@@ -80,7 +80,7 @@ fn addresses(trial: &Trial) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_may_not_call_one_replica_may_not_call_another_through_it() {
     let folder = tempfile::tempdir().expect("a folder can be made");
-    let marker = format!("89{}", std::process::id());
+    let instances = Marked::sleepers(89);
     let (files, authority) = tls(folder.path());
     let ca = folder.path().join("ca.pem");
     std::fs::write(&ca, &authority).expect("the file can be written");
@@ -90,7 +90,7 @@ async fn who_may_not_call_one_replica_may_not_call_another_through_it() {
     let setting = Setting {
         peers: format!("ca = \"{}\"\n", ca.display()),
         more,
-        ..Setting::processes(&marker)
+        ..Setting::processes(&instances)
     };
     let Some(trial) = Trial::start_with(folder.path(), &setting) else {
         return;
@@ -136,11 +136,5 @@ async fn who_may_not_call_one_replica_may_not_call_another_through_it() {
         let mine = claims.list(shown(ListRequest::default(), &app)).await;
         let mine = mine.expect("a client may list").into_inner().allocations;
         assert!(mine.iter().all(|one| one.tenant_id == "acme"), "{mine:?}");
-    }
-    drop(trial);
-    for pid in processes_with(&marker) {
-        let _ended = std::process::Command::new("kill")
-            .arg(pid.to_string())
-            .status();
     }
 }
