@@ -96,7 +96,7 @@ async fn whatever_befalls_replicas_no_lease_is_lost_or_doubled() {
         let (mut outage, mut spread) = (Duration::ZERO, Duration::ZERO);
         for _ in 0..rounds {
             sleep(Duration::from_millis(300)).await;
-            probes += 3;
+            probes += 1;
             outage = outage.max(trial.inject(fault, probes).await);
             spread = spread.max(trial.spread().await);
             load.check(probes).await;
