@@ -286,20 +286,57 @@ pub fn http_with(
     }
 }
 
-/// The processes that belong to this folder of data: those whose environment names it or whose
-/// command line holds `marker`.
-pub fn processes_with(marker: &str) -> Vec<u32> {
+/// The processes whose command line holds this text.
+pub fn processes_with(text: &str) -> Vec<u32> {
+    processes(|line| line.contains(text))
+}
+
+/// The processes whose command line, with spaces between its words, is one of these.
+fn processes(mut is_one: impl FnMut(&str) -> bool) -> Vec<u32> {
     let Ok(all) = std::fs::read_dir("/proc") else {
         return Vec::new();
     };
     all.flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
         .filter(|pid: &u32| {
-            std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| {
-                String::from_utf8_lossy(&line)
-                    .replace('\0', " ")
-                    .contains(marker)
-            })
+            std::fs::read(format!("/proc/{pid}/cmdline"))
+                .is_ok_and(|line| is_one(&String::from_utf8_lossy(&line).replace('\0', " ")))
         })
         .collect()
+}
+
+/// Processes that nobody else starts, told apart by a word of their command lines. Those that are left
+/// are ended when this is dropped: after their servers, if it was made before them.
+#[derive(Debug)]
+pub struct Marked(String);
+
+impl Marked {
+    /// Those with this word.
+    pub fn by(word: String) -> Self {
+        Self(word)
+    }
+
+    /// Those that sleep for a time of their own: no other run of tests has it, nor another test of
+    /// this one with another `test`.
+    pub fn sleepers(test: u32) -> Self {
+        Self(format!("{test}{}", std::process::id()))
+    }
+
+    /// The word.
+    pub fn word(&self) -> &str {
+        &self.0
+    }
+
+    /// Those that there are.
+    pub fn running(&self) -> Vec<u32> {
+        processes(|line| line.split_ascii_whitespace().any(|word| word == self.0))
+    }
+}
+
+impl Drop for Marked {
+    fn drop(&mut self) {
+        for pid in self.running() {
+            let _ended = Command::new("kill").arg(pid.to_string()).status();
+        }
+    }
 }

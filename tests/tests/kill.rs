@@ -12,7 +12,7 @@ use std::{
 use foreshadow_api::v1::{
     Allocation, ListRequest, allocation::State, allocations_client::AllocationsClient,
 };
-use foreshadow_tests::{Server, processes_with};
+use foreshadow_tests::{Marked, Server};
 use tokio::{task::JoinSet, time::sleep};
 use tonic::transport::Channel;
 
@@ -78,8 +78,8 @@ fn load(client: &Client, workers: &[Arc<Mutex<Worker>>]) -> JoinSet<u64> {
     running
 }
 
-async fn cycles(count: usize, data: &Path, marker: &str) -> (u64, usize) {
-    let config = config(marker);
+async fn cycles(count: usize, data: &Path, instances: &Marked) -> (u64, usize) {
+    let config = config(instances.word());
     let workers: Vec<_> = (0..WORKERS)
         .map(|name| {
             let worker = Worker {
@@ -98,7 +98,7 @@ async fn cycles(count: usize, data: &Path, marker: &str) -> (u64, usize) {
         let held = granted(&mut client).await;
         check(cycle, &workers, &held);
         kept += held.len();
-        let running = processes_with(marker).len();
+        let running = instances.running().len();
         assert!(
             (held.len()..=MAX + WORKERS).contains(&running),
             "cycle {cycle}: {running} processes for {} leases",
@@ -127,19 +127,13 @@ async fn a_server_killed_under_load_keeps_what_it_acknowledged() {
         text.parse().expect("FORESHADOW_KILL_CYCLES is a number")
     });
     let folder = tempfile::tempdir().expect("a folder can be made");
-    let marker = format!("86{}", std::process::id());
-    let (calls, held) = cycles(count, &folder.path().join("data"), &marker).await;
+    let instances = Marked::sleepers(86);
+    let (calls, held) = cycles(count, &folder.path().join("data"), &instances).await;
     assert!(calls > 0, "the clients got through");
     // Warm processes stop with the server, leased ones keep running until their server stops them.
-    let leased = processes_with(&marker).len();
+    let leased = instances.running().len();
     assert_eq!(
         leased, held,
         "each lease keeps its process, and no other is left"
     );
-    for pid in processes_with(&marker) {
-        let ended = std::process::Command::new("kill")
-            .arg(pid.to_string())
-            .status();
-        assert!(ended.is_ok());
-    }
 }

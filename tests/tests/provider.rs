@@ -14,7 +14,7 @@ use std::{
 };
 
 use foreshadow_api::v1::{ListRequest, allocation::State, allocations_client::AllocationsClient};
-use foreshadow_tests::{Server, http, processes_with, skip};
+use foreshadow_tests::{Marked, Server, http, skip};
 use support::{address, channel, no_process_is_left, release, warm};
 use tempfile::TempDir;
 
@@ -33,12 +33,13 @@ fn python() -> Option<PathBuf> {
 struct Example {
     child: Child,
     address: String,
-    folder: PathBuf,
+    /// They do not end with it.
+    _instances: Marked,
 }
 
 impl Example {
     /// Starts it on a free port; its instances serve this folder.
-    fn start(python: &Path, folder: PathBuf) -> Self {
+    fn start(python: &Path, folder: &Path) -> Self {
         let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/python");
         let mut child = Command::new(python)
             .args(["provider.py", "0"])
@@ -55,19 +56,15 @@ impl Example {
         Self {
             address: address.to_owned(),
             child,
-            folder,
+            _instances: Marked::by(folder.display().to_string()),
         }
     }
 }
 
 impl Drop for Example {
-    /// Its instances do not end with it.
     fn drop(&mut self) {
         let _killed = self.child.kill();
         let _status = self.child.wait();
-        for pid in processes_with(&self.folder.display().to_string()) {
-            let _killed = Command::new("kill").arg(pid.to_string()).status();
-        }
     }
 }
 
@@ -80,7 +77,7 @@ async fn a_provider_in_python_starts_instances_that_outlive_a_crash_and_ends_the
     let site = data.path().join("site-of-the-python-provider");
     std::fs::create_dir(&site).expect("a folder can be made");
     std::fs::write(site.join("index.html"), "served by an instance").expect("a file can be made");
-    let example = Example::start(&python, site.clone());
+    let example = Example::start(&python, &site);
     let config = format!(
         r#"
 tick = "1s"

@@ -19,7 +19,7 @@ use crate::{
     report::{Row, median},
 };
 
-pub(crate) use self::server::{fill, serve};
+pub(crate) use self::server::{serve, serve_filled};
 
 /// Samples of one request: the default of Prometheus up to 2.53, and since.
 const BATCHES: [(usize, &str, &str); 2] = [

@@ -31,22 +31,30 @@ pub(crate) fn serve(words: impl Iterator<Item = String>) -> anyhow::Result<()> {
             options.mappings.extend(preset(name)?);
         }
         let server = Server::bind(options).await?;
-        let address = server.local_addr();
-        fill(&engine, entities).await?;
-        println!("{address}");
-        let stopped = async {
-            let read = || std::io::stdin().read_line(&mut String::new());
-            // Nothing is ever written to it: it ends with the parent.
-            let _ended = tokio::task::spawn_blocking(read).await;
-        };
-        server.run(engine.clone(), stopped).await?;
-        engine.shutdown().await?;
-        Ok(())
+        serve_filled(engine, server, entities).await
     })
 }
 
+/// Serves until its parent has gone, after so many users have been heard of.
+pub(crate) async fn serve_filled(
+    engine: EngineHandle,
+    server: Server,
+    entities: u64,
+) -> anyhow::Result<()> {
+    fill(&engine, entities).await?;
+    println!("{}", server.local_addr());
+    let stopped = async {
+        let read = || std::io::stdin().read_line(&mut String::new());
+        // Nothing is ever written to it: it ends with the parent.
+        let _ended = tokio::task::spawn_blocking(read).await;
+    };
+    server.run(engine.clone(), stopped).await?;
+    engine.shutdown().await?;
+    Ok(())
+}
+
 /// Reports two samples of each of so many users.
-pub(crate) async fn fill(engine: &EngineHandle, entities: u64) -> anyhow::Result<()> {
+async fn fill(engine: &EngineHandle, entities: u64) -> anyhow::Result<()> {
     let at = Timestamp::from_millis(now_ms());
     for first in (0..entities).step_by(REPORTED as usize) {
         let mut observations = Vec::new();

@@ -110,6 +110,7 @@ pub(crate) fn rows() -> anyhow::Result<Vec<Row>> {
         let provider = provider::serve().await?;
         let mut points = Vec::new();
         for size in SIZES {
+            without_pools(size).await?;
             let point = measured(size, provider).await?;
             point.tell(size);
             points.push(point);
@@ -155,6 +156,16 @@ fn expected(points: &[Point]) -> Vec<Row> {
         constant("unary_1m", "calls/s", |point| point.calls),
         constant("stream_1m", "claims/s", |point| point.claims),
     ]
+}
+
+/// Tells what the entities take alone.
+async fn without_pools(size: Size) -> anyhow::Result<()> {
+    let entities = size.entities.to_string();
+    let server = OtherProcess::start(&["ingest-server", &entities])?;
+    sleep(SETTLE).await;
+    let memory = server.memory_mb()?;
+    eprintln!("{entities} entities without pools: {memory:.0} MB");
+    Ok(())
 }
 
 async fn measured(size: Size, provider: SocketAddr) -> anyhow::Result<Point> {
@@ -290,7 +301,7 @@ fn claim(number: u64, size: Size) -> AllocateRequest {
     }
 }
 
-/// The mean time of the batches of forecasts so far, once there was one of all series.
+/// The mean time of the batches of forecasts of all series that come next, once there was one.
 async fn forecast_s(server: &OtherProcess) -> anyhow::Result<f64> {
     let name = "foreshadow_forecast_batch_duration_seconds";
     let batches = |page: &str| {

@@ -13,7 +13,7 @@ use foreshadow_server::{Server, ServerOptions};
 use foreshadow_types::{InstanceCount, PoolName};
 
 use super::{LEASES_OF_ONE, UNARY_POOL, WARM, pool};
-use crate::ingest::fill;
+use crate::ingest::serve_filled;
 
 const TICK: Duration = Duration::from_mins(1);
 /// How far ahead each tick looks.
@@ -36,17 +36,7 @@ pub(crate) fn serve(mut words: impl Iterator<Item = String>) -> anyhow::Result<(
         let engine = Engine::start(config).await?;
         let server =
             Server::bind(ServerOptions::new(SocketAddr::from(([127, 0, 0, 1], 0)))).await?;
-        let address = server.local_addr();
-        fill(&engine, entities).await?;
-        println!("{address}");
-        let stopped = async {
-            let read = || std::io::stdin().read_line(&mut String::new());
-            // Nothing is ever written to it: it ends with the parent.
-            let _ended = tokio::task::spawn_blocking(read).await;
-        };
-        server.run(engine.clone(), stopped).await?;
-        engine.shutdown().await?;
-        Ok(())
+        serve_filled(engine, server, entities).await
     })
 }
 

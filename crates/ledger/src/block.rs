@@ -35,10 +35,16 @@ impl Block {
         })
     }
 
-    /// The blocks of a snapshot, the first with this number; encoded on all cores.
+    /// The blocks of a snapshot, the first with this number; encoded on all cores. There is always
+    /// one, if of no events: what is appended next follows it.
     pub(crate) fn of_snapshot(first: i64, events: &[Event]) -> Result<Vec<Self>, LedgerError> {
-        let chunks = events.par_chunks(SNAPSHOT_BLOCK).enumerate();
-        let encoded = chunks.map(|(position, events)| {
+        let chunks: Vec<_> = if events.is_empty() {
+            vec![events]
+        } else {
+            events.chunks(SNAPSHOT_BLOCK).collect()
+        };
+        let encoded = chunks.into_par_iter().enumerate();
+        let encoded = encoded.map(|(position, events)| {
             let block = Self::of(first + position as i64, events)?;
             Ok(Self {
                 snapshot: true,

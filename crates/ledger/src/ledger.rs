@@ -95,8 +95,8 @@ impl Ledger {
     }
 
     /// Leaves nothing on disk of what was removed or replaced: takes up to seconds, and as much room
-    /// again as the ledger. A shared server does it without stopping others, or later by itself if it
-    /// takes too long; its archives and copies are its operator's.
+    /// again as the ledger. A shared server is asked to reclaim it, which stops nobody; it does so by
+    /// itself later where it cannot now. Its archives and copies are its operator's.
     ///
     /// # Errors
     /// [`LedgerError`] if there is no room; nothing has changed then, and the ledger goes on.

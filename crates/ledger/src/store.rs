@@ -32,7 +32,7 @@ pub(crate) trait Store: Debug + Send {
 
     fn append(&mut self, block: Block) -> Result<(), LedgerError>;
 
-    /// Adds the blocks of a snapshot, the first of which has this number, and removes all before.
+    /// Adds the blocks of a snapshot, at least one, the first with this number, and removes all before.
     fn replace(&mut self, first: i64, blocks: Vec<Block>) -> Result<(), LedgerError>;
 
     /// All blocks, in order of their numbers.

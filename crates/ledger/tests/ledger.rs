@@ -38,6 +38,12 @@ fn a_long_snapshot_is_kept_whole() {
 }
 
 #[test]
+fn what_follows_an_empty_snapshot_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    contract::what_follows_an_empty_snapshot_is_kept(|| open(folder.path()).unwrap());
+}
+
+#[test]
 fn documents_are_kept_by_name() {
     let folder = tempfile::tempdir().unwrap();
     contract::documents_are_kept_by_name(|| open(folder.path()).unwrap());

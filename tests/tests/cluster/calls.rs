@@ -7,10 +7,10 @@ use foreshadow_api::v1::{
     WatchRequest, allocate_request::Target, allocate_result, allocation::State,
     allocations_client::AllocationsClient, series, telemetry_client::TelemetryClient,
 };
-use foreshadow_tests::{Answer, http_with, processes_with};
+use foreshadow_tests::{Answer, Marked, http, http_with};
 use serde_json::{Value, json};
 use tokio_stream::once;
-use tonic::transport::Channel;
+use tonic::{Response, Status, Streaming, transport::Channel};
 
 use crate::{
     load::until_all_pools_grant,
@@ -78,8 +78,8 @@ fn strings(list: &Value, key: &str) -> BTreeSet<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn any_replica_answers_any_call() {
     let folder = tempfile::tempdir().expect("a folder can be made");
-    let marker = format!("88{}", std::process::id());
-    let Some(trial) = Trial::start(folder.path(), &marker) else {
+    let instances = Marked::sleepers(88);
+    let Some(trial) = Trial::start(folder.path(), &instances) else {
         return;
     };
     trial.spread().await;
@@ -96,12 +96,6 @@ async fn any_replica_answers_any_call() {
         one_replica(&mut round);
         streams(&mut round).await;
         shadows(&mut round).await;
-    }
-    drop(trial);
-    for pid in processes_with(&marker) {
-        let _ended = std::process::Command::new("kill")
-            .arg(pid.to_string())
-            .status();
     }
 }
 
@@ -254,28 +248,36 @@ fn overrides_and_quotas(round: &mut Round<'_>) {
 
 /// What each says of itself.
 fn one_replica(round: &mut Round<'_>) {
-    let mut pools = BTreeSet::new();
-    for _ in 0..3 {
-        let page = round.call("GET", "/metrics", &Value::Null);
-        assert_eq!(page.status, 200);
-        let lines = page.body.lines();
+    let mut pools = Vec::new();
+    for replica in 0..3 {
+        let (status, page) = http(&round.trial.address(replica), "GET", "/metrics", "");
+        assert_eq!(status, 200);
+        let lines = page.lines();
         let targets = lines.filter(|line| line.starts_with("foreshadow_pool_target_instances{"));
-        let before = pools.len();
-        pools.extend(targets.map(str::to_owned));
-        assert!(pools.len() >= before);
-        assert!(page.body.contains("shard=\""), "{}", page.body);
+        let names = targets.filter_map(|line| line.split_once("pool=\"")?.1.split('"').next());
+        pools.extend(names.map(str::to_owned));
+        assert!(page.contains("shard=\""), "{page}");
         for path in ["/", "/healthz", "/readyz", "/openapi.json"] {
             assert_eq!(round.call("GET", path, &Value::Null).status, 200, "{path}");
         }
         assert_eq!(round.call("GET", "/nothing", &Value::Null).status, 404);
         assert_eq!(round.call("PUT", "/api/v1/pools", &Value::Null).status, 405);
     }
-    assert_eq!(pools.len(), POOLS, "{pools:?}");
+    pools.sort();
+    let all: Vec<_> = (0..POOLS).map(pool).collect();
+    assert_eq!(pools, all, "each is told of by one replica");
 }
 
 async fn channel(address: &str) -> Channel {
     let endpoint = Channel::from_shared(format!("http://{address}")).expect("the address is one");
     endpoint.connect().await.expect("the replica listens")
+}
+
+/// The first answer of a stream.
+async fn first<T>(opened: Result<Response<Streaming<T>>, Status>) -> T {
+    let mut answers = opened.expect("the stream opens").into_inner();
+    let answer = answers.message().await.expect("it goes on");
+    answer.expect("an answer")
 }
 
 async fn streams(round: &mut Round<'_>) {
@@ -291,16 +293,7 @@ async fn streams(round: &mut Round<'_>) {
         requests,
         releases: Vec::new(),
     };
-    let answers = client
-        .allocate_stream(once(batch))
-        .await
-        .expect("the stream opens");
-    let answer = answers
-        .into_inner()
-        .message()
-        .await
-        .expect("it goes on")
-        .expect("an answer");
+    let answer = first(client.allocate_stream(once(batch)).await).await;
     let mut releases = Vec::new();
     for (place, result) in answer.results.into_iter().enumerate() {
         match result.result {
@@ -315,15 +308,10 @@ async fn streams(round: &mut Round<'_>) {
                     allocation_id: lease.allocation_id,
                 };
                 let mut other = AllocationsClient::new(channel(&round.next()).await);
-                let mut seen = other.watch(watch).await.expect("it is known").into_inner();
-                let first = seen
-                    .message()
-                    .await
-                    .expect("it goes on")
-                    .expect("how it stands");
+                let seen = first(other.watch(watch).await).await;
                 assert!(
-                    matches!(first.state(), State::Granted | State::Joined),
-                    "{first:?}"
+                    matches!(seen.state(), State::Granted | State::Joined),
+                    "{seen:?}"
                 );
             }
             Some(allocate_result::Result::Error(error)) => assert_eq!((place, error.code), (3, 5)),
@@ -335,16 +323,7 @@ async fn streams(round: &mut Round<'_>) {
         requests: Vec::new(),
         releases,
     };
-    let answers = client
-        .allocate_stream(once(batch))
-        .await
-        .expect("the stream opens");
-    let answer = answers
-        .into_inner()
-        .message()
-        .await
-        .expect("it goes on")
-        .expect("an answer");
+    let answer = first(client.allocate_stream(once(batch)).await).await;
     assert_eq!(answer.releases.len(), count);
     assert!(
         answer.releases.iter().all(|one| one.error.is_none()),
@@ -373,13 +352,7 @@ async fn shadows(round: &mut Round<'_>) {
         series: series.collect(),
     };
     let mut client = TelemetryClient::new(channel(&round.next()).await);
-    let answers = client.report(once(report)).await.expect("the stream opens");
-    let answer = answers
-        .into_inner()
-        .message()
-        .await
-        .expect("it goes on")
-        .expect("an answer");
+    let answer = first(client.report(once(report)).await).await;
     assert_eq!((answer.accepted, answer.refused), (60, 0), "{answer:?}");
     for user in &users {
         let lease = round.write(

@@ -18,7 +18,11 @@ use tokio::{net::TcpListener, time::sleep};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status};
 
-use crate::{calls::next_page, replicas::Setting, trial::Trial};
+use crate::{
+    calls::next_page,
+    replicas::{SHARDS, Setting},
+    trial::Trial,
+};
 
 /// What there is, by owner and instance.
 type Instances = BTreeMap<(String, String), Instance>;
@@ -112,8 +116,11 @@ impl Provider for Elsewhere {
     }
 }
 
-fn claim(trial: &Trial, replica: usize, pool: &str) -> Value {
-    let body = json!({"tenantId": "acme", "pool": pool, "leaseDuration": "3600s"}).to_string();
+/// Claims until it is granted; nothing waits in a queue when it is not.
+async fn claim(trial: &Trial, replica: usize, pool: &str) -> Value {
+    let wanted =
+        json!({"tenantId": "acme", "pool": pool, "leaseDuration": "3600s", "maxWait": "0s"});
+    let body = wanted.to_string();
     let address = trial.address(replica);
     let since = Instant::now();
     loop {
@@ -126,6 +133,7 @@ fn claim(trial: &Trial, replica: usize, pool: &str) -> Value {
             since.elapsed() < Duration::from_secs(30),
             "{status} {answer}"
         );
+        sleep(Duration::from_millis(50)).await;
     }
 }
 
@@ -168,17 +176,12 @@ async fn instances_elsewhere_stay_with_their_leases_when_a_replica_is_lost() {
         return;
     };
     trial.spread().await;
-    let held: BTreeMap<_, _> = names
-        .iter()
-        .map(|name| claim(&trial, 0, name))
-        .map(|lease| {
-            let id = lease["allocationId"]
-                .as_str()
-                .unwrap_or_default()
-                .to_owned();
-            (id, lease["instance"].clone())
-        })
-        .collect();
+    let mut held = BTreeMap::new();
+    for name in &names {
+        let lease = claim(&trial, 0, name).await;
+        let id = lease["allocationId"].as_str().unwrap_or_default();
+        held.insert(id.to_owned(), lease["instance"].clone());
+    }
     let owners = |elsewhere: &Elsewhere| -> BTreeSet<String> {
         elsewhere
             .all()
@@ -193,11 +196,11 @@ async fn instances_elsewhere_stay_with_their_leases_when_a_replica_is_lost() {
         instances.values().filter_map(of).collect()
     };
     for name in &names {
-        claim(&trial, 0, name);
+        claim(&trial, 0, name).await;
     }
     assert_eq!(
         trial.shares().iter().sum::<usize>(),
-        6,
+        SHARDS,
         "all shards are owned again"
     );
     // Longer than it takes to ask for instances of an earlier run, and to find strangers.

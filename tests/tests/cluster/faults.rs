@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use foreshadow_tests::{http, processes_with};
+use foreshadow_tests::{Marked, http};
 use tokio::time::sleep;
 
 use crate::{
@@ -80,8 +80,8 @@ async fn whatever_befalls_replicas_no_lease_is_lost_or_doubled() {
         text.parse().expect("FORESHADOW_CLUSTER_ROUNDS is a number")
     });
     let folder = tempfile::tempdir().expect("a folder can be made");
-    let marker = format!("87{}", std::process::id());
-    let Some(mut trial) = Trial::start(folder.path(), &marker) else {
+    let instances = Marked::sleepers(87);
+    let Some(mut trial) = Trial::start(folder.path(), &instances) else {
         return;
     };
     trial.spread().await;
@@ -96,7 +96,7 @@ async fn whatever_befalls_replicas_no_lease_is_lost_or_doubled() {
         let (mut outage, mut spread) = (Duration::ZERO, Duration::ZERO);
         for _ in 0..rounds {
             sleep(Duration::from_millis(300)).await;
-            probes += 3;
+            probes += 1;
             outage = outage.max(trial.inject(fault, probes).await);
             spread = spread.max(trial.spread().await);
             load.check(probes).await;
@@ -113,17 +113,11 @@ async fn whatever_befalls_replicas_no_lease_is_lost_or_doubled() {
         counts.errors.load(Ordering::Relaxed)
     );
     assert!(counts.steps.load(Ordering::Relaxed) > 100);
-    no_process_is_left_behind(&trial, &marker).await;
-    drop(trial);
-    for pid in processes_with(&marker) {
-        let _ended = std::process::Command::new("kill")
-            .arg(pid.to_string())
-            .status();
-    }
+    no_process_is_left_behind(&trial, &instances).await;
 }
 
 /// As many processes as the pools say that they have instances.
-async fn no_process_is_left_behind(trial: &Trial, marker: &str) {
+async fn no_process_is_left_behind(trial: &Trial, instances: &Marked) {
     let since = Instant::now();
     loop {
         let (_, body) = http(&trial.address(0), "GET", "/api/v1/pools", "");
@@ -138,7 +132,7 @@ async fn no_process_is_left_behind(trial: &Trial, marker: &str) {
         let known: u64 = pools["pools"]
             .as_array()
             .map_or(0, |all| all.iter().map(of).sum());
-        let running = processes_with(marker).len() as u64;
+        let running = instances.running().len() as u64;
         if running == known && known >= 2 * POOLS as u64 {
             return;
         }

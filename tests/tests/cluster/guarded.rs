@@ -1,23 +1,26 @@
-//! Replicas that know their callers, and each other by certificates.
+//! Replicas that know their callers by tokens and certificates, and show certificates to each other.
 
 use std::path::Path;
 
 use foreshadow_api::v1::{
-    AllocateRequest, ListPoolsRequest, ListRequest, admin_client::AdminClient,
+    AllocateRequest, Allocation, ListPoolsRequest, ListRequest, admin_client::AdminClient,
     allocate_request::Target, allocations_client::AllocationsClient,
 };
-use foreshadow_tests::{foreshadow, processes_with};
+use foreshadow_tests::{Marked, foreshadow};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tonic::{
     Code, Request, Status,
-    transport::{Certificate, Channel, ClientTlsConfig},
+    transport::{Certificate, Channel, ClientTlsConfig, Identity},
 };
 
 use crate::{
-    load::Addresses,
     replicas::{POOLS, Setting, pool},
     trial::Trial,
 };
+
+/// The names in the certificates of each replica, and of a caller.
+const REPLICA: &str = "127.0.0.1";
+const VISITOR: &str = "visitor.example";
 
 /// A new token, and the table that lets its holder in.
 fn token(arguments: &[&str]) -> (String, String) {
@@ -29,28 +32,24 @@ fn token(arguments: &[&str]) -> (String, String) {
     (text(&made.stdout), table.join("\n"))
 }
 
-/// The configuration of a server with a certificate for this machine; and the authority, in PEM.
-fn tls(folder: &Path) -> (String, String) {
-    let mut authority = CertificateParams::new(Vec::new()).expect("no names are fine");
-    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let key = KeyPair::generate().expect("a key can be made");
-    let authority = CertifiedIssuer::self_signed(authority, key).expect("it signs itself");
-    let own = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("an address is a name");
-    let key = KeyPair::generate().expect("a key can be made");
-    let own = own
-        .signed_by(&key, &authority)
-        .expect("the authority signs");
-    let write = |name: &str, text: String| {
-        let path = folder.join(name);
-        std::fs::write(&path, text).expect("the file can be written");
-        path.display().to_string()
-    };
-    let config = format!(
-        "certificate = \"{}\"\nkey = \"{}\"\n",
-        write("own.pem", own.pem()),
-        write("own.key", key.serialize_pem())
-    );
-    (config, authority.pem())
+/// Who signs all certificates of a trial.
+struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    fn new() -> Self {
+        let mut own = CertificateParams::new(Vec::new()).expect("no names are fine");
+        own.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a key can be made");
+        Self(CertifiedIssuer::self_signed(own, key).expect("it signs itself"))
+    }
+
+    /// A certificate for this name, and its key, in PEM.
+    fn signs(&self, name: &str) -> (String, String) {
+        let own = CertificateParams::new(vec![name.to_owned()]).expect("it is a name");
+        let key = KeyPair::generate().expect("a key can be made");
+        let own = own.signed_by(&key, &self.0).expect("the authority signs");
+        (own.pem(), key.serialize_pem())
+    }
 }
 
 fn shown<T>(message: T, token: &str) -> Request<T> {
@@ -72,75 +71,171 @@ fn code<T>(outcome: Result<T, Status>) -> Code {
     outcome.map_or_else(|status| status.code(), |_| Code::Ok)
 }
 
-fn addresses(trial: &Trial) -> Vec<String> {
-    let addresses: &Addresses = &trial.addresses;
-    addresses.lock().expect("no test panicked").clone()
+/// All allocations that a caller may see, page by page: the lists of several shards.
+async fn all(claims: &mut AllocationsClient<Channel>, token: &str) -> Vec<Allocation> {
+    let mut found = Vec::new();
+    let mut request = ListRequest {
+        page_size: 5,
+        ..ListRequest::default()
+    };
+    loop {
+        let page = claims.list(shown(request.clone(), token)).await;
+        let page = page.expect("a client may list").into_inner();
+        found.extend(page.allocations);
+        if page.next_page_token.is_empty() {
+            return found;
+        }
+        request.page_token = page.next_page_token;
+    }
 }
 
+async fn channel(address: &str, tls: &ClientTlsConfig) -> Channel {
+    let endpoint = Channel::from_shared(format!("https://{address}")).expect("the address is one");
+    let endpoint = endpoint.tls_config(tls.clone());
+    let channel = endpoint.expect("the roots are fine").connect().await;
+    channel.expect("the replica listens")
+}
+
+/// The callers of a trial, and what they are known by.
+struct Callers {
+    operator: String,
+    app: String,
+    /// With no certificate.
+    plain: ClientTlsConfig,
+    /// With the visitor's.
+    visitor: ClientTlsConfig,
+}
+
+/// Replicas that show each other the certificate of an administrator, and know an administrator and a
+/// client by tokens and a visitor by its certificate.
+fn guarded(folder: &Path, instances: &Marked) -> (Setting, Callers) {
+    let authority = Authority::new();
+    let write = |name: &str, text: &str| {
+        let path = folder.join(name);
+        std::fs::write(&path, text).expect("the file can be written");
+        path.display().to_string()
+    };
+    let ca = write("ca.pem", &authority.0.pem());
+    let (own, key) = authority.signs(REPLICA);
+    let own = format!(
+        "certificate = \"{}\"\nkey = \"{}\"\n",
+        write("own.pem", &own),
+        write("own.key", &key)
+    );
+    let (operator, first) = token(&["--name", "ops", "--role", "admin"]);
+    let (app, second) = token(&["--name", "app", "--role", "client"]);
+    let more = format!(
+        r#"
+[tls]
+{own}
+client_ca = "{ca}"
+client_certificates = "optional"
+{first}
+{second}
+tenant = "acme"
+[[certificate]]
+name = "replica"
+subject = "{REPLICA}"
+role = "admin"
+[[certificate]]
+name = "visitor"
+subject = "{VISITOR}"
+role = "client"
+tenant = "acme"
+"#
+    );
+    let setting = Setting {
+        peers: format!("ca = \"{ca}\"\n{own}"),
+        more,
+        ..Setting::processes(instances)
+    };
+    let plain = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authority.0.pem()));
+    let (visitor, key) = authority.signs(VISITOR);
+    let callers = Callers {
+        operator,
+        app,
+        visitor: plain.clone().identity(Identity::from_pem(visitor, key)),
+        plain,
+    };
+    (setting, callers)
+}
+
+/// Callers with a token are who they are at each replica, whichever has the shard: what one of them
+/// may not do directly, it may not do through a replica that is let in as an administrator.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_may_not_call_one_replica_may_not_call_another_through_it() {
     let folder = tempfile::tempdir().expect("a folder can be made");
-    let marker = format!("89{}", std::process::id());
-    let (files, authority) = tls(folder.path());
-    let ca = folder.path().join("ca.pem");
-    std::fs::write(&ca, &authority).expect("the file can be written");
-    let (operator, first) = token(&["--name", "ops", "--role", "admin"]);
-    let (app, second) = token(&["--name", "app", "--role", "client"]);
-    let more = format!("[tls]\n{files}\n{first}\n{second}\ntenant = \"acme\"\n");
-    let setting = Setting {
-        peers: format!("ca = \"{}\"\n", ca.display()),
-        more,
-        ..Setting::processes(&marker)
-    };
+    let instances = Marked::sleepers(89);
+    let (setting, callers) = guarded(folder.path(), &instances);
     let Some(trial) = Trial::start_with(folder.path(), &setting) else {
         return;
     };
     trial.spread().await;
-    let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(&authority));
-    for address in addresses(&trial) {
-        let endpoint = Channel::from_shared(format!("https://{address}"));
-        let endpoint = endpoint
-            .expect("the address is one")
-            .tls_config(tls.clone());
-        let channel = endpoint.expect("the roots are fine");
-        let channel = channel.connect().await.expect("the replica listens");
+    let Callers { operator, app, .. } = &callers;
+    for replica in 0..3 {
+        let channel = channel(&trial.address(replica), &callers.plain).await;
         let mut admin = AdminClient::new(channel.clone());
         let mut claims = AllocationsClient::new(channel);
-        let pools = admin
-            .list_pools(shown(ListPoolsRequest {}, &operator))
-            .await;
+        let pools = admin.list_pools(shown(ListPoolsRequest {}, operator)).await;
         let pools = pools.expect("an administrator may ask").into_inner().pools;
         assert_eq!(pools.len(), POOLS);
-        let refused = admin.list_pools(shown(ListPoolsRequest {}, &app)).await;
+        let refused = admin.list_pools(shown(ListPoolsRequest {}, app)).await;
         assert_eq!(code(refused), Code::PermissionDenied);
         for number in 0..POOLS {
-            let own = claims.allocate(shown(wanted(number, "acme"), &app)).await;
+            let own = claims.allocate(shown(wanted(number, "acme"), app)).await;
             let own = own.expect("a client may claim").into_inner();
             assert_eq!(own.tenant_id, "acme");
-            let others = claims
-                .allocate(shown(wanted(number, "umbrella"), &app))
-                .await;
-            assert_eq!(code(others), Code::PermissionDenied);
-            let stranger = claims
-                .allocate(shown(wanted(number, "acme"), "nobody"))
-                .await;
-            assert_eq!(code(stranger), Code::Unauthenticated);
+            let others = shown(wanted(number, "umbrella"), app);
+            assert_eq!(code(claims.allocate(others).await), Code::PermissionDenied);
+            let stranger = shown(wanted(number, "acme"), "nobody");
+            assert_eq!(code(claims.allocate(stranger).await), Code::Unauthenticated);
             let mut forged = shown(wanted(number, "acme"), "nobody");
-            forged
-                .metadata_mut()
-                .insert("foreshadow-forwarded", 0.into());
+            let mark = forged.metadata_mut();
+            mark.insert("foreshadow-forwarded", 0.into());
             assert_eq!(code(claims.allocate(forged).await), Code::Unauthenticated);
-            let hidden = shown(wanted(number, "umbrella"), &operator);
+            let hidden = shown(wanted(number, "umbrella"), operator);
             claims.allocate(hidden).await.expect("an administrator may");
         }
-        let mine = claims.list(shown(ListRequest::default(), &app)).await;
-        let mine = mine.expect("a client may list").into_inner().allocations;
+        let mine = all(&mut claims, app).await;
+        assert_eq!(mine.len(), (replica + 1) * POOLS, "{mine:?}");
         assert!(mine.iter().all(|one| one.tenant_id == "acme"), "{mine:?}");
     }
-    drop(trial);
-    for pid in processes_with(&marker) {
-        let _ended = std::process::Command::new("kill")
-            .arg(pid.to_string())
-            .status();
+    who_shows_a_certificate_alone_is_served_where_the_shard_is(&trial, &callers).await;
+}
+
+/// Another replica does not see the caller's certificate, but that of the replica in between.
+async fn who_shows_a_certificate_alone_is_served_where_the_shard_is(
+    trial: &Trial,
+    callers: &Callers,
+) {
+    let mut served = Vec::new();
+    for replica in 0..3 {
+        let channel = channel(&trial.address(replica), &callers.visitor).await;
+        let mut claims = AllocationsClient::new(channel.clone());
+        let mut admin = AdminClient::new(channel);
+        let refused = admin.list_pools(ListPoolsRequest {}).await;
+        assert_eq!(code(refused), Code::PermissionDenied);
+        for number in 0..POOLS {
+            let others = code(claims.allocate(wanted(number, "umbrella")).await);
+            match claims.allocate(wanted(number, "acme")).await {
+                Ok(_) => {
+                    assert_eq!(others, Code::PermissionDenied);
+                    served.push(number);
+                }
+                Err(refused) => {
+                    let elsewhere = (Code::Unauthenticated, Code::Unauthenticated);
+                    assert_eq!((refused.code(), others), elsewhere);
+                    assert!(refused.message().contains("show a token"), "{refused}");
+                }
+            }
+            let with_token = shown(wanted(number, "umbrella"), &callers.app);
+            assert_eq!(
+                code(claims.allocate(with_token).await),
+                Code::PermissionDenied
+            );
+        }
     }
+    served.sort_unstable();
+    let all: Vec<_> = (0..POOLS).collect();
+    assert_eq!(served, all, "each pool is with one replica");
 }

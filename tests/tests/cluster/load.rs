@@ -193,38 +193,35 @@ pub(crate) async fn until_all_pools_grant(address: &str, round: usize) -> Durati
             pool: pool(number),
             ..Worker::default()
         };
-        // Ask, be granted or told that all are taken, give back: any answer will do.
-        let mut answered = 0;
-        while answered < 4 {
-            let Ok(mut client) = connect(address).await else {
-                sleep(Duration::from_millis(20)).await;
-                continue;
-            };
-            match timeout(PATIENCE, prober.step(&mut client)).await {
-                Ok(Ok(())) => answered += 1,
-                failed => assert!(
-                    since.elapsed() < PATIENCE * 4,
-                    "{} does not answer: {failed:?}",
-                    pool(number)
-                ),
-            }
-        }
-        prober.finish(address).await;
+        let is_granted = |known: &Known| matches!(known, Known::Held(_));
+        prober.step_until(is_granted, address, since).await;
+        let is_given_back = |known: &Known| matches!(known, Known::Nothing);
+        prober.step_until(is_given_back, address, since).await;
     }
     since.elapsed()
 }
 
 impl Worker {
-    /// Gives back what it holds.
-    async fn finish(&mut self, address: &str) {
-        for _ in 0..100 {
-            if matches!(self.known, Known::Nothing) {
-                return;
-            }
-            if let Ok(mut client) = connect(address).await {
-                let _ = timeout(PATIENCE, self.step(&mut client)).await;
+    /// Whatever a call is answered, until it has come this far.
+    async fn step_until(&mut self, done: fn(&Known) -> bool, address: &str, since: Instant) {
+        let mut told = None;
+        while !done(&self.known) {
+            assert!(
+                since.elapsed() < PATIENCE * 4,
+                "{} does not get on: {:?}, {told:?}",
+                self.pool,
+                self.known
+            );
+            told = self.step_at(address).await.err();
+            if told.is_some() {
+                sleep(Duration::from_millis(20)).await;
             }
         }
-        panic!("a probe could not give back what it held");
+    }
+
+    async fn step_at(&mut self, address: &str) -> Result<(), Status> {
+        let mut client = connect(address).await?;
+        let step = timeout(PATIENCE, self.step(&mut client)).await;
+        step.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer")))
     }
 }

@@ -5,7 +5,7 @@ use foreshadow_api::v1::{
     allocate_request::Target, allocate_result, allocations_client::AllocationsClient, series,
     telemetry_client::TelemetryClient,
 };
-use foreshadow_tests::http_with;
+use foreshadow_tests::{Marked, http_with};
 use serde_json::{Value, json};
 use tokio_stream::once;
 use tonic::{Code, transport::Channel};
@@ -54,8 +54,8 @@ async fn streamed(client: &mut AllocationsClient<Channel>, request: AllocateRequ
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_is_one_request_by_whichever_way_it_comes() {
     let folder = tempfile::tempdir().expect("a folder can be made");
-    let marker = format!("83{}", std::process::id());
-    let Some(trial) = Trial::start(folder.path(), &marker) else {
+    let instances = Marked::sleepers(83);
+    let Some(trial) = Trial::start(folder.path(), &instances) else {
         return;
     };
     trial.spread().await;

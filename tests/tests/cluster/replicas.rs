@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, path::Path};
 
-use foreshadow_tests::Server;
+use foreshadow_tests::{Marked, Server};
 
 /// Shards, more than replicas and fewer than pools.
 pub(crate) const SHARDS: usize = 6;
@@ -25,8 +25,9 @@ pub(crate) struct Setting {
 }
 
 impl Setting {
-    /// Pools of processes that nobody else starts, told apart by how long they sleep.
-    pub(crate) fn processes(marker: &str) -> Self {
+    /// Pools of these processes.
+    pub(crate) fn processes(instances: &Marked) -> Self {
+        let marker = instances.word();
         let mut pools = String::new();
         for number in 0..POOLS {
             let _ = write!(

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use foreshadow_tests::Marked;
 use foreshadow_types::Shards;
 use tokio::time::sleep;
 
@@ -26,8 +27,8 @@ pub(crate) struct Trial {
 
 impl Trial {
     /// None if there is no `PostgreSQL` here.
-    pub(crate) fn start(folder: &Path, marker: &str) -> Option<Self> {
-        Self::start_with(folder, &Setting::processes(marker))
+    pub(crate) fn start(folder: &Path, instances: &Marked) -> Option<Self> {
+        Self::start_with(folder, &Setting::processes(instances))
     }
 
     /// The same, with this to serve.

@@ -3,6 +3,7 @@
 use std::{error::Error, fmt::Write as _, io, time::Duration};
 
 use tokio_postgres::error::SqlState;
+use tokio_rustls::rustls;
 
 use crate::{LedgerError, Place};
 
@@ -76,10 +77,16 @@ fn may_pass(error: &tokio_postgres::Error) -> bool {
     error.code().map_or_else(|| is_broken(error), is_passing)
 }
 
-/// The connection was lost, or there was none.
+/// The connection was lost, or there was none. One that could not be encrypted as it should be will
+/// not be later.
 fn is_broken(error: &tokio_postgres::Error) -> bool {
-    let source = error.source();
-    error.is_closed() || source.is_some_and(<dyn Error>::is::<io::Error>)
+    let source = error.source().and_then(<dyn Error>::downcast_ref);
+    let is_outage = |source: &io::Error| {
+        !source
+            .get_ref()
+            .is_some_and(<dyn Error + Send + Sync>::is::<rustls::Error>)
+    };
+    error.is_closed() || source.is_some_and(is_outage)
 }
 
 /// The server ends, starts, has passed on to another, or has too much to do.

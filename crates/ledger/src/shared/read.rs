@@ -1,6 +1,6 @@
 //! What is read.
 
-use tokio_postgres::{IsolationLevel, Row, Transaction};
+use tokio_postgres::{IsolationLevel, Row};
 
 use super::{
     failure::Failure,
@@ -68,7 +68,7 @@ impl Session {
                 blocks.push(block(row)?);
             }
         }
-        leave(transaction, patience).await?;
+        patience.wait(transaction.commit()).await?;
         Ok(blocks)
     }
 
@@ -106,10 +106,6 @@ impl Session {
         let read = |row: &Row| Ok((row.try_get(0)?, row.try_get(1)?));
         found.iter().map(read).collect()
     }
-}
-
-async fn leave(transaction: Transaction<'_>, patience: &Patience) -> Result<(), Failure> {
-    patience.wait(transaction.commit()).await
 }
 
 fn block(row: &Row) -> Result<Block, tokio_postgres::Error> {

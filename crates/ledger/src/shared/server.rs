@@ -46,9 +46,7 @@ impl Server {
 
     /// As [`Self::append`]: a snapshot is there as a whole, or not at all.
     pub(super) async fn replace(&mut self, first: i64, blocks: &[Block]) -> Outcome<()> {
-        let Some(last) = blocks.last() else {
-            return self.remove_all(first).await;
-        };
+        let last = &blocks[blocks.len() - 1];
         let attempt = async |session: &mut Session, patience: &mut Patience| {
             if patience.is_repeated() && patience.wait(session.holds(last)).await? {
                 return Ok(());
@@ -57,11 +55,6 @@ impl Server {
             settle(written, last, session, patience).await
         };
         self.persist(attempt).await
-    }
-
-    async fn remove_all(&mut self, first: i64) -> Outcome<()> {
-        self.persist(async |session, patience| session.replace(first, &[], patience).await)
-            .await
     }
 
     pub(super) async fn put_document(&mut self, name: &str, body: &[u8]) -> Outcome<()> {
@@ -94,20 +87,23 @@ impl Server {
             .await
     }
 
-    /// Where it takes too long, the server does it by itself later.
+    /// Asks the server to reclaim what was removed. Where it cannot now, or takes too long, it does so
+    /// by itself later.
     pub(super) async fn compact(&mut self) -> Outcome<()> {
-        let place = self.place.clone();
-        let attempt = async |session: &mut Session, patience: &mut Patience| match patience
-            .wait(session.compact())
-            .await
-        {
-            Err(failure) if failure.passes() => {
-                tracing::warn!(%place, "what was removed is left to the server's own vacuum");
-                Ok(())
-            }
-            compacted => compacted,
+        let mut patience = Patience::begin(self.patience);
+        let mut attempt = async |session: &mut Session, patience: &mut Patience| {
+            patience.wait(session.compact()).await
         };
-        self.persist(attempt).await
+        let Err(failure) = self.attempt(&mut attempt, &mut patience).await else {
+            return Ok(());
+        };
+        // The server may be at it still.
+        self.session = None;
+        if !failure.passes() {
+            return Err(failure.into_error(self.place.clone(), self.patience));
+        }
+        tracing::warn!(place = %self.place, "what was removed is left to the server's own vacuum");
+        Ok(())
     }
 
     pub(super) async fn end(&mut self) {

@@ -59,7 +59,7 @@ impl Session {
         place: &Place,
         patience: Duration,
     ) -> Result<Self, Failure> {
-        let (client, connection) = target.connect().await?;
+        let (client, connection) = target.connect(of_a_try(patience)).await?;
         let connection = Connection::drive(connection);
         set_up(&client, patience).await?;
         check_format(&client, place).await?;

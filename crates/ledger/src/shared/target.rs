@@ -7,13 +7,14 @@ use std::{
     time::Duration,
 };
 
+use tokio::time::timeout;
 use tokio_postgres::{
     Client, Config,
     config::{Host, SslMode, TargetSessionAttrs},
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{patience::Patience, tls};
+use super::{failure::Failure, tls};
 use crate::{LedgerError, Place};
 
 const PORT: u16 = 5432;
@@ -22,8 +23,9 @@ const KEEPALIVE: Duration = Duration::from_secs(15);
 
 /// Connects to the server that ledgers share, with encryption as the URL asks for it: `sslmode` is
 /// `disable`, `prefer`, or one of `require`, `verify-ca` and `verify-full`, which all ask for a
-/// certificate for the server's name, of a root of the system or in the file `sslrootcert`. The
-/// second part is the connection itself, to be polled as long as the client is used.
+/// certificate for the server's name, of a root of the system or in the file `sslrootcert`; a URL
+/// that names this file asks for one too, unless it says `disable`. The second part is the connection
+/// itself, to be polled as long as the client is used.
 ///
 /// # Errors
 /// [`LedgerError::Refused`] if the URL cannot be used or the server does not let us in;
@@ -33,7 +35,10 @@ pub async fn connect_shared(
     patience: Duration,
 ) -> Result<(Client, impl Future<Output = Connected> + Send + use<>), LedgerError> {
     let target = Target::of(url)?;
-    let connected = Patience::begin(patience).wait(target.connect()).await;
+    let connected = match timeout(patience, target.connect(patience)).await {
+        Ok(connected) => connected.map_err(Failure::from),
+        Err(_) => Err(Failure::TimedOut),
+    };
     connected.map_err(|failure| {
         let server = target.server.clone();
         failure.into_error(Place::Server { server }, patience)
@@ -61,7 +66,8 @@ impl Target {
     pub(super) fn of(url: &str) -> Result<Self, LedgerError> {
         let (url, encryption) = Encryption::taken_from(url);
         let mut config = config(&url)?;
-        if encryption.verified {
+        let named = encryption.roots.is_some() && config.get_ssl_mode() != SslMode::Disable;
+        if encryption.verified || named {
             config.ssl_mode(SslMode::Require);
         }
         let server = server(&config);
@@ -88,11 +94,19 @@ impl Target {
         })
     }
 
+    /// Connects to the first of the hosts that takes writes. One that does not answer leaves the
+    /// others their part of the time that there is.
     pub(super) async fn connect(
         &self,
+        limit: Duration,
     ) -> Result<(Client, impl Future<Output = Connected> + Send + use<>), tokio_postgres::Error>
     {
-        self.config.connect(self.tls.clone()).await
+        let mut config = self.config.clone();
+        if config.get_connect_timeout().is_none() {
+            let hosts = config.get_hosts().len().max(1) as u32;
+            config.connect_timeout(limit / (2 * hosts));
+        }
+        config.connect(self.tls.clone()).await
     }
 }
 

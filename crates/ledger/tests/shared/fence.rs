@@ -9,21 +9,23 @@ use foreshadow_ledger::{Ledger, LedgerError};
 
 use crate::{Postgres, Write, event, events, open, own, prepared};
 
+/// What nobody but the owner may do.
+const WRITES: [Write; 4] = [
+    |ledger| ledger.append(&[event(66)]),
+    |ledger| ledger.snapshot(&[event(66)]),
+    |ledger| ledger.put_document("a", b"old"),
+    |ledger| ledger.remove_document("a"),
+];
+
 #[test]
 fn whose_shard_has_passed_on_writes_nothing() {
     let Some(server) = Postgres::common() else {
         return;
     };
     let url = prepared(&server);
-    let writes: [Write; 4] = [
-        |ledger| ledger.append(&[event(66)]),
-        |ledger| ledger.snapshot(&[event(66)]),
-        |ledger| ledger.put_document("a", b"old"),
-        |ledger| ledger.remove_document("a"),
-    ];
     let mut last = open(&url, 1);
     last.put_document("a", b"first").unwrap();
-    for (epoch, write) in (2..).zip(writes) {
+    for (epoch, write) in (2..).zip(WRITES) {
         own(&server, &url, epoch);
         let mut next = open(&url, epoch);
         next.append(&[event(epoch as i64)]).unwrap();
@@ -49,14 +51,8 @@ fn whose_shard_has_passed_on_writes_nothing_before_the_next_owner_has_either() {
         return;
     };
     let url = prepared(&server);
-    let writes: [Write; 4] = [
-        |ledger| ledger.append(&[event(66)]),
-        |ledger| ledger.snapshot(&[event(66)]),
-        |ledger| ledger.put_document("b", b"old"),
-        |ledger| ledger.remove_document("a"),
-    ];
     open(&url, 1).put_document("a", b"first").unwrap();
-    for (epoch, write) in (1..).zip(writes) {
+    for (epoch, write) in (1..).zip(WRITES) {
         let mut ledger = open(&url, epoch);
         own(&server, &url, epoch + 1);
         let refused = write(&mut ledger).unwrap_err();
@@ -89,7 +85,7 @@ fn a_shard_is_opened_under_its_own_epoch_alone() {
 #[test]
 fn an_owner_finds_all_that_the_one_before_acknowledged_and_nothing_comes_later() {
     const OWNERS: u64 = 8;
-    const WRITES: i64 = 20;
+    const ENOUGH: i64 = 20;
     const MOST_WRITES: i64 = 20_000;
     let Some(server) = Postgres::common() else {
         return;
@@ -110,7 +106,7 @@ fn an_owner_finds_all_that_the_one_before_acknowledged_and_nothing_comes_later()
                 }
                 panic!("an owner whose shard has passed on goes on writing");
             });
-            while last.load(Ordering::SeqCst) < acknowledged + WRITES && !writer.is_finished() {
+            while last.load(Ordering::SeqCst) < acknowledged + ENOUGH && !writer.is_finished() {
                 thread::yield_now();
             }
             own(&server, &url, epoch + 1);

@@ -119,6 +119,15 @@ fn a_long_snapshot_is_kept_whole() {
 }
 
 #[test]
+fn what_follows_an_empty_snapshot_is_kept() {
+    let Some(server) = Postgres::common() else {
+        return;
+    };
+    let url = prepared(&server);
+    contract::what_follows_an_empty_snapshot_is_kept(next_owner(&server, &url));
+}
+
+#[test]
 fn a_snapshot_replaces_very_many_blocks() {
     let Some(server) = Postgres::common() else {
         return;

@@ -1,6 +1,7 @@
 //! The server ends and comes back, or does not answer.
 
 use std::{
+    net::{SocketAddr, TcpStream},
     sync::atomic::{AtomicBool, AtomicI64, Ordering},
     thread,
     time::Duration,
@@ -8,7 +9,7 @@ use std::{
 
 use foreshadow_ledger::{Ledger, LedgerError, SharedShard};
 
-use crate::{Postgres, Write, event, events, open, own, prepared, shard};
+use crate::{Postgres, Write, event, events, open, own, prepare, prepared, shard};
 
 #[test]
 fn no_acknowledged_block_is_lost_and_none_is_there_twice_when_the_server_crashes() {
@@ -86,7 +87,7 @@ fn a_server_that_does_not_answer_stops_the_ledger_when_the_patience_is_over() {
     for (epoch, write) in (2..).zip(writes) {
         own(&server, &url, epoch);
         let mut ledger = Ledger::open_shared(SharedShard {
-            patience: Duration::from_millis(900),
+            patience: Duration::from_secs(3),
             ..shard(&url, epoch)
         })
         .unwrap();
@@ -127,4 +128,59 @@ fn a_server_that_is_not_there_is_told_when_the_ledger_is_opened() {
     );
     server.begin();
     open(&url, 1).append(&events(1..=1)).unwrap();
+}
+
+/// A place that takes no connection and does not say so, as of a machine that is gone; and what keeps
+/// it so.
+fn silent() -> (SocketAddr, impl Sized) {
+    const SOON: Duration = Duration::from_millis(200);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let listener = runtime.block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        socket.listen(1).unwrap()
+    });
+    let address = listener.local_addr().unwrap();
+    let mut waiting = Vec::new();
+    while let Ok(connection) = TcpStream::connect_timeout(&address, SOON) {
+        waiting.push(connection);
+    }
+    (address, (waiting, listener, runtime))
+}
+
+#[test]
+fn a_host_that_does_not_answer_leaves_time_for_the_next() {
+    let Some(server) = Postgres::common() else {
+        return;
+    };
+    let url = prepared(&server);
+    let (silent, _kept) = silent();
+    let hosts = url.replace('@', &format!("@{silent},"));
+    let ledger = Ledger::open_shared(SharedShard {
+        patience: Duration::from_secs(6),
+        ..shard(&hosts, 1)
+    });
+    ledger.unwrap().append(&events(1..=1)).unwrap();
+    prepare(&hosts).unwrap();
+}
+
+#[test]
+fn a_server_that_cannot_reclaim_now_stops_nothing() {
+    let Some(server) = Postgres::start() else {
+        return;
+    };
+    let url = prepared(&server);
+    let mut ledger = Ledger::open_shared(SharedShard {
+        patience: Duration::from_secs(3),
+        ..shard(&url, 1)
+    })
+    .unwrap();
+    ledger.append(&events(1..=1)).unwrap();
+    server.halt();
+    // With the connection that there is, and without any.
+    ledger.compact().unwrap();
+    ledger.compact().unwrap();
+    server.go_on();
+    ledger.append(&events(2..=2)).unwrap();
+    assert_eq!(ledger.events().unwrap(), events(1..=2));
 }

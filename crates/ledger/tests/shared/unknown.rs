@@ -1,11 +1,11 @@
 //! The connection is cut, and whether the last message was carried out is not known.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use foreshadow_ledger::{Ledger, LedgerError, SharedShard};
 
 use crate::{
-    Postgres, event, events, open, own, prepared,
+    PATIENCE, Postgres, event, events, open, own, prepared,
     proxy::{Last, Proxy},
     shard,
 };
@@ -13,15 +13,26 @@ use crate::{
 const ALL: [Last; 3] = [Last::Lost, Last::Unanswered, Last::Late];
 /// More than any write sends on the connection it has.
 const MOST_MESSAGES: usize = 40;
+/// The server keeps what a lost connection holds for a part of the patience.
+const LESS_PATIENCE: Duration = Duration::from_secs(6);
+
+/// A server, its URL, a relay in front of it, and a ledger that goes through there.
+fn behind_proxy(patience: Duration) -> Option<(Arc<Postgres>, String, Proxy, Ledger)> {
+    let server = Postgres::common()?;
+    let url = prepared(&server);
+    let proxy = Proxy::before(server.port());
+    let ledger = Ledger::open_shared(SharedShard {
+        patience,
+        ..shard(&proxy.through(&url, server.port()), 1)
+    });
+    Some((server, url, proxy, ledger.unwrap()))
+}
 
 #[test]
 fn an_append_whose_answer_is_lost_is_there_once() {
-    let Some(server) = Postgres::common() else {
+    let Some((_server, _, proxy, mut ledger)) = behind_proxy(PATIENCE) else {
         return;
     };
-    let url = prepared(&server);
-    let proxy = Proxy::before(server.port());
-    let mut ledger = open(&proxy.through(&url, server.port()), 1);
     let mut written = 0;
     for last in ALL {
         for _ in 0..3 {
@@ -35,24 +46,14 @@ fn an_append_whose_answer_is_lost_is_there_once() {
     }
 }
 
-/// The server keeps what a lost connection holds for a part of the patience.
-fn open_with_less_patience(url: &str) -> Ledger {
-    let patience = Duration::from_secs(6);
-    let shard = shard(url, 1);
-    Ledger::open_shared(SharedShard { patience, ..shard }).unwrap()
-}
-
 /// Cuts at each message that a write sends; another write follows before what is late comes.
 fn cut_everywhere(
     write: impl Fn(&mut Ledger, i64) -> Result<(), LedgerError>,
     check: impl Fn(&Ledger, i64),
 ) {
-    let Some(server) = Postgres::common() else {
+    let Some((_server, _, proxy, mut ledger)) = behind_proxy(LESS_PATIENCE) else {
         return;
     };
-    let url = prepared(&server);
-    let proxy = Proxy::before(server.port());
-    let mut ledger = open_with_less_patience(&proxy.through(&url, server.port()));
     let mut written = 0;
     for last in ALL {
         for messages in 0..MOST_MESSAGES {
@@ -124,12 +125,9 @@ fn a_snapshot_is_there_once_and_whole_wherever_the_connection_is_cut() {
 /// The statement was repeated and replaced by a snapshot, and comes only then.
 #[test]
 fn an_append_that_comes_after_the_snapshot_that_replaced_it_is_passed_over() {
-    let Some(server) = Postgres::common() else {
+    let Some((server, url, proxy, mut ledger)) = behind_proxy(PATIENCE) else {
         return;
     };
-    let url = prepared(&server);
-    let proxy = Proxy::before(server.port());
-    let mut ledger = open(&proxy.through(&url, server.port()), 1);
     ledger.append(&events(1..=1)).unwrap();
     proxy.cut_after(0, Last::Late);
     ledger.append(&events(2..=2)).unwrap();
@@ -149,12 +147,9 @@ fn an_append_that_comes_after_the_snapshot_that_replaced_it_is_passed_over() {
 /// The statement was on its way when the shard passed on.
 #[test]
 fn an_append_that_comes_after_the_shard_has_passed_on_writes_nothing() {
-    let Some(server) = Postgres::common() else {
+    let Some((server, url, proxy, mut ledger)) = behind_proxy(PATIENCE) else {
         return;
     };
-    let url = prepared(&server);
-    let proxy = Proxy::before(server.port());
-    let mut ledger = open(&proxy.through(&url, server.port()), 1);
     ledger.append(&events(1..=1)).unwrap();
     proxy.cut_after(0, Last::Late);
     ledger.append(&events(2..=2)).unwrap();
@@ -172,12 +167,9 @@ fn an_append_that_comes_after_the_shard_has_passed_on_writes_nothing() {
 
 #[test]
 fn a_cut_append_of_a_former_owner_is_refused() {
-    let Some(server) = Postgres::common() else {
+    let Some((server, url, proxy, mut ledger)) = behind_proxy(PATIENCE) else {
         return;
     };
-    let url = prepared(&server);
-    let proxy = Proxy::before(server.port());
-    let mut ledger = open(&proxy.through(&url, server.port()), 1);
     ledger.append(&events(1..=1)).unwrap();
     own(&server, &url, 2);
     let mut next = open(&url, 2);

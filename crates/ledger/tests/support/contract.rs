@@ -59,10 +59,25 @@ pub(crate) fn a_long_snapshot_is_kept_whole(mut open: impl FnMut() -> Ledger) {
     let events = ledger.events().unwrap();
     assert_eq!(events.len(), 24_005);
     assert!(events == [&long[..24_000], &long[..5]].concat());
-    drop(ledger);
+}
+
+pub(crate) fn what_follows_an_empty_snapshot_is_kept(mut open: impl FnMut() -> Ledger) {
+    let (_, groups) = history();
     let mut ledger = open();
+    ledger.append(&groups[0]).unwrap();
     ledger.snapshot(&[]).unwrap();
     assert_eq!(ledger.events().unwrap(), []);
+    ledger.append(&groups[1]).unwrap();
+    drop(ledger);
+    let mut ledger = open();
+    assert_eq!(ledger.tail_events(), groups[1].len() as u64);
+    assert_eq!(ledger.events().unwrap(), groups[1]);
+    ledger.snapshot(&[]).unwrap();
+    drop(ledger);
+    let mut ledger = open();
+    assert_eq!(ledger.events().unwrap(), []);
+    ledger.append(&groups[2]).unwrap();
+    assert_eq!(ledger.events().unwrap(), groups[2]);
 }
 
 pub(crate) fn documents_are_kept_by_name(mut open: impl FnMut() -> Ledger) {
