@@ -1,7 +1,7 @@
 //! What the tasks of the provider share: where instances are, and who looks after each.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -19,11 +19,7 @@ use super::{
     sights::keep_watch,
     spec::KubernetesSpec,
 };
-use crate::{
-    event::ProviderEvent,
-    provider::ProviderError,
-    roster::{Roster, Sweep},
-};
+use crate::{event::ProviderEvent, provider::ProviderError, roster::Roster, sweep::Sweep};
 
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -37,8 +33,6 @@ pub(super) struct State {
     pub(super) specs: BTreeMap<PoolName, Arc<KubernetesSpec>>,
     clusters: BTreeMap<Access, Arc<Cluster>>,
     places: BTreeMap<Whereabouts, Arc<Place>>,
-    /// Instances that were known when this run began; nothing is swept before that is told.
-    pub(super) expected: Option<BTreeSet<InstanceId>>,
 }
 
 impl Shared {
@@ -164,7 +158,7 @@ impl Shared {
             Err(error) => return tracing::debug!(%error, "instances cannot be listed"),
         };
         for (id, object) in listed {
-            if self.is_stranger(id) {
+            if self.roster.is_stranger(id) {
                 tracing::warn!(instance = %id, pool = ?pool_of(&object), "an instance that nobody knows is removed");
                 let removed = place.remove(&object, &place.bare()).await;
                 if let Err(error) = removed {
@@ -173,29 +167,16 @@ impl Shared {
             }
         }
     }
-
-    /// Whether an instance that is there has no business to be.
-    fn is_stranger(&self, id: InstanceId) -> bool {
-        let expected = {
-            let state = self.state();
-            let expected = state.expected.as_ref();
-            expected.is_none_or(|expected| expected.contains(&id))
-        };
-        !expected && !self.roster.knows(id)
-    }
-
-    /// An instance is no more.
-    async fn ended(&self, id: InstanceId, event: ProviderEvent) {
-        if let Some(expected) = &mut self.state().expected {
-            expected.remove(&id);
-        }
-        self.roster.ended(id, event).await;
-    }
 }
 
 impl Sweep for Shared {
     async fn sweep(self: Arc<Self>) {
+        self.roster.begin_sweep();
         let places: Vec<_> = self.state().places.values().cloned().collect();
+        if places.is_empty() {
+            // A server without instances in clusters needs no name there.
+            return;
+        }
         let Ok(owner) = self.roster.owner() else {
             return;
         };
@@ -226,7 +207,7 @@ async fn supervise_to_the_end(shared: Arc<Shared>, mut instance: Instance, origi
             Ok(()) | Err(_) => instance.live(origin).await,
         };
         match next {
-            Next::Over(event) => return shared.ended(id, event).await,
+            Next::Over(event) => return shared.roster.ended(id, event).await,
             Next::Another => {
                 origin = Origin::New;
                 instance.contact.identity.generation += 1;

@@ -229,20 +229,20 @@ async fn a_restart_adopts_what_is_known_and_removes_what_is_not() {
         })
         .await;
     let kept = setup.pod(1).await.unwrap();
-    let vanishing = setup.pod(2).await.unwrap();
+    let vanishing = setup.pod(4).await.unwrap();
     setup.provider.close(&[]).await;
     // Gone while nobody watched; and one whose record is lost.
     setup.remove(&vanishing).await;
-    std::fs::remove_file(setup.folder.path().join("kubernetes/i-4.json")).unwrap();
+    std::fs::remove_file(setup.folder.path().join("kubernetes/i-2.json")).unwrap();
     setup.restart().await;
-    let known = BTreeSet::from([InstanceId(1), InstanceId(2)]);
+    let known = BTreeSet::from([InstanceId(1), InstanceId(4)]);
     assert_eq!(setup.provider.reconcile(&known), 1);
     assert_eq!(setup.gone(3).await, GoneReason::Stopped);
     setup.provider.verify(&pool(), InstanceId(1));
     let (_, took) = setup.ready(1).await;
     assert_eq!(took, Duration::ZERO);
-    setup.provider.verify(&pool(), InstanceId(2));
-    assert_eq!(setup.gone(2).await, GoneReason::Missing);
+    setup.provider.verify(&pool(), InstanceId(4));
+    assert_eq!(setup.gone(4).await, GoneReason::Missing);
     setup
         .until("the stranger is gone", async || {
             setup.living().await.len() == 1
