@@ -13,6 +13,8 @@ use kube::{
 use thiserror::Error;
 use tokio::{sync::Semaphore, time::timeout};
 
+use super::words::one_line;
+
 /// How many calls are under way at one API server at a time, beside the watches.
 const CALLS_AT_A_TIME: usize = 32;
 
@@ -159,18 +161,7 @@ fn told(error: impl std::error::Error) -> String {
         }
         source = cause.source();
     }
-    cut(&text)
-}
-
-fn cut(text: &str) -> String {
-    let text = text.chars().map(|character| {
-        if character.is_control() {
-            ' '
-        } else {
-            character
-        }
-    });
-    text.take(MAX_WORDS).collect()
+    one_line(&text, MAX_WORDS)
 }
 
 /// Tells what may pass from what will not.
@@ -178,7 +169,7 @@ fn of(error: &kube::Error) -> CallError {
     let kube::Error::Api(status) = error else {
         return CallError::Passing(format!("the API server cannot be asked: {}", told(error)));
     };
-    let words = cut(&status.message);
+    let words = one_line(&status.message, MAX_WORDS);
     match status.code {
         404 => CallError::NotFound(words),
         409 if status.is_already_exists() => CallError::Exists(words),
