@@ -1,4 +1,4 @@
-//! One API server: how it is reached, and calls to it, each with a deadline.
+//! One API server as one provider reaches it, and calls to it, each with a deadline.
 
 use std::{
     path::PathBuf,
@@ -15,7 +15,8 @@ use tokio::{sync::Semaphore, time::timeout};
 
 use super::words::one_line;
 
-/// How many calls are under way at one API server at a time, beside the watches.
+/// How many calls of one provider, that is of one shard, are under way at one API server at a time,
+/// beside the watches.
 const CALLS_AT_A_TIME: usize = 32;
 
 /// How much is kept of what an API server says.
@@ -48,7 +49,8 @@ pub(super) enum CallError {
     Refused(String),
 }
 
-/// One API server, which all pools of a cluster share.
+/// One API server, which all pools of one provider share that are reached the same way. Each shard of a
+/// server has a provider of its own, so that a process has one of these for each.
 pub(super) struct Cluster {
     pub(super) client: Client,
     /// Where objects are for which no namespace is given.
