@@ -11,7 +11,7 @@ use kube::{
         Preconditions, PropagationPolicy,
     },
 };
-use tokio::sync::{OnceCell, watch};
+use tokio::sync::watch;
 
 use super::{
     cluster::{Access, CallError, Cluster},
@@ -65,8 +65,6 @@ pub(super) struct Place {
     cluster: Arc<Cluster>,
     api: Api<DynamicObject>,
     pub(super) sights: Arc<Sights>,
-    /// What owns instances, once it was asked for. Pools of one place that differ in it ask anew.
-    owner: OnceCell<(Owner, OwnerReference)>,
 }
 
 impl Place {
@@ -76,7 +74,6 @@ impl Place {
             at,
             cluster,
             sights: Arc::default(),
-            owner: OnceCell::new(),
         }
     }
 
@@ -99,7 +96,10 @@ impl Place {
         identity: &Identity,
         spec: &KubernetesSpec,
     ) -> Result<DynamicObject, CallError> {
-        let owner = self.owner_of(spec).await?;
+        let owner = match &spec.owner {
+            Some(owner) => Some(self.reference_to(owner, spec.call_timeout).await?),
+            None => None,
+        };
         let object = object::object(&spec.template, identity, owner.as_ref());
         let object = object.map_err(|error| CallError::Refused(error.to_string()))?;
         let manner = PostParams {
@@ -202,21 +202,9 @@ impl Place {
         Ok(listed)
     }
 
-    /// A reference to what owns the instances of a pool.
-    async fn owner_of(&self, spec: &KubernetesSpec) -> Result<Option<OwnerReference>, CallError> {
-        let Some(owner) = &spec.owner else {
-            return Ok(None);
-        };
-        let ask = || self.ask_for_owner(owner, spec.call_timeout);
-        let first = async || Ok((owner.clone(), ask().await?));
-        let (known, reference) = self.owner.get_or_try_init(first).await?;
-        if known == owner {
-            return Ok(Some(reference.clone()));
-        }
-        ask().await.map(Some)
-    }
-
-    async fn ask_for_owner(
+    /// A reference to what owns the instances of a pool. It is asked for each time: another object may
+    /// have its name by now, and the cluster removes what belongs to one that is gone.
+    async fn reference_to(
         &self,
         owner: &Owner,
         deadline: Duration,

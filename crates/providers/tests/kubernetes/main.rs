@@ -272,12 +272,15 @@ async fn an_owner_takes_its_instances_with_it() {
     let owners: Api<ConfigMap> = Api::namespaced(setup.client.clone(), "owner");
     let mut owner = ConfigMap::default();
     owner.metadata.name = Some("foreshadow".to_owned());
-    owners.create(&PostParams::default(), &owner).await.unwrap();
-    setup.started(2).await;
-    let background = DeleteParams::background();
-    owners.delete("foreshadow", &background).await.unwrap();
-    let reason = setup.gone(2).await;
-    assert!(matches!(reason, GoneReason::Exited(_)), "{reason:?}");
+    // The second has the first one's name, but is another object.
+    for id in [2, 3] {
+        owners.create(&PostParams::default(), &owner).await.unwrap();
+        setup.started(id).await;
+        let background = DeleteParams::background();
+        owners.delete("foreshadow", &background).await.unwrap();
+        let reason = setup.gone(id).await;
+        assert!(matches!(reason, GoneReason::Exited(_)), "{reason:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
