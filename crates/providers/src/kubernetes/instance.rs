@@ -215,8 +215,10 @@ impl Instance {
                         return self.contact.tell_left();
                     }
                 }
-                Ok(Found::Own(object)) => self.contact.remove(&object).await,
-                Err(error) => self.contact.tell(&error),
+                Ok(Found::Own(object)) => {
+                    let _asked_again = self.contact.remove(&object).await;
+                }
+                Err(_) => {}
             }
             tokio::select! {
                 () = vanished(&mut self.sights) => {}
@@ -313,7 +315,7 @@ impl Contact {
                 Ok(Found::Foreign | Found::Nothing) => {
                     return Err(LifeEnd::Gone(GoneReason::Missing));
                 }
-                Err(error) => self.tell(&error),
+                Err(_) => {}
             }
             tries.wait_about().await;
         };

@@ -92,16 +92,13 @@ impl Shared {
         };
         let owner = self.roster.owner().map_err(|error| error.to_string())?;
         let generation = record.map_or(0, |record| record.generation);
-        Ok(Contact {
-            identity: Identity {
-                owner,
-                pool: pool.clone(),
-                id,
-                generation,
-            },
-            spec,
-            place,
-        })
+        let identity = Identity {
+            owner,
+            pool: pool.clone(),
+            id,
+            generation,
+        };
+        Ok(Contact::new(identity, spec, place))
     }
 
     fn cluster(&self, access: &Access) -> Result<Arc<Cluster>, String> {
