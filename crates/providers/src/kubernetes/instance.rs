@@ -132,7 +132,7 @@ impl Instance {
 
     async fn find(&mut self) -> Result<(Arc<DynamicObject>, String), LifeEnd> {
         tokio::select! {
-            found = self.contact.take_up() => found,
+            found = self.contact.take_up(&mut self.sights) => found,
             () = stop_wished(&mut self.wishes) => Err(LifeEnd::End),
         }
     }
@@ -306,26 +306,47 @@ impl Contact {
         }
     }
 
-    /// Finds out what became of an instance of an earlier run, however long the API server is away.
-    async fn take_up(&self) -> Result<(Arc<DynamicObject>, String), LifeEnd> {
+    /// Finds out what became of an instance of an earlier run, however long the API server is away. One
+    /// that has lost its address for now has as much time as any that is not ready.
+    async fn take_up(
+        &self,
+        sights: &mut watch::Receiver<Sight>,
+    ) -> Result<(Arc<DynamicObject>, String), LifeEnd> {
         let mut tries = Pause::of_tries();
-        let object = loop {
+        let mut unready_since = None;
+        loop {
             match self.look().await {
-                Ok(Found::Own(object)) => break object,
+                Ok(Found::Own(object)) => {
+                    if let Some(address) = taken_up(Stage::of(&object, &self.spec))? {
+                        return Ok((object, address));
+                    }
+                    let since = *unready_since.get_or_insert_with(Instant::now);
+                    if since.elapsed() >= self.spec.unready_timeout {
+                        return Err(LifeEnd::Abandoned(GoneReason::Stuck));
+                    }
+                }
                 Ok(Found::Foreign | Found::Nothing) => {
                     return Err(LifeEnd::Gone(GoneReason::Missing));
                 }
                 Err(_) => {}
             }
-            tries.wait_about().await;
-        };
-        let ended = |reason| LifeEnd::Abandoned(GoneReason::Exited(reason));
-        match Stage::of(&object, &self.spec) {
-            Stage::Ready(address) | Stage::Unready { address, .. } => Ok((object, address)),
-            Stage::Coming(words) => Err(ended(words.unwrap_or_else(|| "not ready".to_owned()))),
-            Stage::Hopeless(reason) | Stage::Ended(reason) => Err(ended(reason)),
-            Stage::Leaving(reason) => Err(LifeEnd::Gone(GoneReason::Exited(reason))),
+            tokio::select! {
+                _ = seen(sights) => {}
+                () = tries.wait_about() => {}
+            }
         }
+    }
+}
+
+/// The address of an instance that was ready once, if it has one now.
+fn taken_up(stage: Stage) -> Result<Option<String>, LifeEnd> {
+    match stage {
+        Stage::Ready(address) | Stage::Unready { address, .. } => Ok(Some(address)),
+        Stage::Coming(_) => Ok(None),
+        Stage::Hopeless(reason) | Stage::Ended(reason) => {
+            Err(LifeEnd::Abandoned(GoneReason::Exited(reason)))
+        }
+        Stage::Leaving(reason) => Err(LifeEnd::Gone(GoneReason::Exited(reason))),
     }
 }
 
