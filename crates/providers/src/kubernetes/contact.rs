@@ -9,7 +9,7 @@ use kube::api::DynamicObject;
 
 use super::{
     cluster::CallError,
-    identity::{Identity, Use},
+    identity::{Identity, Use, generation_of},
     place::{Found, Place},
     spec::KubernetesSpec,
 };
@@ -47,6 +47,36 @@ impl Contact {
         let deadline = self.spec.call_timeout;
         let found = self.place.find(&self.identity, deadline).await;
         self.heard(&self.looks, found)
+    }
+
+    /// Which generation of an instance of an earlier run there is, however long the API server is away.
+    /// A record of it may be missing, or be older than what another replica made of it.
+    pub(super) async fn seek(&self) -> u64 {
+        let mut tries = Pause::of_tries();
+        loop {
+            match self.latest().await {
+                Ok(generation) => return generation.unwrap_or(self.identity.generation),
+                Err(_) => tries.wait_about().await,
+            }
+        }
+    }
+
+    /// The highest generation that stays, else the highest that is on its way out.
+    async fn latest(&self) -> Result<Option<u64>, CallError> {
+        // The next one is made only once the removal of this one is certain.
+        if let Found::Own(object) = self.look().await?
+            && object.metadata.deletion_timestamp.is_none()
+        {
+            return Ok(Some(self.identity.generation));
+        }
+        let (selector, deadline) = (self.identity.selector(), self.spec.call_timeout);
+        let listed = self.place.list(&selector, deadline).await;
+        let listed = self.heard(&self.looks, listed)?.into_iter();
+        let generations = listed.filter_map(|object| {
+            let stays = object.metadata.deletion_timestamp.is_none();
+            Some((stays, generation_of(&object)?))
+        });
+        Ok(generations.max().map(|(_, generation)| generation))
     }
 
     pub(super) async fn mark(

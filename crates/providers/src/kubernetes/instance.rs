@@ -66,13 +66,12 @@ pub(super) struct Instance {
 }
 
 impl Instance {
-    /// Supervises its object to the end and says what comes next.
-    pub(super) async fn live(&mut self, origin: Origin) -> Next {
+    /// Supervises its object to the end and says what comes next; `begun` is what had been wished
+    /// before.
+    pub(super) async fn live(&mut self, origin: Origin, begun: &Wishes) -> Next {
         let instance = self.contact.identity.id;
-        // What is wished from here on is meant for the object that comes now.
-        let begun = *self.wishes.borrow_and_update();
         let end = match self.bring_up(origin).await {
-            Ok(object) => self.watch_over(Care::of(object, &begun)).await,
+            Ok(object) => self.watch_over(Care::of(object, begun)).await,
             Err(end) => end,
         };
         let reason = match end {

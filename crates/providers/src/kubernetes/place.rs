@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use foreshadow_types::InstanceId;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{
     Api,
@@ -15,7 +14,7 @@ use tokio::sync::watch;
 
 use super::{
     cluster::{Access, CallError, Cluster},
-    identity::{Identity, MANAGER, Use, instance_of, selector},
+    identity::{Identity, MANAGER, Use},
     object,
     sights::{Sight, Sights},
     spec::{KubernetesSpec, Owner},
@@ -178,22 +177,17 @@ impl Place {
         }
     }
 
-    /// All objects of an owner that nobody removes already, and which instance each is.
+    /// All objects that a selector selects.
     pub(super) async fn list(
         &self,
-        owner: &str,
-    ) -> Result<Vec<(InstanceId, DynamicObject)>, CallError> {
-        let deadline = self.bare().call_timeout;
-        let mut query = ListParams::default().labels(&selector(owner)).limit(PAGE);
+        selector: &str,
+        deadline: Duration,
+    ) -> Result<Vec<DynamicObject>, CallError> {
+        let mut query = ListParams::default().labels(selector).limit(PAGE);
         let mut listed = Vec::new();
         for _ in 0..MAX_PAGES {
             let page = self.cluster.call(deadline, self.api.list(&query)).await?;
-            let here = page.items.into_iter().filter_map(|object| {
-                let stays = object.metadata.deletion_timestamp.is_none();
-                let id = instance_of(&object).filter(|_| stays)?;
-                Some((id, object))
-            });
-            listed.extend(here);
+            listed.extend(page.items);
             match page.metadata.continue_.filter(|more| !more.is_empty()) {
                 Some(more) => query = query.continue_token(&more),
                 None => break,

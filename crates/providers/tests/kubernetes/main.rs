@@ -8,6 +8,7 @@
 )]
 
 mod cluster;
+mod handover;
 mod manifests;
 mod outage;
 mod sandbox;
