@@ -20,8 +20,8 @@ const CLOSE_MARGIN: Duration = Duration::from_secs(15);
 /// Has instances in Kubernetes clusters.
 ///
 /// The name of an object follows from its instance, so that a start that is repeated creates nothing
-/// twice. The instances outlive the server: a record on disk tells its next run where each is. An API
-/// server that does not answer changes nothing: instances that were ready stay in use, starts fail
+/// twice. The instances outlive the server: a record on disk tells its next run where each is, and
+/// labels tell it to another replica, which has no record. An API server that does not answer changes nothing: instances that were ready stay in use, starts fail
 /// when their time is over, removals are asked for until they are confirmed. To be made and used
 /// within a tokio runtime.
 #[derive(Debug)]
