@@ -16,6 +16,7 @@ mod records;
 mod roster;
 mod spec;
 mod supervision;
+mod sweep;
 pub mod wire;
 
 pub use confinement::{Limits, RunAs};

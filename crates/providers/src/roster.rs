@@ -5,14 +5,14 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io,
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
 use foreshadow_types::{InstanceId, PoolName};
 use tokio::{
     sync::{mpsc, watch},
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 use crate::{
@@ -21,10 +21,8 @@ use crate::{
     provider::ProviderError,
     records::{Kept, Records},
     supervision::{Supervision, Wishes},
+    sweep::Reach,
 };
-
-/// How often instances are looked for that nobody knows.
-const SWEEP_EVERY: Duration = Duration::from_secs(30);
 
 /// What is on record of an instance.
 pub(crate) trait Remembered: Kept + Clone + Send + 'static {
@@ -43,6 +41,7 @@ pub(crate) struct Roster<R> {
     owner: OnceLock<Arc<str>>,
     /// Instances of earlier runs that are not looked after yet.
     left: Mutex<BTreeMap<InstanceId, R>>,
+    reach: Mutex<Reach>,
 }
 
 impl<R: Remembered> Roster<R> {
@@ -64,6 +63,7 @@ impl<R: Remembered> Roster<R> {
             supervised: Supervision::new(events),
             owner: owner.map_or_else(OnceLock::new, |name| OnceLock::from(Arc::from(name))),
             left: Mutex::new(left),
+            reach: Mutex::default(),
         };
         if !roster.left().is_empty() {
             roster.owner()?;
@@ -74,6 +74,11 @@ impl<R: Remembered> Roster<R> {
     /// Held for a few instructions at a time, never over an await.
     fn left(&self) -> MutexGuard<'_, BTreeMap<InstanceId, R>> {
         self.left.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Held for as short a time.
+    fn reach(&self) -> MutexGuard<'_, Reach> {
+        self.reach.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The name that whoever has the instances knows this Foreshadow by.
@@ -100,6 +105,7 @@ impl<R: Remembered> Roster<R> {
     pub(crate) fn begin(&self, id: InstanceId) -> Option<watch::Receiver<Wishes>> {
         let wishes = self.supervised.begin(id)?;
         self.left().remove(&id);
+        self.reach().extend_to(id);
         Some(wishes)
     }
 
@@ -123,13 +129,30 @@ impl<R: Remembered> Roster<R> {
         pool
     }
 
-    /// Instances that earlier runs have left and that are not known any more.
-    pub(crate) fn strangers(&self, known: &BTreeSet<InstanceId>) -> Vec<InstanceId> {
-        let left = self.left();
-        left.keys()
-            .copied()
-            .filter(|id| !known.contains(id))
-            .collect()
+    /// Takes what is known as this run begins; which instances earlier runs have left that are not.
+    /// Whoever knows the others has them looked after within moments.
+    pub(crate) fn reconcile(&self, known: &BTreeSet<InstanceId>) -> Vec<InstanceId> {
+        let left: Vec<_> = self.left().keys().copied().collect();
+        let (mut reach, now) = (self.reach(), Instant::now());
+        for &id in &left {
+            reach.extend_to(id);
+        }
+        for &id in known {
+            reach.spare(id, now);
+        }
+        drop(reach);
+        let strangers = left.into_iter();
+        strangers.filter(|id| !known.contains(id)).collect()
+    }
+
+    /// A sweep begins.
+    pub(crate) fn begin_sweep(&self) {
+        self.reach().expire(Instant::now());
+    }
+
+    /// Whether an instance that is there has no business to be.
+    pub(crate) fn is_stranger(&self, id: InstanceId) -> bool {
+        !self.knows(id) && self.reach().has(id, Instant::now())
     }
 
     /// Keeps on disk what the next run needs to find an instance.
@@ -142,6 +165,7 @@ impl<R: Remembered> Roster<R> {
     /// An instance is no more.
     pub(crate) async fn ended(&self, id: InstanceId, event: ProviderEvent) {
         self.records.remove(&id.to_string());
+        self.reach().spare(id, Instant::now());
         self.supervised.end(id, event).await;
     }
 
@@ -162,21 +186,5 @@ fn unusable(folder: &Path, source: io::Error) -> ProviderError {
     ProviderError::Io {
         path: folder.display().to_string(),
         source,
-    }
-}
-
-/// Ends instances that are there and that nobody knows.
-pub(crate) trait Sweep: Send + Sync + 'static {
-    fn sweep(self: Arc<Self>) -> impl Future<Output = ()> + Send;
-}
-
-/// Sweeps every half minute, as long as there is somebody to sweep for.
-pub(crate) async fn sweep_regularly(shared: Weak<impl Sweep>) {
-    loop {
-        tokio::time::sleep(SWEEP_EVERY).await;
-        let Some(shared) = shared.upgrade() else {
-            return;
-        };
-        shared.sweep().await;
     }
 }

@@ -24,7 +24,8 @@ use self::{
 use crate::{
     event::ProviderEvent,
     provider::{Provider, ProviderError},
-    roster::{Roster, Sweep, sweep_regularly},
+    roster::Roster,
+    sweep::{Sweep, sweep_regularly},
 };
 
 /// How long a connection may take to come about.
@@ -104,7 +105,7 @@ impl ExternalProvider {
     /// After a restart: stops every instance of an earlier run that is not known any more, and says
     /// how many.
     pub fn reconcile(&self, known: &BTreeSet<InstanceId>) -> usize {
-        let strangers = self.shared.roster.strangers(known);
+        let strangers = self.shared.roster.reconcile(known);
         for &id in &strangers {
             self.stop(id);
         }
@@ -271,7 +272,7 @@ impl Shared {
         let caller = self.caller(&spec).map_err(CallError::Refused)?;
         let mut listing = caller.list().await?;
         while let Some(id) = listing.next().await? {
-            if !self.roster.knows(id) {
+            if self.roster.is_stranger(id) {
                 tracing::warn!(instance = %id, "an instance that nobody knows is stopped");
                 self.supervise(pool, id, Origin::Unwanted);
             }
@@ -282,6 +283,7 @@ impl Shared {
 
 impl Sweep for Shared {
     async fn sweep(self: Arc<Self>) {
+        self.roster.begin_sweep();
         for pool in self.providers().values() {
             match self.sweep_at(pool).await {
                 // An outage is told elsewhere; a provider need not offer a list.

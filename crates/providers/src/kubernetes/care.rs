@@ -27,6 +27,8 @@ pub(super) struct Care {
     resets: u64,
     probes: u64,
     unready_since: Option<Instant>,
+    /// Whether its last mark was for another version than there is.
+    outdated: bool,
     tries: Pause,
     next_try: Instant,
 }
@@ -41,6 +43,7 @@ impl Care {
             resets: begun.resets,
             probes: begun.probes,
             unready_since: None,
+            outdated: false,
             tries: Pause::of_tries(),
             next_try: Instant::now(),
         }
@@ -86,20 +89,22 @@ impl Care {
     pub(super) fn looked(&mut self, object: Arc<DynamicObject>) {
         self.object = object;
         self.in_doubt = false;
-        self.tries = Pause::of_tries();
     }
 
-    /// Takes what came of a mark. Another version of the object is asked for.
+    /// Takes what came of a mark. If there is another version of the object, it is asked for.
     pub(super) fn marked(&mut self, own: Use, outcome: Result<DynamicObject, CallError>) {
         match outcome {
             Ok(object) => {
                 self.marked = own;
                 self.looked(Arc::new(object));
+                self.outdated = false;
+                self.tries = Pause::of_tries();
             }
             Err(error) => {
-                self.in_doubt = true;
-                // A status that has just come is no reason to wait.
-                if !matches!(error, CallError::Conflict(_)) {
+                let outdated = matches!(error, CallError::Conflict(_));
+                self.in_doubt |= outdated || matches!(error, CallError::NotFound(_));
+                // A status that has just come is no reason to wait; one after the other is.
+                if !outdated || std::mem::replace(&mut self.outdated, true) {
                     self.failed(&error);
                 }
             }
@@ -187,6 +192,20 @@ mod tests {
         care.marked(Use::Leased, Err(CallError::Conflict(String::new())));
         assert!(care.in_doubt && care.may_call(), "it is asked for at once");
         assert_eq!(care.to_mark(&leased), Some(Use::Leased));
+        care.looked(object("1", &ready("True")));
+        care.marked(Use::Leased, Err(CallError::Conflict(String::new())));
+        assert!(!care.may_call(), "one conflict after the other");
+    }
+
+    #[test]
+    fn a_mark_that_is_refused_waits_longer_each_time_and_casts_no_doubt() {
+        let mut care = care();
+        for _ in 0..8 {
+            care.marked(Use::Warm, Err(CallError::Refused(String::new())));
+            assert!(!care.in_doubt && !care.may_call());
+            care.looked(object("1", &ready("True")));
+        }
+        assert!(care.next_try > Instant::now() + Duration::from_secs(2));
     }
 
     #[test]

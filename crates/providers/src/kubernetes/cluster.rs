@@ -1,4 +1,4 @@
-//! One API server: how it is reached, and calls to it, each with a deadline.
+//! One API server as one provider reaches it, and calls to it, each with a deadline.
 
 use std::{
     path::PathBuf,
@@ -13,7 +13,10 @@ use kube::{
 use thiserror::Error;
 use tokio::{sync::Semaphore, time::timeout};
 
-/// How many calls are under way at one API server at a time, beside the watches.
+use super::words::one_line;
+
+/// How many calls of one provider, that is of one shard, are under way at one API server at a time,
+/// beside the watches.
 const CALLS_AT_A_TIME: usize = 32;
 
 /// How much is kept of what an API server says.
@@ -46,7 +49,8 @@ pub(super) enum CallError {
     Refused(String),
 }
 
-/// One API server, which all pools of a cluster share.
+/// One API server, which all pools of one provider share that are reached the same way. Each shard of a
+/// server has a provider of its own, so that a process has one of these for each.
 pub(super) struct Cluster {
     pub(super) client: Client,
     /// Where objects are for which no namespace is given.
@@ -159,18 +163,7 @@ fn told(error: impl std::error::Error) -> String {
         }
         source = cause.source();
     }
-    cut(&text)
-}
-
-fn cut(text: &str) -> String {
-    let text = text.chars().map(|character| {
-        if character.is_control() {
-            ' '
-        } else {
-            character
-        }
-    });
-    text.take(MAX_WORDS).collect()
+    one_line(&text, MAX_WORDS)
 }
 
 /// Tells what may pass from what will not.
@@ -178,7 +171,7 @@ fn of(error: &kube::Error) -> CallError {
     let kube::Error::Api(status) = error else {
         return CallError::Passing(format!("the API server cannot be asked: {}", told(error)));
     };
-    let words = cut(&status.message);
+    let words = one_line(&status.message, MAX_WORDS);
     match status.code {
         404 => CallError::NotFound(words),
         409 if status.is_already_exists() => CallError::Exists(words),

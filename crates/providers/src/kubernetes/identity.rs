@@ -16,6 +16,8 @@ const OWNER: &str = "foreshadow.dev/owner";
 const POOL: &str = "foreshadow.dev/pool";
 /// The instance that it is.
 const INSTANCE: &str = "foreshadow.dev/instance";
+/// How often the instance had been made anew when this object of it was made.
+const GENERATION: &str = "foreshadow.dev/generation";
 /// Whether it is on lease.
 pub(super) const STATE: &str = "foreshadow.dev/state";
 /// Tells a cluster's autoscaler whether it may move a pod.
@@ -86,8 +88,14 @@ impl Identity {
             (OWNER, self.owner.to_string()),
             (POOL, pool_label(self.pool.as_str())),
             (INSTANCE, self.id.to_string()),
+            (GENERATION, self.generation.to_string()),
             (STATE, Use::Starting.label().to_owned()),
         ])
+    }
+
+    /// What selects its objects, whatever their generation.
+    pub(super) fn selector(&self) -> String {
+        format!("{},{INSTANCE}={}", selector(&self.owner), self.id)
     }
 
     /// The name of its pool in full, which a label cannot hold.
@@ -110,6 +118,11 @@ pub(super) fn selector(owner: &str) -> String {
 /// The instance that an object of ours is.
 pub(super) fn instance_of(object: &DynamicObject) -> Option<InstanceId> {
     label(object, INSTANCE)?.parse().ok()
+}
+
+/// How often its instance had been made anew when an object of ours was made.
+pub(super) fn generation_of(object: &DynamicObject) -> Option<u64> {
+    label(object, GENERATION)?.parse().ok()
 }
 
 /// The pool that an object of ours is of.

@@ -66,13 +66,12 @@ pub(super) struct Instance {
 }
 
 impl Instance {
-    /// Supervises its object to the end and says what comes next.
-    pub(super) async fn live(&mut self, origin: Origin) -> Next {
+    /// Supervises its object to the end and says what comes next; `begun` is what had been wished
+    /// before.
+    pub(super) async fn live(&mut self, origin: Origin, begun: &Wishes) -> Next {
         let instance = self.contact.identity.id;
-        // What is wished from here on is meant for the object that comes now.
-        let begun = *self.wishes.borrow_and_update();
         let end = match self.bring_up(origin).await {
-            Ok(object) => self.watch_over(Care::of(object, &begun)).await,
+            Ok(object) => self.watch_over(Care::of(object, begun)).await,
             Err(end) => end,
         };
         let reason = match end {
@@ -132,7 +131,7 @@ impl Instance {
 
     async fn find(&mut self) -> Result<(Arc<DynamicObject>, String), LifeEnd> {
         tokio::select! {
-            found = self.contact.take_up() => found,
+            found = self.contact.take_up(&mut self.sights) => found,
             () = stop_wished(&mut self.wishes) => Err(LifeEnd::End),
         }
     }
@@ -215,8 +214,10 @@ impl Instance {
                         return self.contact.tell_left();
                     }
                 }
-                Ok(Found::Own(object)) => self.contact.remove(&object).await,
-                Err(error) => self.contact.tell(&error),
+                Ok(Found::Own(object)) => {
+                    let _asked_again = self.contact.remove(&object).await;
+                }
+                Err(_) => {}
             }
             tokio::select! {
                 () = vanished(&mut self.sights) => {}
@@ -304,26 +305,47 @@ impl Contact {
         }
     }
 
-    /// Finds out what became of an instance of an earlier run, however long the API server is away.
-    async fn take_up(&self) -> Result<(Arc<DynamicObject>, String), LifeEnd> {
+    /// Finds out what became of an instance of an earlier run, however long the API server is away. One
+    /// that has lost its address for now has as much time as any that is not ready.
+    async fn take_up(
+        &self,
+        sights: &mut watch::Receiver<Sight>,
+    ) -> Result<(Arc<DynamicObject>, String), LifeEnd> {
         let mut tries = Pause::of_tries();
-        let object = loop {
+        let mut unready_since = None;
+        loop {
             match self.look().await {
-                Ok(Found::Own(object)) => break object,
+                Ok(Found::Own(object)) => {
+                    if let Some(address) = taken_up(Stage::of(&object, &self.spec))? {
+                        return Ok((object, address));
+                    }
+                    let since = *unready_since.get_or_insert_with(Instant::now);
+                    if since.elapsed() >= self.spec.unready_timeout {
+                        return Err(LifeEnd::Abandoned(GoneReason::Stuck));
+                    }
+                }
                 Ok(Found::Foreign | Found::Nothing) => {
                     return Err(LifeEnd::Gone(GoneReason::Missing));
                 }
-                Err(error) => self.tell(&error),
+                Err(_) => {}
             }
-            tries.wait_about().await;
-        };
-        let ended = |reason| LifeEnd::Abandoned(GoneReason::Exited(reason));
-        match Stage::of(&object, &self.spec) {
-            Stage::Ready(address) | Stage::Unready { address, .. } => Ok((object, address)),
-            Stage::Coming(words) => Err(ended(words.unwrap_or_else(|| "not ready".to_owned()))),
-            Stage::Hopeless(reason) | Stage::Ended(reason) => Err(ended(reason)),
-            Stage::Leaving(reason) => Err(LifeEnd::Gone(GoneReason::Exited(reason))),
+            tokio::select! {
+                _ = seen(sights) => {}
+                () = tries.wait_about() => {}
+            }
         }
+    }
+}
+
+/// The address of an instance that was ready once, if it has one now.
+fn taken_up(stage: Stage) -> Result<Option<String>, LifeEnd> {
+    match stage {
+        Stage::Ready(address) | Stage::Unready { address, .. } => Ok(Some(address)),
+        Stage::Coming(_) => Ok(None),
+        Stage::Hopeless(reason) | Stage::Ended(reason) => {
+            Err(LifeEnd::Abandoned(GoneReason::Exited(reason)))
+        }
+        Stage::Leaving(reason) => Err(LifeEnd::Gone(GoneReason::Exited(reason))),
     }
 }
 

@@ -27,6 +27,8 @@ mod shared;
 mod sights;
 #[cfg(feature = "kubernetes")]
 mod stage;
+#[cfg(feature = "kubernetes")]
+mod words;
 
 #[cfg(feature = "kubernetes")]
 pub use self::provider::KubernetesProvider;

@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use foreshadow_types::InstanceId;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{
     Api,
@@ -11,11 +10,11 @@ use kube::{
         Preconditions, PropagationPolicy,
     },
 };
-use tokio::sync::{OnceCell, watch};
+use tokio::sync::watch;
 
 use super::{
     cluster::{Access, CallError, Cluster},
-    identity::{Identity, MANAGER, Use, instance_of, selector},
+    identity::{Identity, MANAGER, Use},
     object,
     sights::{Sight, Sights},
     spec::{KubernetesSpec, Owner},
@@ -65,8 +64,6 @@ pub(super) struct Place {
     cluster: Arc<Cluster>,
     api: Api<DynamicObject>,
     pub(super) sights: Arc<Sights>,
-    /// What owns instances, once it was asked for. Pools of one place that differ in it ask anew.
-    owner: OnceCell<(Owner, OwnerReference)>,
 }
 
 impl Place {
@@ -76,7 +73,6 @@ impl Place {
             at,
             cluster,
             sights: Arc::default(),
-            owner: OnceCell::new(),
         }
     }
 
@@ -99,7 +95,10 @@ impl Place {
         identity: &Identity,
         spec: &KubernetesSpec,
     ) -> Result<DynamicObject, CallError> {
-        let owner = self.owner_of(spec).await?;
+        let owner = match &spec.owner {
+            Some(owner) => Some(self.reference_to(owner, spec.call_timeout).await?),
+            None => None,
+        };
         let object = object::object(&spec.template, identity, owner.as_ref());
         let object = object.map_err(|error| CallError::Refused(error.to_string()))?;
         let manner = PostParams {
@@ -178,22 +177,17 @@ impl Place {
         }
     }
 
-    /// All objects of an owner that nobody removes already, and which instance each is.
+    /// All objects that a selector selects.
     pub(super) async fn list(
         &self,
-        owner: &str,
-    ) -> Result<Vec<(InstanceId, DynamicObject)>, CallError> {
-        let deadline = self.bare().call_timeout;
-        let mut query = ListParams::default().labels(&selector(owner)).limit(PAGE);
+        selector: &str,
+        deadline: Duration,
+    ) -> Result<Vec<DynamicObject>, CallError> {
+        let mut query = ListParams::default().labels(selector).limit(PAGE);
         let mut listed = Vec::new();
         for _ in 0..MAX_PAGES {
             let page = self.cluster.call(deadline, self.api.list(&query)).await?;
-            let here = page.items.into_iter().filter_map(|object| {
-                let stays = object.metadata.deletion_timestamp.is_none();
-                let id = instance_of(&object).filter(|_| stays)?;
-                Some((id, object))
-            });
-            listed.extend(here);
+            listed.extend(page.items);
             match page.metadata.continue_.filter(|more| !more.is_empty()) {
                 Some(more) => query = query.continue_token(&more),
                 None => break,
@@ -202,21 +196,9 @@ impl Place {
         Ok(listed)
     }
 
-    /// A reference to what owns the instances of a pool.
-    async fn owner_of(&self, spec: &KubernetesSpec) -> Result<Option<OwnerReference>, CallError> {
-        let Some(owner) = &spec.owner else {
-            return Ok(None);
-        };
-        let ask = || self.ask_for_owner(owner, spec.call_timeout);
-        let first = async || Ok((owner.clone(), ask().await?));
-        let (known, reference) = self.owner.get_or_try_init(first).await?;
-        if known == owner {
-            return Ok(Some(reference.clone()));
-        }
-        ask().await.map(Some)
-    }
-
-    async fn ask_for_owner(
+    /// A reference to what owns the instances of a pool. It is asked for each time: another object may
+    /// have its name by now, and the cluster removes what belongs to one that is gone.
+    async fn reference_to(
         &self,
         owner: &Owner,
         deadline: Duration,

@@ -9,8 +9,8 @@ use super::{instance::Origin, shared::Shared, spec::KubernetesSpec};
 use crate::{
     event::ProviderEvent,
     provider::{Provider, ProviderError},
-    roster::{Sweep, sweep_regularly},
     supervision::Wishes,
+    sweep::{Sweep, sweep_regularly},
 };
 
 /// How much longer than its `stop_grace` an instance may take to end at a shutdown: a kubelet tells
@@ -20,8 +20,8 @@ const CLOSE_MARGIN: Duration = Duration::from_secs(15);
 /// Has instances in Kubernetes clusters.
 ///
 /// The name of an object follows from its instance, so that a start that is repeated creates nothing
-/// twice. The instances outlive the server: a record on disk tells its next run where each is. An API
-/// server that does not answer changes nothing: instances that were ready stay in use, starts fail
+/// twice. The instances outlive the server: a record on disk tells its next run where each is, and
+/// labels tell it to another replica, which has no record. An API server that does not answer changes nothing: instances that were ready stay in use, starts fail
 /// when their time is over, removals are asked for until they are confirmed. To be made and used
 /// within a tokio runtime.
 #[derive(Debug)]
@@ -77,8 +77,7 @@ impl KubernetesProvider {
     /// After a restart: stops every instance of an earlier run that is not known any more, and says
     /// how many of them are on record. Those of which there is no record are found by a sweep.
     pub fn reconcile(&self, known: &BTreeSet<InstanceId>) -> usize {
-        self.shared.state().expected = Some(known.clone());
-        let strangers = self.shared.roster.strangers(known);
+        let strangers = self.shared.roster.reconcile(known);
         for &id in &strangers {
             self.stop(id);
         }

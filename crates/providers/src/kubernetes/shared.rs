@@ -1,29 +1,26 @@
 //! What the tasks of the provider share: where instances are, and who looks after each.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use foreshadow_types::{InstanceId, PoolName};
+use kube::api::DynamicObject;
 use tokio::sync::mpsc;
 
 use super::{
     cluster::{Access, Cluster},
     contact::Contact,
-    identity::{Identity, pool_of, selector},
+    identity::{Identity, generation_of, instance_of, pool_of, selector},
     instance::{Instance, Next, Origin},
     place::{Place, Whereabouts},
     record::Record,
     sights::keep_watch,
     spec::KubernetesSpec,
 };
-use crate::{
-    event::ProviderEvent,
-    provider::ProviderError,
-    roster::{Roster, Sweep},
-};
+use crate::{event::ProviderEvent, provider::ProviderError, roster::Roster, sweep::Sweep};
 
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -37,8 +34,8 @@ pub(super) struct State {
     pub(super) specs: BTreeMap<PoolName, Arc<KubernetesSpec>>,
     clusters: BTreeMap<Access, Arc<Cluster>>,
     places: BTreeMap<Whereabouts, Arc<Place>>,
-    /// Instances that were known when this run began; nothing is swept before that is told.
-    pub(super) expected: Option<BTreeSet<InstanceId>>,
+    /// Which generation is looked after of each instance.
+    generations: BTreeMap<InstanceId, u64>,
 }
 
 impl Shared {
@@ -98,16 +95,13 @@ impl Shared {
         };
         let owner = self.roster.owner().map_err(|error| error.to_string())?;
         let generation = record.map_or(0, |record| record.generation);
-        Ok(Contact {
-            identity: Identity {
-                owner,
-                pool: pool.clone(),
-                id,
-                generation,
-            },
-            spec,
-            place,
-        })
+        let identity = Identity {
+            owner,
+            pool: pool.clone(),
+            id,
+            generation,
+        };
+        Ok(Contact::new(identity, spec, place))
     }
 
     fn cluster(&self, access: &Access) -> Result<Arc<Cluster>, String> {
@@ -158,44 +152,61 @@ impl Shared {
     }
 
     async fn sweep_at(&self, place: &Place, owner: &str) {
-        let listed = match place.list(owner).await {
+        let deadline = place.bare().call_timeout;
+        let listed = match place.list(&selector(owner), deadline).await {
             Ok(listed) => listed,
             // An outage is told elsewhere.
             Err(error) => return tracing::debug!(%error, "instances cannot be listed"),
         };
-        for (id, object) in listed {
-            if self.is_stranger(id) {
-                tracing::warn!(instance = %id, pool = ?pool_of(&object), "an instance that nobody knows is removed");
-                let removed = place.remove(&object, &place.bare()).await;
-                if let Err(error) = removed {
-                    tracing::debug!(%error, "it is tried again");
-                }
+        for object in listed.iter().filter(|object| self.is_left_over(object)) {
+            let (id, pool) = (instance_of(object), pool_of(object));
+            tracing::warn!(instance = ?id, ?pool, "an instance that nobody knows is removed");
+            let removed = place.remove(object, &place.bare()).await;
+            if let Err(error) = removed {
+                tracing::debug!(%error, "it is tried again");
             }
         }
     }
 
-    /// Whether an instance that is there has no business to be.
-    fn is_stranger(&self, id: InstanceId) -> bool {
-        let expected = {
-            let state = self.state();
-            let expected = state.expected.as_ref();
-            expected.is_none_or(|expected| expected.contains(&id))
+    /// Whether an object that is there has no business to be: nobody knows its instance, or another
+    /// object has taken its place. What is of a later generation may be another replica's.
+    fn is_left_over(&self, object: &DynamicObject) -> bool {
+        let stays = object.metadata.deletion_timestamp.is_none();
+        let Some(id) = instance_of(object).filter(|_| stays) else {
+            return false;
         };
-        !expected && !self.roster.knows(id)
+        let current = self.state().generations.get(&id).copied();
+        match current {
+            Some(current) => generation_of(object).is_some_and(|own| own < current),
+            None => self.roster.is_stranger(id),
+        }
+    }
+
+    /// Looks after the object of an instance that is there or comes now.
+    fn turn_to(&self, instance: &mut Instance, generation: u64) {
+        let identity = &mut instance.contact.identity;
+        self.state().generations.insert(identity.id, generation);
+        if identity.generation != generation {
+            identity.generation = generation;
+            instance.sights = instance.contact.place.look_out(identity.name());
+        }
     }
 
     /// An instance is no more.
     async fn ended(&self, id: InstanceId, event: ProviderEvent) {
-        if let Some(expected) = &mut self.state().expected {
-            expected.remove(&id);
-        }
+        self.state().generations.remove(&id);
         self.roster.ended(id, event).await;
     }
 }
 
 impl Sweep for Shared {
     async fn sweep(self: Arc<Self>) {
+        self.roster.begin_sweep();
         let places: Vec<_> = self.state().places.values().cloned().collect();
+        if places.is_empty() {
+            // A server without instances in clusters needs no name there.
+            return;
+        }
         let Ok(owner) = self.roster.owner() else {
             return;
         };
@@ -215,7 +226,14 @@ fn record(contact: &Contact) -> Record {
 async fn supervise_to_the_end(shared: Arc<Shared>, mut instance: Instance, origin: Origin) {
     let id = instance.contact.identity.id;
     let mut origin = origin;
+    let mut generation = instance.contact.identity.generation;
     loop {
+        // What is wished from here on is meant for the object that comes now.
+        let begun = *instance.wishes.borrow_and_update();
+        if origin != Origin::New {
+            generation = instance.contact.seek().await;
+        }
+        shared.turn_to(&mut instance, generation);
         let recorded = shared.roster.keep(record(&instance.contact)).await;
         let next = match recorded {
             // Nothing is started that the next run would not find.
@@ -223,15 +241,13 @@ async fn supervise_to_the_end(shared: Arc<Shared>, mut instance: Instance, origi
                 instance: id,
                 reason: format!("its record cannot be written: {error}"),
             }),
-            Ok(()) | Err(_) => instance.live(origin).await,
+            Ok(()) | Err(_) => instance.live(origin, &begun).await,
         };
         match next {
             Next::Over(event) => return shared.ended(id, event).await,
             Next::Another => {
                 origin = Origin::New;
-                instance.contact.identity.generation += 1;
-                let name = instance.contact.identity.name();
-                instance.sights = instance.contact.place.look_out(name);
+                generation += 1;
             }
         }
     }

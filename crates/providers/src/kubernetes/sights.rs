@@ -22,6 +22,9 @@ const WATCH_SECONDS: u32 = 60;
 /// How many objects are asked for at a time when all of them are listed.
 const PAGE: u32 = 500;
 
+/// Fewer lookouts than this are not worth a search for those that nobody uses any more.
+const FEW: usize = 64;
+
 /// What was seen last of an object: nothing, or that it is not there, or what it says.
 ///
 /// A watch lags behind, so that what is not seen may be there: whoever looks after an object asks
@@ -31,34 +34,54 @@ pub(super) type Sight = Option<Arc<DynamicObject>>;
 /// Those who look after objects, by the names of these.
 #[derive(Debug, Default)]
 pub(super) struct Sights {
-    lookouts: Mutex<BTreeMap<String, watch::Sender<Sight>>>,
+    lookouts: Mutex<Lookouts>,
+}
+
+#[derive(Debug, Default)]
+struct Lookouts {
+    by_name: BTreeMap<String, watch::Sender<Sight>>,
+    /// How many there were when those were forgotten last that nobody uses any more.
+    pruned: usize,
+}
+
+impl Lookouts {
+    fn prune(&mut self) {
+        self.by_name.retain(|_, lookout| !lookout.is_closed());
+        self.pruned = self.by_name.len();
+    }
 }
 
 impl Sights {
     /// Held for a few instructions at a time, never over an await.
-    fn lookouts(&self) -> MutexGuard<'_, BTreeMap<String, watch::Sender<Sight>>> {
+    fn lookouts(&self) -> MutexGuard<'_, Lookouts> {
         self.lookouts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is seen of an object from now on.
     pub(super) fn look_out(&self, name: String) -> watch::Receiver<Sight> {
         let mut lookouts = self.lookouts();
-        lookouts.retain(|_, lookout| !lookout.is_closed());
+        if lookouts.by_name.len() >= FEW.max(2 * lookouts.pruned) {
+            lookouts.prune();
+        }
         let (lookout, receiver) = watch::channel(None);
-        lookouts.insert(name, lookout);
+        lookouts.by_name.insert(name, lookout);
         receiver
     }
 
     fn show(&self, name: &str, sight: Sight) {
-        if let Some(lookout) = self.lookouts().get(name) {
+        if let Some(lookout) = self.lookouts().by_name.get(name) {
             lookout.send_replace(sight);
         }
     }
 
     /// All objects are listed anew: those that are not among them are not there.
     fn listed(&self, names: &BTreeSet<String>) {
-        let lookouts = self.lookouts();
-        let missing = lookouts.iter().filter(|(name, _)| !names.contains(*name));
+        let mut lookouts = self.lookouts();
+        lookouts.prune();
+        let missing = lookouts
+            .by_name
+            .iter()
+            .filter(|(name, _)| !names.contains(*name));
         for (_, lookout) in missing {
             lookout.send_replace(None);
         }
@@ -156,8 +179,12 @@ mod tests {
     #[test]
     fn who_looks_no_more_is_forgotten() {
         let sights = Sights::default();
-        drop(sights.look_out("a".into()));
-        let _b = sights.look_out("b".into());
-        assert_eq!(sights.lookouts().len(), 1);
+        let _kept = sights.look_out("kept".into());
+        for number in 0..1_000 {
+            drop(sights.look_out(number.to_string()));
+        }
+        assert!(sights.lookouts().by_name.len() <= FEW);
+        sights.listed(&BTreeSet::new());
+        assert_eq!(sights.lookouts().by_name.len(), 1);
     }
 }

@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, PodStatus};
 use kube::api::DynamicObject;
 use serde_json::Value;
 
-use super::spec::KubernetesSpec;
+use super::{spec::KubernetesSpec, words::one_line};
 
 /// Waiting for one of these, a container will not start without somebody's doing.
 const HOPELESS: [&str; 7] = [
@@ -176,14 +176,7 @@ fn why_leaving(status: &Value) -> String {
 fn joined(head: &str, words: &[Option<&str>]) -> String {
     let words = words.iter().flatten().filter(|text| !text.is_empty());
     let text = words.fold(head.to_owned(), |text, more| format!("{text}: {more}"));
-    let printable = text.chars().map(|character| {
-        if character.is_control() {
-            ' '
-        } else {
-            character
-        }
-    });
-    printable.take(MAX_WORDS).collect()
+    one_line(&text, MAX_WORDS)
 }
 
 #[cfg(test)]

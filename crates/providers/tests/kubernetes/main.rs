@@ -8,6 +8,7 @@
 )]
 
 mod cluster;
+mod handover;
 mod manifests;
 mod outage;
 mod sandbox;
@@ -229,20 +230,20 @@ async fn a_restart_adopts_what_is_known_and_removes_what_is_not() {
         })
         .await;
     let kept = setup.pod(1).await.unwrap();
-    let vanishing = setup.pod(2).await.unwrap();
+    let vanishing = setup.pod(4).await.unwrap();
     setup.provider.close(&[]).await;
     // Gone while nobody watched; and one whose record is lost.
     setup.remove(&vanishing).await;
-    std::fs::remove_file(setup.folder.path().join("kubernetes/i-4.json")).unwrap();
+    std::fs::remove_file(setup.folder.path().join("kubernetes/i-2.json")).unwrap();
     setup.restart().await;
-    let known = BTreeSet::from([InstanceId(1), InstanceId(2)]);
+    let known = BTreeSet::from([InstanceId(1), InstanceId(4)]);
     assert_eq!(setup.provider.reconcile(&known), 1);
     assert_eq!(setup.gone(3).await, GoneReason::Stopped);
     setup.provider.verify(&pool(), InstanceId(1));
     let (_, took) = setup.ready(1).await;
     assert_eq!(took, Duration::ZERO);
-    setup.provider.verify(&pool(), InstanceId(2));
-    assert_eq!(setup.gone(2).await, GoneReason::Missing);
+    setup.provider.verify(&pool(), InstanceId(4));
+    assert_eq!(setup.gone(4).await, GoneReason::Missing);
     setup
         .until("the stranger is gone", async || {
             setup.living().await.len() == 1
@@ -272,12 +273,15 @@ async fn an_owner_takes_its_instances_with_it() {
     let owners: Api<ConfigMap> = Api::namespaced(setup.client.clone(), "owner");
     let mut owner = ConfigMap::default();
     owner.metadata.name = Some("foreshadow".to_owned());
-    owners.create(&PostParams::default(), &owner).await.unwrap();
-    setup.started(2).await;
-    let background = DeleteParams::background();
-    owners.delete("foreshadow", &background).await.unwrap();
-    let reason = setup.gone(2).await;
-    assert!(matches!(reason, GoneReason::Exited(_)), "{reason:?}");
+    // The second has the first one's name, but is another object.
+    for id in [2, 3] {
+        owners.create(&PostParams::default(), &owner).await.unwrap();
+        setup.started(id).await;
+        let background = DeleteParams::background();
+        owners.delete("foreshadow", &background).await.unwrap();
+        let reason = setup.gone(id).await;
+        assert!(matches!(reason, GoneReason::Exited(_)), "{reason:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

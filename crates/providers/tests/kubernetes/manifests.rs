@@ -5,19 +5,22 @@ use std::path::Path;
 use foreshadow_providers::{GoneReason, KubernetesProvider, Provider};
 use foreshadow_types::InstanceId;
 use k8s_openapi::{
-    api::{authentication::v1::TokenRequest, core::v1::ServiceAccount},
+    api::{
+        authentication::v1::TokenRequest,
+        core::v1::{Pod, Secret, ServiceAccount},
+    },
     serde::de::DeserializeOwned,
 };
 use kube::{
     Api, ResourceExt,
-    api::{DynamicObject, PostParams},
+    api::{DeleteParams, DynamicObject, ListParams, PostParams},
 };
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use crate::{
     cluster::Cluster,
-    setup::{Setup, pool},
+    setup::{Setup, client, pool},
 };
 
 /// The objects in a file of the component for pods.
@@ -66,6 +69,10 @@ async fn of_the_account(setup: &Setup, namespace: &str) -> std::path::PathBuf {
     path
 }
 
+fn is_forbidden(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 403)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_rights_of_the_manifests_are_enough_and_no_more_than_that() {
     let Some(cluster) = Cluster::shared() else {
@@ -98,6 +105,15 @@ async fn the_rights_of_the_manifests_are_enough_and_no_more_than_that() {
     assert_eq!(setup.pod(1).await.unwrap().uid(), pod.uid());
     setup.provider.stop(InstanceId(1));
     assert_eq!(setup.gone(1).await, GoneReason::Stopped);
+
+    let own = client(spec.kubeconfig.as_deref().unwrap()).await;
+    let secrets: Api<Secret> = Api::namespaced(own.clone(), "rights");
+    let listed = secrets.list(&ListParams::default()).await;
+    assert!(is_forbidden(&listed.unwrap_err()));
+    let pods: Api<Pod> = Api::namespaced(own, "rights");
+    let (manner, all) = (DeleteParams::default(), ListParams::default());
+    let removed = pods.delete_collection(&manner, &all).await;
+    assert!(is_forbidden(&removed.unwrap_err()));
 
     spec.namespace = Some("default".to_owned());
     setup.provider.define(pool(), spec).unwrap();

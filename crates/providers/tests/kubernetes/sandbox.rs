@@ -12,7 +12,10 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use crate::{cluster::Cluster, setup::Setup};
+use crate::{
+    cluster::Cluster,
+    setup::{Setup, pool},
+};
 
 const SANDBOX: &str = r"
 apiVersion: agents.x-k8s.io/v1alpha1
@@ -114,6 +117,18 @@ async fn a_sandbox_is_an_instance_when_its_controller_says_so() {
         labels["foreshadow.dev/state"] == "leased"
     };
     setup.until("it says that it is leased", leased).await;
+
+    // It is without an address for a while, as when its pod is moved, and the server restarts meanwhile.
+    say(&sandboxes, &name, json!({ "serviceFQDN": null })).await;
+    setup.restart().await;
+    setup.provider.reconcile(&[InstanceId(1)].into());
+    setup.provider.verify(&pool(), InstanceId(1));
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    assert!(setup.events.try_recv().is_err(), "it has time to come back");
+    let back = json!({ "serviceFQDN": "two.agents.svc.cluster.local" });
+    say(&sandboxes, &name, back).await;
+    let (address, _) = setup.ready(1).await;
+    assert_eq!(address, "two.agents.svc.cluster.local:8888");
     setup.provider.stop(InstanceId(1));
     assert_eq!(setup.gone(1).await, GoneReason::Stopped);
     assert!(one().await.is_none());
