@@ -12,7 +12,7 @@ use tonic::{Code, transport::Channel};
 
 use crate::{
     load::until_all_pools_grant,
-    replicas::{POOLS, SHARDS, pool},
+    replicas::{POOLS, SHARDS, pool, shard_of},
     trial::Trial,
 };
 
@@ -161,7 +161,7 @@ async fn telemetry_counts_once(trial: &Trial) {
             let answer = http_with(&trial.address(replica), "GET", path, &headers, "");
             answer.body.contains("\"samples\":\"30\"")
         });
-        let followed = (0..POOLS).any(|number| trial.shard_of(&pool(number)) == shard);
+        let followed = (0..POOLS).any(|number| shard_of(&pool(number)) == shard);
         assert!(known || !followed, "shard {shard}");
     }
 }
@@ -198,8 +198,8 @@ fn a_half_made_change_can_be_made_again(trial: &Trial) {
 /// An override that is set anew for a pool of another shard is not in force for both.
 fn an_override_is_in_one_place(trial: &Trial) {
     let elsewhere = |first: usize| {
-        let shard = trial.shard_of(&pool(first));
-        (0..POOLS).find(|&other| trial.shard_of(&pool(other)) != shard)
+        let shard = shard_of(&pool(first));
+        (0..POOLS).find(|&other| shard_of(&pool(other)) != shard)
     };
     let pools = [0, elsewhere(0).expect("pools are in several shards")];
     for (turn, number) in pools.into_iter().enumerate() {

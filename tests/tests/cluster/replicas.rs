@@ -1,8 +1,9 @@
 //! Three real servers on one machine, with a `PostgreSQL` of their own.
 
-use std::{fmt::Write as _, path::Path};
+use std::{fmt::Write as _, num::NonZeroU16, path::Path};
 
 use foreshadow_tests::{Marked, Server};
+use foreshadow_types::Shards;
 
 /// Shards, more than replicas and fewer than pools.
 pub(crate) const SHARDS: usize = 6;
@@ -11,6 +12,12 @@ pub(crate) const MAX: usize = 6;
 
 pub(crate) fn pool(number: usize) -> String {
     format!("pool-{number}")
+}
+
+/// The shard of a pool.
+pub(crate) fn shard_of(pool: &str) -> usize {
+    let shards = NonZeroU16::new(SHARDS as u16).expect("there are shards");
+    usize::from(Shards(shards).of_name(pool).0)
 }
 
 /// What the replicas of a trial serve.

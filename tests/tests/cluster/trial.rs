@@ -1,20 +1,18 @@
 //! Three replicas and their database.
 
 use std::{
-    num::NonZeroU16,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use foreshadow_tests::Marked;
-use foreshadow_types::Shards;
 use tokio::time::sleep;
 
 use crate::{
     load::Addresses,
     postgres::Postgres,
-    replicas::{Replica, SHARDS, Setting},
+    replicas::{Replica, Setting},
 };
 
 pub(crate) struct Trial {
@@ -75,12 +73,6 @@ impl Trial {
             .iter()
             .map(|replica| of(replica.name))
             .collect()
-    }
-
-    /// The shard of a pool.
-    pub(crate) fn shard_of(&self, pool: &str) -> usize {
-        let shards = NonZeroU16::new(SHARDS as u16).expect("there are shards");
-        usize::from(Shards(shards).of_name(pool).0)
     }
 
     /// Waits until each replica has its share.
