@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use foreshadow_classical::{Ets, Mstl};
+use foreshadow_classical::{Ets, Mstl, Prophet};
 use foreshadow_forecast::{
     Accuracy, Auto, EVALUATION_LEVELS, Evaluation, EvaluationError, Forecaster, Naive, Panel,
     Protocol, Scored, SeasonalNaive,
@@ -30,27 +30,21 @@ pub enum ModelName {
     Ets,
     /// Seasonal decomposition and exponential smoothing.
     Mstl,
+    /// A piecewise linear trend with seasons of the calendar.
+    Prophet,
     /// For each series the one of the others that did best lately.
     Auto,
     /// A folder with a trained model.
     Trained(PathBuf),
 }
 
-/// Why a text names no model.
+/// A text that names no model.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum ModelNameError {
-    /// The model is left out of this build.
-    #[error(
-        "this build has no `{0}`; choose among naive, seasonal-naive, ets, mstl, auto and folders"
-    )]
-    NotBuilt(String),
-    /// There is neither a model nor a folder of this name.
-    #[error(
-        "`{0}` is no model: it is neither naive, seasonal-naive, ets, mstl or auto nor a folder that \
-         `foreshadow train` wrote"
-    )]
-    Unknown(String),
-}
+#[error(
+    "`{0}` is no model: it is neither naive, seasonal-naive, ets, mstl, prophet or auto nor a folder \
+     that `foreshadow train` wrote"
+)]
+pub struct ModelNameError(String);
 
 impl FromStr for ModelName {
     type Err = ModelNameError;
@@ -61,10 +55,10 @@ impl FromStr for ModelName {
             "seasonal-naive" => Ok(Self::SeasonalNaive),
             "ets" => Ok(Self::Ets),
             "mstl" => Ok(Self::Mstl),
+            "prophet" => Ok(Self::Prophet),
             "auto" => Ok(Self::Auto),
             folder if Path::new(folder).is_dir() => Ok(Self::Trained(folder.into())),
-            "prophet" => Err(ModelNameError::NotBuilt(text.to_owned())),
-            _ => Err(ModelNameError::Unknown(text.to_owned())),
+            _ => Err(ModelNameError(text.to_owned())),
         }
     }
 }
@@ -76,6 +70,7 @@ impl fmt::Display for ModelName {
             Self::SeasonalNaive => f.write_str("seasonal-naive"),
             Self::Ets => f.write_str("ets"),
             Self::Mstl => f.write_str("mstl"),
+            Self::Prophet => f.write_str("prophet"),
             Self::Auto => f.write_str("auto"),
             Self::Trained(folder) => folder.display().fmt(f),
         }
@@ -167,6 +162,7 @@ fn one(name: &ModelName, season: usize) -> Result<Loaded<Box<dyn Forecaster>>, M
         ModelName::SeasonalNaive => (Box::new(SeasonalNaive::new(season)), None),
         ModelName::Ets => (Box::new(Ets), None),
         ModelName::Mstl => (Box::new(Mstl::new(season)), None),
+        ModelName::Prophet => (Box::new(Prophet), None),
         ModelName::Trained(folder) => {
             let model = load_model(folder)?;
             let trained_through = Some(model.trained_through);
@@ -439,9 +435,6 @@ mod tests {
         assert_eq!("auto".parse(), Ok(ModelName::Auto));
         let error = "no-such-model".parse::<ModelName>().unwrap_err();
         assert!(error.to_string().contains("seasonal-naive"));
-        assert!(matches!(
-            "prophet".parse::<ModelName>(),
-            Err(ModelNameError::NotBuilt(_))
-        ));
+        assert_eq!("prophet".parse(), Ok(ModelName::Prophet));
     }
 }

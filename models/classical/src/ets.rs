@@ -38,7 +38,7 @@ impl Forecaster for Ets {
             horizon,
             levels,
             CONTEXT,
-            |context| fit(context, horizon),
+            |context, _| fit(context, horizon),
         ))
     }
 }
@@ -66,7 +66,7 @@ mod tests {
     use foreshadow_types::{EntityId, Timestamp};
 
     use super::*;
-    use crate::Mstl;
+    use crate::{Mstl, Prophet};
 
     fn panel(values: Vec<f32>) -> Panel {
         let id = SeriesId {
@@ -121,7 +121,11 @@ mod tests {
             (vec![1.0, f32::NAN, 2.0], 2.0),
         ] {
             let panel = panel(values);
-            for model in [&mut Ets as &mut dyn Forecaster, &mut Mstl::new(24)] {
+            for model in [
+                &mut Ets as &mut dyn Forecaster,
+                &mut Mstl::new(24),
+                &mut Prophet,
+            ] {
                 let (median, _) = median_and_width(model, &panel);
                 assert!(
                     (median - expected).abs() < 1e-6,

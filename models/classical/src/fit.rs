@@ -21,15 +21,14 @@ impl NormalForecast {
             .zip(&intervals.upper)
             .map(|(low, high)| (high - low) / 2.0 / INTERVAL.1)
             .collect();
-        let finite = forecast
-            .point
-            .iter()
-            .chain(&deviation)
-            .all(|v| v.is_finite());
-        finite.then(|| Self {
-            mean: forecast.point.clone(),
-            deviation,
-        })
+        let mean = forecast.point.clone();
+        Self { mean, deviation }.finite()
+    }
+
+    /// Itself if all of it is finite.
+    pub(crate) fn finite(self) -> Option<Self> {
+        let all = self.mean.iter().chain(&self.deviation);
+        all.copied().all(f64::is_finite).then_some(self)
     }
 
     fn quantiles(&self, levels: &[f64], floor: f64) -> QuantileForecast {
@@ -48,8 +47,8 @@ impl NormalForecast {
     }
 }
 
-/// Forecasts every series from every origin with `fit`, which is given the last `context` bins,
-/// imputed. Where it gives nothing, the last value is repeated. A series that was never negative is
+/// Forecasts every series from every origin with `fit`, which is given the last `context` bins before
+/// it, imputed, and the origin. Where it gives nothing, the last value is repeated. A series that was never negative is
 /// not forecast to become so.
 pub(crate) fn forecast_all(
     panel: &Panel,
@@ -57,7 +56,7 @@ pub(crate) fn forecast_all(
     horizon: usize,
     levels: &[f64],
     context: usize,
-    fit: impl Fn(&[f64]) -> Option<NormalForecast> + Sync,
+    fit: impl Fn(&[f64], usize) -> Option<NormalForecast> + Sync,
 ) -> Vec<Vec<QuantileForecast>> {
     let of_series = |origin: usize, series: usize| {
         let past = &panel.series(series)[..origin.min(panel.bins())];
@@ -69,7 +68,7 @@ pub(crate) fn forecast_all(
             .into_iter()
             .map(f64::from)
             .collect();
-        let Some(forecast) = fit(&recent).filter(|f| f.mean.len() == horizon) else {
+        let Some(forecast) = fit(&recent, past.len()).filter(|f| f.mean.len() == horizon) else {
             return naive();
         };
         let floor = if recent.iter().all(|&value| value >= 0.0) {

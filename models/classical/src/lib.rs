@@ -5,8 +5,11 @@
 
 mod ets;
 mod fit;
+mod mode;
 mod mstl;
 mod normal;
+mod prophet;
 
 pub use ets::Ets;
 pub use mstl::Mstl;
+pub use prophet::Prophet;

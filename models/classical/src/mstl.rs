@@ -55,7 +55,7 @@ impl Forecaster for Mstl {
             horizon,
             levels,
             context,
-            |context| fit(context, season, horizon),
+            |context, _| fit(context, season, horizon),
         ))
     }
 }
