@@ -1,6 +1,7 @@
 //! What the engine is started with: plain, validated, independent of any file format.
 
 mod history;
+mod model;
 mod pool;
 mod shadow;
 mod shard;
@@ -18,6 +19,7 @@ use foreshadow_types::{ShardId, TenantId};
 
 pub use foreshadow_planner::{CronTime, Follow, RuleSubject, Schedule, TriggerRule, Wanted};
 pub use history::Downsampling;
+pub use model::{PoolModel, PoolModelError, SimpleModel};
 pub use pool::{Aim, Costs, Execution, PoolConfig, ProviderConfig, SeveralAims};
 pub use shadow::{CapacityOverride, OverrideSubject, PoolObjective, ShadowConfig};
 pub use shard::{LedgerPlace, ShardGap};

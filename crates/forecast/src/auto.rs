@@ -1,34 +1,14 @@
 //! The model that did best lately, for each series by itself.
 
-use std::collections::HashMap;
-
-use foreshadow_types::Timestamp;
-
-use crate::{
-    ForecastError, Forecaster, ModelSelector, Panel, QuantileForecast, SeriesId, pinball_loss,
-};
-
-/// After so many settled values a loss counts half.
-const HALF_LIFE: f64 = 500.0;
-
-/// Steps of a forecast that are compared with what came, at the most.
-const COMPARED: usize = 288;
+use crate::{Choice, ForecastError, Forecaster, Panel, QuantileForecast};
 
 /// Forecasts each series by the model with the lower recent pinball loss; the first model until enough
-/// is known of a series. A forecast counts once its time has passed, so the choice sees nothing that
-/// was not known when it was made.
+/// is known of a series.
 pub struct Auto {
     models: Vec<(String, Box<dyn Forecaster>)>,
-    choices: ModelSelector<SeriesId>,
-    pending: HashMap<SeriesId, Pending>,
+    choice: Choice,
     /// Forecasts given by each model.
     given: Vec<u64>,
-}
-
-/// What all models forecast of a series from one moment on.
-struct Pending {
-    from: Timestamp,
-    forecasts: Vec<QuantileForecast>,
 }
 
 impl std::fmt::Debug for Auto {
@@ -44,8 +24,7 @@ impl Auto {
     /// Chooses among models, by the names that reports call them.
     pub fn new(models: Vec<(String, Box<dyn Forecaster>)>) -> Self {
         Self {
-            choices: ModelSelector::new(models.len(), HALF_LIFE),
-            pending: HashMap::new(),
+            choice: Choice::new(models.len()),
             given: vec![0; models.len()],
             models,
         }
@@ -58,32 +37,6 @@ impl Auto {
         names.zip(self.given.iter().map(move |&given| given as f64 / all))
     }
 
-    /// Counts the forecasts of a series whose time has passed at an origin.
-    fn settle(&mut self, panel: &Panel, series: usize, origin: usize) {
-        let id = &panel.ids()[series];
-        let passed = |pending: &Pending| {
-            let steps = pending
-                .forecasts
-                .first()
-                .map_or(0, QuantileForecast::horizon);
-            let bin = bin_of(panel, pending.from)?;
-            let due = bin + steps.min(COMPARED) <= origin;
-            due.then_some((bin, steps.min(COMPARED)))
-        };
-        let Some((bin, steps)) = self.pending.get(id).and_then(passed) else {
-            return;
-        };
-        let Some(pending) = self.pending.remove(id) else {
-            return;
-        };
-        let actual = &panel.series(series)[bin..bin + steps];
-        for (step, &value) in actual.iter().enumerate() {
-            let losses = pending.forecasts.iter();
-            let losses: Vec<f64> = losses.map(|one| loss(one, step, value)).collect();
-            self.choices.observe(id, &losses);
-        }
-    }
-
     /// The forecasts of one origin, each series by its model.
     fn choose(
         &mut self,
@@ -91,20 +44,12 @@ impl Auto {
         origin: usize,
         by_model: &[Vec<QuantileForecast>],
     ) -> Vec<QuantileForecast> {
-        let from = panel.bin_start(origin);
-        let mut chosen = Vec::with_capacity(panel.ids().len());
-        for (series, id) in panel.ids().iter().enumerate() {
-            self.settle(panel, series, origin);
-            let model = self.choices.chosen(id);
+        let chosen = self.choice.choose(panel, origin, by_model);
+        let forecasts = chosen.into_iter().enumerate().map(|(series, model)| {
             self.given[model] += 1;
-            let forecasts = || by_model.iter().map(|all| all[series].clone());
-            self.pending.entry(id.clone()).or_insert_with(|| Pending {
-                from,
-                forecasts: forecasts().collect(),
-            });
-            chosen.push(by_model[model][series].clone());
-        }
-        chosen
+            by_model[model][series].clone()
+        });
+        forecasts.collect()
     }
 }
 
@@ -133,29 +78,14 @@ impl Forecaster for Auto {
     }
 }
 
-/// The mean pinball loss at one step; no number if there is no value.
-fn loss(forecast: &QuantileForecast, step: usize, value: f32) -> f64 {
-    let levels = forecast.levels().iter().zip(forecast.step(step));
-    let losses = levels
-        .map(|(&level, &quantile)| pinball_loss(level, f64::from(quantile), f64::from(value)));
-    losses.sum::<f64>() / forecast.levels().len() as f64
-}
-
-/// The bin that starts at a time, if the panel has begun by then.
-fn bin_of(panel: &Panel, at: Timestamp) -> Option<usize> {
-    let since = at.as_millis().checked_sub(panel.start().as_millis())?;
-    let interval = i64::try_from(panel.interval().as_millis()).ok()?;
-    usize::try_from(since / interval.max(1)).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use foreshadow_types::EntityId;
+    use foreshadow_types::{EntityId, Timestamp};
 
     use super::*;
-    use crate::{Evaluation, EvaluationError, Naive, Protocol, SeasonalNaive};
+    use crate::{Evaluation, EvaluationError, Naive, Protocol, SeasonalNaive, SeriesId};
 
     const SEASON: usize = 12;
     const BINS: usize = 480;

@@ -4,6 +4,7 @@
 
 mod accuracy;
 mod auto;
+mod choice;
 mod conformal;
 mod evaluation;
 mod forecaster;
@@ -15,6 +16,7 @@ mod selection;
 
 pub use accuracy::{Accuracy, AccuracySums, pinball_loss, seasonal_error};
 pub use auto::Auto;
+pub use choice::Choice;
 pub use conformal::Calibrator;
 pub use evaluation::{Evaluation, EvaluationError, Protocol, Scored};
 pub use forecaster::{ForecastError, Forecaster};
@@ -22,4 +24,4 @@ pub use impute::{impute_last_value, impute_tail, last_value};
 pub use naive::{Naive, SeasonalNaive, naive_points, seasonal_naive_points};
 pub use panel::{Panel, SeriesId};
 pub use quantiles::{EVALUATION_LEVELS, PLANNING_LEVELS, QuantileForecast};
-pub use selection::ModelSelector;
+pub(crate) use selection::ModelSelector;

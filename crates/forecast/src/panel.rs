@@ -80,6 +80,23 @@ impl Panel {
         &self.values[index * self.bins..][..self.bins]
     }
 
+    /// The panel of these series alone, in this order.
+    ///
+    /// # Panics
+    /// If there is no series of one of the numbers.
+    #[must_use]
+    pub fn only(&self, series: &[usize]) -> Self {
+        let ids = series.iter().map(|&index| self.ids[index].clone());
+        let values = series.iter().flat_map(|&index| self.series(index));
+        Self {
+            start: self.start,
+            interval: self.interval,
+            ids: ids.collect(),
+            bins: self.bins,
+            values: values.copied().collect(),
+        }
+    }
+
     /// The panel's first `bins` bins.
     #[must_use]
     pub fn truncated(&self, bins: usize) -> Self {

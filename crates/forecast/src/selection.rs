@@ -14,7 +14,7 @@ const MARGIN: f64 = 0.15;
 /// Losses decay exponentially with the number of forecasts settled. The first model is the default
 /// until enough is known, and where no other is clearly better. Memory is one pair of numbers for each group and model.
 #[derive(Debug, Clone)]
-pub struct ModelSelector<G> {
+pub(crate) struct ModelSelector<G> {
     models: usize,
     decay: f64,
     groups: BTreeMap<G, Group>,
@@ -41,7 +41,7 @@ impl RecentLoss {
 impl<G: Ord + Clone> ModelSelector<G> {
     /// A choice among `models` models, whose losses halve their weight after `half_life` settled
     /// forecasts.
-    pub fn new(models: usize, half_life: f64) -> Self {
+    pub(crate) fn new(models: usize, half_life: f64) -> Self {
         Self {
             models,
             decay: 0.5_f64.powf(1.0 / half_life.max(1.0)),
@@ -51,7 +51,7 @@ impl<G: Ord + Clone> ModelSelector<G> {
 
     /// Notes the pinball loss of each model on one forecast whose value is now known. A loss that is
     /// not finite says nothing of that model.
-    pub fn observe(&mut self, group: &G, losses: &[f64]) {
+    pub(crate) fn observe(&mut self, group: &G, losses: &[f64]) {
         let models = self.models;
         let state = self.groups.entry(group.clone()).or_insert_with(|| Group {
             chosen: 0,
@@ -67,17 +67,8 @@ impl<G: Ord + Clone> ModelSelector<G> {
     }
 
     /// The model to use for a group, by its index.
-    pub fn chosen(&self, group: &G) -> usize {
+    pub(crate) fn chosen(&self, group: &G) -> usize {
         self.groups.get(group).map_or(0, |state| state.chosen)
-    }
-
-    /// The choice and the recent mean loss of each model, for every group known; `None` where too
-    /// little is known.
-    pub fn report(&self) -> impl Iterator<Item = (&G, usize, Vec<Option<f64>>)> {
-        self.groups.iter().map(|(group, state)| {
-            let means = state.losses.iter().map(|recent| recent.mean()).collect();
-            (group, state.chosen, means)
-        })
     }
 }
 
@@ -137,7 +128,5 @@ mod tests {
             selector.observe(&0, &[1.0, f64::NAN]);
         }
         assert_eq!(selector.chosen(&0), 0);
-        let (_, _, means) = selector.report().next().unwrap();
-        assert_eq!(means[1], None);
     }
 }

@@ -10,6 +10,8 @@ use foreshadow_providers::{
 use foreshadow_types::{InstanceCount, PoolName};
 use thiserror::Error;
 
+use super::PoolModel;
+
 /// A kind of interchangeable resource, what starts it, and what it should reach.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PoolConfig {
@@ -25,6 +27,8 @@ pub struct PoolConfig {
     pub fallback: Option<FallbackSpec>,
     /// What its planner aims at.
     pub aim: Aim,
+    /// Which model forecasts how often it is asked for.
+    pub model: PoolModel,
     /// Whether its plans are carried out.
     pub execution: Execution,
 }
@@ -45,6 +49,7 @@ impl PoolConfig {
             provider,
             fallback: None,
             aim: Aim::default(),
+            model: PoolModel::default(),
             execution: Execution::default(),
         }
     }

@@ -12,8 +12,9 @@ use super::{
 };
 use crate::{
     collector::{CollectorCommand, GatheredSeries, SeriesKey, WarmSeries},
+    config::PoolModel,
     error::EngineError,
-    inference::BoxedForecaster,
+    inference::{BoxedForecaster, Question, Wish},
     views::{Accuracy, Basis, PredictRequest, Prediction, Subject},
 };
 
@@ -66,19 +67,19 @@ impl Planning {
     fn own_series(&self, key: &SeriesKey) -> Option<Arc<Panel>> {
         let GatheredSeries { panel, keys } = self.forecasts.series.as_ref()?;
         let index = keys.binary_search(key).ok()?;
-        Some(Arc::new(Panel::new(
-            panel.start(),
-            panel.interval(),
-            vec![panel.ids()[index].clone()],
-            panel.bins(),
-            panel.series(index).to_vec(),
-        )))
+        Some(Arc::new(panel.only(&[index])))
     }
 
     async fn on_demand(&self, panel: Arc<Panel>, key: &SeriesKey, steps: usize) -> SeriesForecast {
         let numbers = &self.links.numbers.forecasts;
         let inference = &self.links.inference;
-        let mut batch = inference.forecast(panel, steps, PATIENCE, numbers).await;
+        let question = Question {
+            panel,
+            horizon: steps,
+            wishes: self.wish_of(key).into_iter().collect(),
+            within: PATIENCE,
+        };
+        let mut batch = inference.forecast(question, numbers).await;
         match batch.forecasts.pop() {
             Some(forecast) => SeriesForecast {
                 quantiles: self.forecasts.calibrated(key, &forecast.quantiles),
@@ -89,6 +90,18 @@ impl Planning {
             },
             None => nothing_asked_yet(steps),
         }
+    }
+
+    /// The model that forecast a pool lately goes on, where one is to be chosen.
+    fn wish_of(&self, key: &SeriesKey) -> Option<Wish> {
+        let SeriesKey::Pool(pool) = key else {
+            return None;
+        };
+        let model = match self.pools.get(pool)?.config.model {
+            PoolModel::Auto => self.forecasts.of_pool(pool)?.model.parse().ok()?,
+            model => model,
+        };
+        Some(Wish { series: 0, model })
     }
 
     /// The mean forecast of those who behave alike.

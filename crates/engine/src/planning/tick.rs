@@ -18,10 +18,11 @@ use super::{
 };
 use crate::{
     clock::Stopwatch,
-    collector::{CollectorCommand, GatheredSeries},
-    config::{CapacityOverride, OverrideSubject, ShadowConfig},
+    collector::{CollectorCommand, GatheredSeries, SeriesKey},
+    config::{CapacityOverride, OverrideSubject, PoolModel, ShadowConfig},
     demand::{Fate, Happening, Recorded},
     error::EngineError,
+    inference::{Question, Wish},
     owner::{OwnerCommand, PoolInventory},
     retraining::{TrainNow, holdout},
     views::PoolPlanView,
@@ -96,11 +97,27 @@ impl Planning {
         let within = self.config.value.tick.mul_f64(FORECAST_SHARE);
         let within = within.min(LONGEST_FORECAST);
         let numbers = &self.links.numbers.forecasts;
-        let panel = series.panel.clone();
-        let inference = &self.links.inference;
-        let batch = inference.forecast(panel, horizon, within, numbers).await;
+        let question = Question {
+            panel: series.panel.clone(),
+            horizon,
+            wishes: self.wishes(&series.keys),
+            within,
+        };
+        let batch = self.links.inference.forecast(question, numbers).await;
         let drifted = self.forecasts.take(series, batch);
         self.take_note_of(&drifted);
+    }
+
+    /// The series of pools that another model than the one in use may forecast.
+    fn wishes(&self, keys: &[SeriesKey]) -> Vec<Wish> {
+        let wish = |(series, key): (usize, &SeriesKey)| {
+            let SeriesKey::Pool(pool) = key else {
+                return None;
+            };
+            let model = self.pools.get(pool)?.config.model;
+            (model != PoolModel::InUse).then_some(Wish { series, model })
+        };
+        keys.iter().enumerate().filter_map(wish).collect()
     }
 
     fn take_note_of(&mut self, drifted: &[GroupKey]) {

@@ -42,7 +42,7 @@ pub(crate) struct Args {
     /// Bins of a season; a day unless given.
     #[arg(long, value_name = "BINS")]
     season: Option<usize>,
-    /// What to measure: folders that `train` wrote, seasonal-naive, naive, ets, mstl, and auto, which
+    /// What to measure: folders that `train` wrote, seasonal-naive, naive, ets, mstl, prophet, and auto, which
     /// takes for each series the one of the others that did best lately.
     #[arg(
         long,

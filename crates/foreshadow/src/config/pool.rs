@@ -62,6 +62,7 @@ pub(super) struct RawPool {
     target_hit_rate: Option<f64>,
     idle_budget: Option<f64>,
     costs: Option<RawCosts>,
+    model: Option<String>,
     preview: Option<RawPreview>,
     shareable: Option<u32>,
     #[serde(default)]
@@ -121,10 +122,13 @@ impl RawPool {
         });
         let aim = Aim::one_of(self.target_hit_rate, self.idle_budget, costs);
         let aim = aim.map_err(|error| format!("pool `{name}` {error}"))?;
+        let model = self.model.as_deref().map(str::parse).transpose();
+        let model = model.map_err(|error| format!("pool `{name}`: model = {error}"))?;
         let provider = provider::checked(&self, base);
         let provider = provider.map_err(|error| format!("pool `{name}`: {error}"))?;
         let mut pool = PoolConfig::with(name, provider, self.max);
         set(&mut pool.aim, aim);
+        set(&mut pool.model, model);
         pool.group = self.group;
         pool.fallback = self.fallback.map(RawFallback::read);
         if let Some(RawPreview { keep }) = self.preview {

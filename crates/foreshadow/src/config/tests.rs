@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use foreshadow_engine::config::{Aim, Execution, ProviderConfig, Wanted};
+use foreshadow_engine::config::{Aim, Execution, PoolModel, ProviderConfig, Wanted};
 
 use super::*;
 
@@ -109,7 +109,7 @@ fn as_whom_a_process_runs_and_what_it_may_take_is_read() {
 fn aims_previews_schedules_and_what_follows_are_read() {
     let aims = POOL.replace("target_hit_rate = 0.99", "idle_budget = 2.5");
     let text = format!(
-        "{aims}preview = {{ keep = 4 }}\n\
+        "{aims}model = \"auto\"\npreview = {{ keep = 4 }}\n\
          [[schedule]]\nname = \"office\"\npool = \"notebook\"\n\
          starts = \"0 8 * * MON-FRI Europe/Berlin\"\nlasts = \"10h\"\ncount = 3\n\
          [[trigger]]\nname = \"busy\"\nmetric = \"cpu\"\nthreshold = 70\nwithin = \"30m\"\n\
@@ -119,6 +119,7 @@ fn aims_previews_schedules_and_what_follows_are_read() {
     let config = parse(&text, Path::new("data")).expect("the configuration is valid");
     let config = config.engine;
     assert_eq!(config.pools[0].aim, Aim::IdleBudget(2.5));
+    assert_eq!(config.pools[0].model, PoolModel::Auto);
     assert_eq!(config.pools[0].execution, Execution::Preview { keep: 4 });
     assert_eq!(config.shadow.schedules.len(), 1);
     assert!(matches!(
@@ -128,7 +129,12 @@ fn aims_previews_schedules_and_what_follows_are_read() {
     assert!(config.shadow.retrain_at.is_some());
     let two = text.replace("idle_budget", "target_hit_rate = 0.9\nidle_budget");
     refused(&two, "several aims", Some(3));
-    refused(&text.replace("0 8 * *", "at eight"), "starts", Some(13));
+    refused(
+        &text.replace("\"auto\"", "\"lstm\""),
+        "no model of a pool",
+        Some(3),
+    );
+    refused(&text.replace("0 8 * *", "at eight"), "starts", Some(14));
     refused(&text.replace("{ vcpus = 2 }", "{ gpus = 2 }"), "busy", None);
     let alone = "[[follow]]\npool = \"notebook\"\nafter = \"notebook\"\ndelay = \"4m\"\n";
     refused(&format!("{POOL}{alone}"), "follows itself", None);

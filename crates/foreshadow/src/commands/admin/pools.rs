@@ -25,6 +25,7 @@ pub(super) fn table(pools: &[PoolStatus]) -> String {
     }
     let mut table = Table::new([
         "pool", "target", "ready", "starting", "leased", "queued", "max", "requests", "hit rate",
+        "model",
     ]);
     for pool in pools {
         let requests = pool.hits + pool.joins + pool.misses + pool.rejected;
@@ -38,6 +39,10 @@ pub(super) fn table(pools: &[PoolStatus]) -> String {
             pool.max.to_string(),
             requests.to_string(),
             percent(pool.hit_rate),
+            pool.forecast
+                .as_ref()
+                .map_or("-", |one| &one.model)
+                .to_owned(),
         ]);
     }
     table.to_string()

@@ -1,30 +1,51 @@
 //! The thread on which models run, and what answers in their place when they do not.
 
+mod others;
+mod standby;
+
 use std::{sync::Arc, thread, time::Duration};
 
-use foreshadow_forecast::{
-    ForecastError, Forecaster, PLANNING_LEVELS, Panel, QuantileForecast, SeasonalNaive,
-};
+use foreshadow_forecast::{ForecastError, Forecaster, PLANNING_LEVELS, Panel, QuantileForecast};
 use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
 };
 
+pub(crate) use self::{
+    others::Wish,
+    standby::{season_bins, seasonal_naive},
+};
+use self::{
+    others::{Named, Others},
+    standby::fallback_batch,
+};
 use crate::{clock::Stopwatch, numbers::ForecastNumbers};
 
-/// The season that the fallback repeats.
-const SEASON: Duration = Duration::from_hours(24);
+/// The share of the time for a batch that the models beside the one in use may have taken when another
+/// of them begins.
+const OTHERS_SHARE: f64 = 0.5;
 
 /// A model that can be given to the inference thread.
 pub type BoxedForecaster = Box<dyn Forecaster + Send>;
 
-/// The model's name and what it answered.
-type Answer = (Arc<str>, Result<Vec<QuantileForecast>, ForecastError>);
+/// The name of the model in use and what it and the others answered.
+type Answer = (Arc<str>, Result<Vec<Named>, ForecastError>);
+
+/// What is to be forecast.
+#[derive(Debug, Clone)]
+pub(crate) struct Question {
+    pub(crate) panel: Arc<Panel>,
+    pub(crate) horizon: usize,
+    /// The series that another model than the one in use may forecast.
+    pub(crate) wishes: Vec<Wish>,
+    /// How long the answer is waited for.
+    pub(crate) within: Duration,
+}
 
 enum Job {
     Forecast {
-        panel: Arc<Panel>,
-        horizon: usize,
+        question: Question,
+        asked: Stopwatch,
         reply: oneshot::Sender<Answer>,
     },
     Swap(BoxedForecaster),
@@ -57,9 +78,9 @@ impl Inference {
         thread::Builder::new()
             .name("foreshadow-inference".to_owned())
             .spawn(move || {
-                let mut model = model;
+                let (mut model, mut others) = (model, Others::new());
                 while let Some(job) = inbox.blocking_recv() {
-                    work(&mut model, job);
+                    work(&mut model, &mut others, job);
                 }
             })?;
         Ok(Self { jobs })
@@ -73,21 +94,16 @@ impl Inference {
 
     /// Forecasts all series of the panel from its end. Where the model is late, fails or gives what
     /// is no number, seasonal-naive answers instead and that is counted.
-    pub(crate) async fn forecast(
-        &self,
-        panel: Arc<Panel>,
-        horizon: usize,
-        within: Duration,
-        numbers: &ForecastNumbers,
-    ) -> Batch {
+    pub(crate) async fn forecast(&self, question: Question, numbers: &ForecastNumbers) -> Batch {
         let watch = Stopwatch::start();
+        let (panel, horizon, within) = (question.panel.clone(), question.horizon, question.within);
         numbers.series.set(panel.ids().len() as u64);
-        let answer = timeout(within, self.ask(panel.clone(), horizon)).await;
+        let answer = timeout(within, self.ask(question, watch)).await;
         numbers.batch_time.record(watch.elapsed());
         match answer {
-            Ok(Some((model, Ok(quantiles)))) => {
+            Ok(Some((model, Ok(forecasts)))) => {
                 numbers.model.set(&*model);
-                checked(&panel, horizon, &model, quantiles, numbers)
+                checked(&panel, horizon, forecasts, numbers)
             }
             Ok(Some((model, Err(error)))) => {
                 tracing::warn!(%model, %error, "the forecast failed; seasonal-naive answers");
@@ -107,11 +123,11 @@ impl Inference {
         }
     }
 
-    async fn ask(&self, panel: Arc<Panel>, horizon: usize) -> Option<Answer> {
+    async fn ask(&self, question: Question, asked: Stopwatch) -> Option<Answer> {
         let (reply, answer) = oneshot::channel();
         let job = Job::Forecast {
-            panel,
-            horizon,
+            question,
+            asked,
             reply,
         };
         self.jobs.send(job).await.ok()?;
@@ -119,21 +135,36 @@ impl Inference {
     }
 }
 
-fn work(model: &mut BoxedForecaster, job: Job) {
+fn work(model: &mut BoxedForecaster, others: &mut Others, job: Job) {
     match job {
         Job::Swap(next) => *model = next,
         // Whoever asked has fallen back already.
         Job::Forecast { reply, .. } if reply.is_closed() => {}
         Job::Forecast {
-            panel,
-            horizon,
+            question,
+            asked,
             reply,
         } => {
             let name: Arc<str> = model.name().into();
-            let answer = from_the_end(model.as_mut(), &panel, horizon);
+            let answer = answer(model, others, &question, asked, &name);
             let _ = reply.send((name, answer));
         }
     }
+}
+
+fn answer(
+    model: &mut BoxedForecaster,
+    others: &mut Others,
+    question: &Question,
+    asked: Stopwatch,
+    name: &Arc<str>,
+) -> Result<Vec<Named>, ForecastError> {
+    let forecasts = from_the_end(model.as_mut(), &question.panel, question.horizon)?;
+    let forecasts = forecasts.into_iter().map(|one| (one, name.clone()));
+    let mut forecasts: Vec<Named> = forecasts.collect();
+    let time = (asked, question.within.mul_f64(OTHERS_SHARE));
+    others.grant(&question.panel, &question.wishes, &mut forecasts, time)?;
+    Ok(forecasts)
 }
 
 fn from_the_end(
@@ -156,21 +187,15 @@ fn from_the_end(
     }
 }
 
-fn checked(
-    panel: &Panel,
-    horizon: usize,
-    model: &Arc<str>,
-    quantiles: Vec<QuantileForecast>,
-    numbers: &ForecastNumbers,
-) -> Batch {
+fn checked(panel: &Panel, horizon: usize, answers: Vec<Named>, numbers: &ForecastNumbers) -> Batch {
     let mut standby = None;
     let mut not_finite = 0;
-    let mut forecasts = Vec::with_capacity(quantiles.len());
-    for (index, quantiles) in quantiles.into_iter().enumerate() {
+    let mut forecasts = Vec::with_capacity(answers.len());
+    for (index, (quantiles, model)) in answers.into_iter().enumerate() {
         if quantiles.is_finite() {
             forecasts.push(BatchForecast {
                 quantiles,
-                model: model.clone(),
+                model,
                 fallback: false,
             });
         } else {
@@ -181,34 +206,6 @@ fn checked(
     }
     numbers.not_finite.add(not_finite);
     Batch { forecasts }
-}
-
-/// A day, in bins.
-pub(crate) fn season_bins(interval: Duration) -> usize {
-    ((SEASON.as_millis() / interval.as_millis().max(1)) as usize).max(1)
-}
-
-/// What repeats yesterday, or the last value where there is no yesterday.
-pub(crate) fn seasonal_naive(interval: Duration) -> SeasonalNaive {
-    SeasonalNaive::new(season_bins(interval))
-}
-
-fn fallback_batch(panel: &Panel, horizon: usize) -> Batch {
-    let mut standby = seasonal_naive(panel.interval());
-    let model: Arc<str> = standby.name().into();
-    let answered = from_the_end(&mut standby, panel, horizon);
-    let quantiles = answered.unwrap_or_else(|_| {
-        let zero = QuantileForecast::from_points(&PLANNING_LEVELS, &vec![0.0; horizon]);
-        vec![zero; panel.ids().len()]
-    });
-    let forecasts = quantiles.into_iter().map(|quantiles| BatchForecast {
-        quantiles,
-        model: model.clone(),
-        fallback: true,
-    });
-    Batch {
-        forecasts: forecasts.collect(),
-    }
 }
 
 #[cfg(test)]
@@ -263,9 +260,17 @@ mod tests {
 
     async fn forecast(fake: Fake, numbers: &ForecastNumbers) -> BatchForecast {
         let inference = Inference::start(Box::new(fake)).unwrap();
-        let within = Duration::from_millis(200);
-        let batch = inference.forecast(panel(), 3, within, numbers).await;
+        let batch = inference.forecast(question(3), numbers).await;
         batch.forecasts[0].clone()
+    }
+
+    fn question(horizon: usize) -> Question {
+        Question {
+            panel: panel(),
+            horizon,
+            wishes: Vec::new(),
+            within: Duration::from_millis(200),
+        }
     }
 
     fn fake(value: f32) -> Fake {
@@ -330,8 +335,7 @@ mod tests {
         let numbers = ForecastNumbers::default();
         let inference = Inference::start(Box::new(fake(1.0))).unwrap();
         inference.swap(Box::new(fake(2.0))).await;
-        let within = Duration::from_secs(5);
-        let batch = inference.forecast(panel(), 1, within, &numbers).await;
+        let batch = inference.forecast(question(1), &numbers).await;
         assert_eq!(batch.forecasts[0].quantiles.quantile(0, 0.5), 2.0);
     }
 }
