@@ -1,0 +1,149 @@
+//! What clients do when the server is away, restarts or has no time for them.
+
+use std::time::Instant;
+
+use foreshadow_client::{Claim, Client, Error, Filter, Lost, State};
+use foreshadow_tests::notebook_pool;
+use tokio::time::{Duration, timeout};
+
+use crate::{
+    proxy::Proxy,
+    support::{PATIENCE, Site, listed, now, until},
+};
+
+/// A client that comes by way of a proxy, and does not soon give up.
+async fn through(proxy: &Proxy) -> Client {
+    let builder = Client::builder(&proxy.address()).retry_for(PATIENCE);
+    let client = builder.call_timeout(PATIENCE).connect().await;
+    client.expect("the way leads somewhere")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_whose_answer_was_lost_with_the_server_is_one_lease() {
+    let config = notebook_pool(50, 1, 4);
+    let site = Site::start(&config);
+    let proxy = Proxy::to(site.server.address()).await;
+    let client = through(&proxy).await;
+    listed(&client, Filter::all()).await;
+
+    proxy.lose_answers();
+    let claiming = tokio::spawn(async move { client.lease("notebook").await });
+    let witness = site.client().await;
+    let decided = until("the decision", async || {
+        listed(&witness, Filter::all()).await.pop()
+    })
+    .await;
+    let ruin = site.kill();
+    let site = ruin.start(&config);
+    proxy.lead_to(site.server.address());
+
+    let claimed = timeout(PATIENCE, claiming)
+        .await
+        .expect("it is asked again");
+    let lease = claimed.expect("nobody panicked").unwrap();
+    assert_eq!(lease.id(), decided.id);
+    let all = listed(&site.client().await, Filter::all()).await;
+    assert_eq!(all.len(), 1, "{all:?}");
+    lease.release().await.unwrap();
+    site.server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_and_a_claim_that_waits_outlive_a_restart() {
+    let config = notebook_pool(50, 1, 1);
+    let site = Site::start(&config);
+    let proxy = Proxy::to(site.server.address()).await;
+    let client = through(&proxy).await;
+    let claim = Claim::pool("notebook")
+        .max_wait(10 * PATIENCE)
+        .lease_duration(Duration::from_secs(30));
+    let lease = client.lease(claim.clone()).await.unwrap();
+    let next = client.claim(claim).await.unwrap();
+    let before = lease.expires_at();
+    let ruin = site.kill();
+    let site = ruin.start(&config);
+    proxy.lead_to(site.server.address());
+    until("a renewal", async || {
+        (lease.expires_at() > before).then_some(())
+    })
+    .await;
+    assert_eq!(lease.is_lost(), None);
+    lease.release().await.unwrap();
+    let next = timeout(PATIENCE, next.granted())
+        .await
+        .expect("it is its turn")
+        .unwrap();
+    assert_eq!(now(&client, next.id()).await.state, State::Granted);
+    next.release().await.unwrap();
+    site.server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_is_lost_when_the_server_stays_away() {
+    let config = notebook_pool(50, 1, 1);
+    let site = Site::start(&config);
+    let client = site.client().await;
+    let claim = Claim::pool("notebook").lease_duration(Duration::from_secs(3));
+    let lease = client.lease(claim).await.unwrap();
+    let ruin = site.kill();
+    let lost = timeout(PATIENCE, lease.lost())
+        .await
+        .expect("the loss is told");
+    assert!(matches!(lost, Lost::NotRenewed { .. }), "{lost}");
+    assert!(matches!(lease.release().await, Err(Error::Lost(_))));
+    // So that no process is left.
+    ruin.start(&config).server.stop();
+}
+
+/// A tenant that may ask once every second.
+fn slow_tenant() -> String {
+    let tenant = "[[tenant]]\nname = \"acme\"\nrate = { per_second = 1, burst = 1 }\n";
+    notebook_pool(50, 1, 8) + tenant
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_delay_that_the_server_asks_for_is_kept() {
+    let site = Site::start(&slow_tenant());
+    let client = site.client().await;
+    let claim = || Claim::pool("notebook").tenant("acme");
+    let began = Instant::now();
+    let mut leases = Vec::new();
+    for _ in 0..3 {
+        leases.push(client.lease(claim()).await.unwrap());
+    }
+    // The rate lets the third pass no sooner.
+    assert!(began.elapsed() >= Duration::from_secs(2));
+    let hurried = Client::builder(site.server.address()).retry_for(Duration::ZERO);
+    let hurried = hurried.connect().await.unwrap();
+    let refused = until("a refusal", async || match hurried.lease(claim()).await {
+        Ok(lease) => {
+            leases.push(lease);
+            None
+        }
+        Err(error) => Some(error),
+    })
+    .await;
+    assert!(matches!(refused, Error::Exhausted { .. }), "{refused}");
+    let delay = refused
+        .retry_after()
+        .expect("the server says when to come again");
+    assert!(
+        delay > Duration::ZERO && delay <= Duration::from_secs(1),
+        "{delay:?}"
+    );
+    drop(leases);
+    site.server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_not_there_is_told() {
+    // Nobody listens on this port.
+    let nobody = Client::connect("127.0.0.1:1").await.unwrap_err();
+    assert!(matches!(nobody, Error::Unavailable(_)), "{nobody}");
+    let builder = Client::builder("127.0.0.1:1").retry_for(Duration::from_millis(300));
+    let client = builder.connect_lazy().unwrap();
+    let nobody = client.lease("notebook").await.unwrap_err();
+    let text = nobody.to_string();
+    assert!(text.contains("Allocate at http://127.0.0.1:1"), "{text}");
+    assert!(text.contains("refused"), "the cause is said: {text}");
+}
