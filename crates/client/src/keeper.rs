@@ -7,7 +7,7 @@ use std::{
 
 use tokio::{
     sync::{oneshot, watch},
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, sleep, timeout},
 };
 
 use crate::{
@@ -18,10 +18,6 @@ use crate::{
 
 /// Who waits for a lease to be given back.
 pub(crate) type Reply = oneshot::Sender<Result<(), Error>>;
-
-/// What an attempt at a renewal is given at the least: a lease may seem to end up to a second before it
-/// does.
-const SHORTEST_ATTEMPT: Duration = Duration::from_secs(1);
 
 /// Where a lease stands.
 #[derive(Debug, Clone)]
@@ -123,12 +119,11 @@ impl Keeper {
 
     async fn try_to_renew(&self) -> Result<(), Error> {
         let sent = clock::now();
-        let until = self.held.borrow().deadline.max(sent + SHORTEST_ATTEMPT);
-        let renewed = timeout_at(until, self.client.renew_once(&self.hold, self.lasts)).await;
+        let patience = renewal::attempt_for(self.left());
+        let renewed = timeout(patience, self.client.renew_once(&self.hold, self.lasts)).await;
         let seen = renewed.unwrap_or_else(|_| {
-            Err(self
-                .client
-                .unavailable("Renew", "no answer before the lease was over"))
+            let why = format!("no answer within {patience:?}");
+            Err(self.client.unavailable("Renew", &why))
         })?;
         let mut held = Held::of(&seen);
         // The lease goes on from when the server read this, which was not before it was sent.

@@ -15,9 +15,9 @@ use crate::{
 
 /// An instance that is held. A task renews it well before it ends, until it is given back.
 ///
-/// Give it back with [`release`](Self::release), which says whether that succeeded; when it is dropped,
-/// it is given back in the background, as well as that can be done. If this program dies, the lease
-/// ends by itself.
+/// Give it back with [`release`](Self::release), which waits until that is done. When it is dropped, it
+/// is given back in the background, which needs the runtime to go on for a moment. If this program
+/// dies, the lease ends by itself when its time is over.
 ///
 /// ```no_run
 /// # async fn train(address: &str, token: u64) {}

@@ -73,4 +73,9 @@ pub use list::Filter;
 pub use lost::Lost;
 pub use requirements::Requirements;
 pub use telemetry::{Reported, Sample};
+pub use tonic::Code;
 pub use waiting::{Claimed, Waiting};
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/clients.md")]
+struct Book;

@@ -9,11 +9,18 @@ const SHORTEST: Duration = Duration::from_millis(100);
 /// The share of what is left of a lease after which it is renewed, and how far chance moves it.
 const DUE: f64 = 0.3;
 const SPREAD: f64 = 0.1;
+/// What an attempt is given at the least: a lease may seem to end up to a second before it does.
+const SHORTEST_ATTEMPT: Duration = Duration::from_secs(1);
 
 /// How long to wait before a lease is renewed of which so much is `left`: about a third of it, so that
 /// two renewals may fail before it ends. `chance` (0 to 1) spreads leases that began together.
 pub(crate) fn due_in(left: Duration, chance: f64) -> Duration {
     left.mul_f64(DUE + SPREAD * chance).max(SHORTEST)
+}
+
+/// How long an attempt at a renewal may take, so that one that hangs leaves time for others.
+pub(crate) fn attempt_for(left: Duration) -> Duration {
+    (left / 2).max(SHORTEST_ATTEMPT)
 }
 
 /// How long to wait after a renewal that did not get through, of which there were so many before: as
@@ -44,6 +51,12 @@ mod tests {
     fn the_shortest_lease_does_not_make_a_busy_loop() {
         assert_eq!(due_in(Duration::ZERO, 0.5), SHORTEST);
         assert_eq!(again_in(0, None, Duration::ZERO, 0.5), SHORTEST);
+    }
+
+    #[test]
+    fn a_renewal_that_hangs_leaves_time_for_another() {
+        assert_eq!(attempt_for(HOUR), HOUR / 2);
+        assert_eq!(attempt_for(Duration::ZERO), Duration::from_secs(1));
     }
 
     #[test]

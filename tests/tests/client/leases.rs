@@ -42,7 +42,7 @@ async fn a_lease_answers_while_it_is_held_and_is_given_back() {
 /// The lease is renewed until its first end has passed.
 async fn outlives_its_first_deadline(site: &Site, claim: Claim) {
     let client = site.client().await;
-    let lease = client.lease(claim).await.unwrap();
+    let lease = client.lease(claim).await.expect("the pool has room");
     let first = lease.expires_at().expect("a lease ends");
     until("the first deadline", async || {
         (SystemTime::now() > first).then_some(())
@@ -51,7 +51,7 @@ async fn outlives_its_first_deadline(site: &Site, claim: Claim) {
     assert_eq!(now(&client, lease.id()).await.state, State::Granted);
     assert!(lease.expires_at() > Some(first));
     assert_eq!(lease.is_lost(), None);
-    lease.release().await.unwrap();
+    lease.release().await.expect("it is held");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use foreshadow_client::{Claim, Client, Error, Filter, Lost, State};
 use foreshadow_tests::notebook_pool;
+use futures::future::join_all;
 use tokio::time::{Duration, timeout};
 
 use crate::{
@@ -113,14 +114,18 @@ async fn the_delay_that_the_server_asks_for_is_kept() {
     }
     // The rate lets the third pass no sooner.
     assert!(began.elapsed() >= Duration::from_secs(2));
-    let hurried = Client::builder(site.server.address()).retry_for(Duration::ZERO);
-    let hurried = hurried.connect().await.unwrap();
-    let refused = until("a refusal", async || match hurried.lease(claim()).await {
-        Ok(lease) => {
-            leases.push(lease);
-            None
-        }
-        Err(error) => Some(error),
+    site.server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_may_not_wait_is_told_the_delay() {
+    let site = Site::start(&slow_tenant());
+    let builder = Client::builder(site.server.address()).retry_for(Duration::ZERO);
+    let client = builder.connect().await.unwrap();
+    let claim = || Claim::pool("notebook").tenant("acme");
+    let refused = until("a refusal", async || {
+        let claims = (0..5).map(|_| client.allocate(claim()));
+        join_all(claims).await.into_iter().find_map(Result::err)
     })
     .await;
     assert!(matches!(refused, Error::Exhausted { .. }), "{refused}");
@@ -131,7 +136,6 @@ async fn the_delay_that_the_server_asks_for_is_kept() {
         delay > Duration::ZERO && delay <= Duration::from_secs(1),
         "{delay:?}"
     );
-    drop(leases);
     site.server.stop();
 }
 

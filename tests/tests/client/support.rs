@@ -1,9 +1,6 @@
 //! What the tests of the client share.
 
-use std::{
-    path::{Path, PathBuf},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use foreshadow_client::{Allocation, Client, Filter, Lease};
 use foreshadow_tests::Server;
@@ -23,7 +20,13 @@ pub(crate) struct Site {
 impl Site {
     pub(crate) fn start(config: &str) -> Self {
         let folder = TempDir::new().expect("a folder can be made");
-        let server = Server::start(config, &data(folder.path()));
+        Self::of(config, folder)
+    }
+
+    /// Its processes end with it.
+    fn of(config: &str, folder: TempDir) -> Self {
+        let config = format!("on_shutdown = \"stop-all\"\n{config}");
+        let server = Server::start(&config, &folder.path().join("data"));
         Self { server, folder }
     }
 
@@ -44,14 +47,8 @@ pub(crate) struct Ruin(TempDir);
 
 impl Ruin {
     pub(crate) fn start(self, config: &str) -> Site {
-        let server = Server::start(config, &data(self.0.path()));
-        let folder = self.0;
-        Site { server, folder }
+        Site::of(config, self.0)
     }
-}
-
-fn data(folder: &Path) -> PathBuf {
-    folder.join("data")
 }
 
 /// A pool of processes that only say that they are ready, and then sleep for a time of their own.

@@ -11,7 +11,7 @@ use crate::support::{PATIENCE, Site, ended, now, until};
 
 /// A claim that must wait.
 async fn waiting(client: &Client, claim: Claim) -> Waiting {
-    match client.claim(claim).await.unwrap() {
+    match client.claim(claim).await.expect("the queue has room") {
         Claimed::Waiting(waiting) => waiting,
         Claimed::Granted(lease) => panic!("{} was not to be granted", lease.id()),
     }
