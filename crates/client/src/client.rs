@@ -6,7 +6,7 @@ use tokio::runtime::Handle;
 use tonic::{service::interceptor::InterceptedService, transport::Channel};
 
 use crate::{
-    Allocation, Claim, Claimed, ClientBuilder, Error, Lease, Waiting, builder, call::Answer,
+    Allocation, Claim, Claimed, ClientBuilder, Error, Lease, Waiting, call::Answer,
     credentials::Credentials, lease, waiting::Terms, watch::Seen,
 };
 
@@ -42,8 +42,6 @@ pub(crate) struct Inner {
     /// A connection of their own, so that no call waits behind them.
     pub(crate) watches: Transport,
     pub(crate) credentials: Credentials,
-    /// Whether a token may be shown to this address.
-    pub(crate) token_allowed: bool,
     pub(crate) settings: Settings,
     /// Where leases are renewed and given back.
     pub(crate) runtime: Handle,
@@ -199,9 +197,6 @@ impl Client {
     /// [`Error::Setup`] if it has characters that no header may have, or if it would travel unencrypted
     /// to another machine.
     pub fn set_token(&self, token: &str) -> Result<(), Error> {
-        if !self.inner.token_allowed {
-            return Err(builder::plain(&self.inner.server));
-        }
         self.inner.credentials.show(token)
     }
 

@@ -13,49 +13,80 @@ use tonic::{
 
 use crate::Error;
 
+/// A token as it was given, which is never printed.
+#[derive(Clone)]
+pub(crate) struct Token(String);
+
+impl Token {
+    pub(crate) fn new(token: String) -> Self {
+        Self(token)
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a token")
+    }
+}
+
 /// The token that goes with each call; it can be exchanged while the client is used.
-#[derive(Clone, Default)]
-pub struct Credentials(Arc<RwLock<Option<MetadataValue<Ascii>>>>);
+#[derive(Clone)]
+pub struct Credentials(Arc<Shown>);
+
+struct Shown {
+    token: RwLock<Option<MetadataValue<Ascii>>>,
+    /// The address, if a token could be read on the way to it.
+    exposed: Option<String>,
+}
 
 impl Credentials {
+    /// None so far. There will be none either where one would be `exposed`.
+    pub(crate) fn new(exposed: Option<String>) -> Self {
+        let token = RwLock::default();
+        Self(Arc::new(Shown { token, exposed }))
+    }
+
     /// Shows this token from now on.
     ///
     /// # Errors
-    /// [`Error::Setup`] if it cannot stand in a header.
+    /// [`Error::Setup`] if it would be exposed, or cannot stand in a header.
     pub(crate) fn show(&self, token: &str) -> Result<(), Error> {
+        if let Some(address) = &self.0.exposed {
+            let problem = format!(
+                "would travel to {address} where anybody on the way can read it; give an https:// \
+                 address, or say `allow_plain_token`"
+            );
+            return Err(Error::setup("token", problem));
+        }
         let value = MetadataValue::try_from(format!("Bearer {token}"));
-        let mut value = value
-            .ok()
-            .filter(|_| !token.trim().is_empty())
-            .ok_or_else(|| {
-                Error::setup(
-                    "token",
-                    "is empty or has characters that no header may have",
-                )
-            })?;
+        let Some(mut value) = value.ok().filter(|_| !token.trim().is_empty()) else {
+            let problem =
+                "is empty or has characters that no header may have, such as an end of line";
+            return Err(Error::setup("token", problem));
+        };
         value.set_sensitive(true);
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(value);
+        let mut shown = self.0.token.write().unwrap_or_else(PoisonError::into_inner);
+        *shown = Some(value);
         Ok(())
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.shown().is_none()
-    }
-
     fn shown(&self) -> Option<MetadataValue<Ascii>> {
-        self.0
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        let shown = self.0.token.read().unwrap_or_else(PoisonError::into_inner);
+        shown.clone()
     }
 }
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.is_empty() {
-            "no token"
-        } else {
+        let token = self.shown();
+        f.write_str(if token.is_some() {
             "a token"
+        } else {
+            "no token"
         })
     }
 }
@@ -81,7 +112,7 @@ mod tests {
 
     #[test]
     fn the_token_of_every_clone_is_exchanged_at_once() {
-        let credentials = Credentials::default();
+        let credentials = Credentials::new(None);
         let clone = credentials.clone();
         assert_eq!(header(&clone), None);
         credentials.show("first").unwrap();
@@ -91,16 +122,28 @@ mod tests {
     }
 
     #[test]
+    fn a_token_that_would_be_exposed_is_not_shown() {
+        let credentials = Credentials::new(Some("http://pools.example/".to_owned()));
+        let error = credentials.show("secret").unwrap_err().to_string();
+        assert!(
+            error.contains("pools.example") && !error.contains("secret"),
+            "{error}"
+        );
+        assert_eq!(header(&credentials), None);
+    }
+
+    #[test]
     fn a_token_is_never_printed() {
-        let credentials = Credentials::default();
+        let credentials = Credentials::new(None);
         credentials.show("secret").unwrap();
         assert_eq!(format!("{credentials:?}"), "a token");
+        assert_eq!(format!("{:?}", Token::new("secret".to_owned())), "a token");
     }
 
     #[test]
     fn what_cannot_stand_in_a_header_is_refused() {
         for token in ["", " ", "a\nb"] {
-            let error = Credentials::default().show(token).unwrap_err();
+            let error = Credentials::new(None).show(token).unwrap_err();
             assert!(error.to_string().starts_with("`token`"), "{error}");
         }
     }

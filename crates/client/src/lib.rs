@@ -38,6 +38,7 @@ mod chance;
 mod claim;
 mod client;
 mod clock;
+mod connect;
 mod credentials;
 mod details;
 mod entity;
