@@ -45,7 +45,8 @@ impl Client {
     {
         let inner = self.inner();
         let began = clock::now();
-        for failures in 0.. {
+        let mut failures = 0;
+        loop {
             let made = attempt(inner.calls.clone(), request.clone());
             let error = match self.attempt(call, made).await {
                 Ok(answer) => return Ok(answer),
@@ -57,8 +58,8 @@ impl Client {
                 return Err(error);
             };
             sleep(pause).await;
+            failures += 1;
         }
-        unreachable!("the time to try again ends before the numbers do")
     }
 
     /// One attempt at a call.

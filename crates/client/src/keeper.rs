@@ -19,6 +19,9 @@ use crate::{
 /// Who waits for a lease to be given back.
 pub(crate) type Reply = oneshot::Sender<Result<(), Error>>;
 
+/// How long a watch is left alone that was refused, for a token that is not taken for one.
+const WATCH_AGAIN: Duration = Duration::from_secs(10);
+
 /// Where a lease stands.
 #[derive(Debug, Clone)]
 pub(crate) struct Held {
@@ -97,7 +100,8 @@ impl Keeper {
 
     /// Renews the lease once, however often that has to be tried.
     async fn renew(&self) -> Result<(), Lost> {
-        for failures in 0.. {
+        let mut failures = 0;
+        loop {
             let Err(error) = self.try_to_renew().await else {
                 return Ok(());
             };
@@ -113,8 +117,8 @@ impl Keeper {
             }
             let asked = error.retry_after();
             sleep(renewal::again_in(failures, asked, left, chance::share())).await;
+            failures += 1;
         }
-        unreachable!("a lease ends before the numbers do")
     }
 
     async fn try_to_renew(&self) -> Result<(), Error> {
@@ -134,7 +138,7 @@ impl Keeper {
         Ok(())
     }
 
-    /// Waits until the server says that the lease has ended. Where it cannot be watched, renewals tell.
+    /// Waits until the server says that the lease has ended. While it cannot be watched, renewals tell.
     async fn watched(&self) -> Lost {
         let mut watcher = Watcher::new(&self.client, &self.hold.id, None);
         loop {
@@ -147,7 +151,7 @@ impl Keeper {
                 Ok(None) => std::future::pending().await,
                 Err(error) => match self.over(&error) {
                     Some(lost) => return lost,
-                    None => std::future::pending().await,
+                    None => sleep(WATCH_AGAIN).await,
                 },
             }
         }

@@ -100,7 +100,7 @@ impl Lease {
     }
 
     /// Why it ended early, if it did: the instance may be another's since.
-    pub fn is_lost(&self) -> Option<Lost> {
+    pub fn loss(&self) -> Option<Lost> {
         self.held.borrow().lost.clone()
     }
 
@@ -151,7 +151,7 @@ impl Lease {
         {
             return outcome;
         }
-        Err(Error::Lost(self.is_lost().unwrap_or_else(|| {
+        Err(Error::Lost(self.loss().unwrap_or_else(|| {
             Lost::NotRenewed {
                 id: self.id().into(),
                 message: "the client's runtime has ended".to_owned(),

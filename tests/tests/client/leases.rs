@@ -50,7 +50,7 @@ async fn outlives_its_first_deadline(site: &Site, claim: Claim) {
     .await;
     assert_eq!(now(&client, lease.id()).await.state, State::Granted);
     assert!(lease.expires_at() > Some(first));
-    assert_eq!(lease.is_lost(), None);
+    assert_eq!(lease.loss(), None);
     lease.release().await.expect("it is held");
 }
 
@@ -115,7 +115,7 @@ async fn a_lease_whose_instance_dies_tells_of_it() {
     );
     let work = lease.while_held(std::future::pending::<()>()).await;
     assert_eq!(work, Err(lost.clone()));
-    assert_eq!(lease.is_lost(), Some(lost.clone()));
+    assert_eq!(lease.loss(), Some(lost.clone()));
     assert_eq!(lease.time_left(), Duration::ZERO);
     let refused = lease.release().await.unwrap_err();
     assert_eq!(refused.to_string(), lost.to_string());

@@ -2,7 +2,7 @@
 
 use foreshadow_client::{Claim, Client, Error, Filter, Lost, State};
 use foreshadow_tests::notebook_pool;
-use futures::future::join_all;
+use futures::{TryStreamExt as _, future::join_all};
 use tokio::time::{Duration, timeout};
 
 use crate::{
@@ -58,6 +58,9 @@ async fn a_lease_and_a_claim_that_waits_outlive_a_restart() {
         .lease_duration(Duration::from_secs(30));
     let lease = client.lease(claim.clone()).await.unwrap();
     let next = client.claim(claim).await.unwrap();
+    let mut changes = std::pin::pin!(client.watch(lease.id()));
+    let first = changes.try_next().await.unwrap().expect("it is there");
+    assert_eq!(first.state, State::Granted);
     let before = lease.expires_at();
     let ruin = site.kill();
     let site = ruin.start(&config);
@@ -66,8 +69,10 @@ async fn a_lease_and_a_claim_that_waits_outlive_a_restart() {
         (lease.expires_at() > before).then_some(())
     })
     .await;
-    assert_eq!(lease.is_lost(), None);
+    assert_eq!(lease.loss(), None);
     lease.release().await.unwrap();
+    let last: Vec<_> = changes.try_collect().await.unwrap();
+    assert_eq!(last.last().map(|one| one.state), Some(State::Released));
     let next = timeout(PATIENCE, next.granted())
         .await
         .expect("it is its turn")
@@ -107,6 +112,25 @@ fn refusals(site: &Site) -> u32 {
     let count = lines.find_map(|line| line.strip_prefix("foreshadow_allocator_refused_total "));
     let count = count.and_then(|count| count.trim().parse().ok());
     count.expect("refusals are counted")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_would_be_refused_again_is_asked_once() {
+    let site = Site::start(&notebook_pool(50, 0, 1));
+    let client = site.client().await;
+    let unknown = client.lease("nowhere").await.unwrap_err();
+    assert!(matches!(unknown, Error::NotFound(_)), "{unknown}");
+    assert_eq!(refusals(&site), 1);
+    let held = client.lease("notebook").await.unwrap();
+    let full = client
+        .lease(Claim::pool("notebook").warm_only())
+        .await
+        .unwrap_err();
+    assert!(matches!(full, Error::Exhausted { .. }), "{full}");
+    assert!(full.retry_after() > Some(Duration::ZERO));
+    assert_eq!(refusals(&site), 2);
+    held.release().await.unwrap();
+    site.server.stop();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -108,21 +108,6 @@ async fn a_claim_that_waits_in_vain_says_how_it_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_claim_that_may_not_wait_is_refused_at_once() {
-    let site = Site::start(&notebook_pool(50, 1, 1));
-    let client = site.client().await;
-    let held = client.lease(patient()).await.unwrap();
-    let refused = client
-        .lease(Claim::pool("notebook").warm_only())
-        .await
-        .unwrap_err();
-    assert!(matches!(refused, Error::Exhausted { .. }), "{refused}");
-    assert!(refused.retry_after() > Some(Duration::ZERO));
-    held.release().await.unwrap();
-    site.server.stop();
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_claim_for_later_is_granted_at_its_time_and_held_beyond_the_grace() {
     let site = Site::start(&(notebook_pool(50, 1, 2) + "booking_grace = \"2s\"\n"));
     let client = site.client().await;
