@@ -34,7 +34,10 @@ pub(crate) fn is_local(status: &Status) -> bool {
     status.source().is_some()
 }
 
-/// What a status says, with the causes of what failed here: `transport error` alone says nothing.
+/// What tonic says where only the cause says anything.
+const EMPTY: &str = "transport error";
+
+/// What a status says, with the causes of what failed here.
 pub(crate) fn message(status: &Status) -> String {
     let mut message = match status.message() {
         "" => format!("{:?}", status.code()),
@@ -43,7 +46,7 @@ pub(crate) fn message(status: &Status) -> String {
     let mut cause = status.source();
     while let Some(error) = cause {
         let said = error.to_string();
-        if !message.contains(&said) {
+        if said != EMPTY && !message.contains(&said) {
             message = format!("{message}: {said}");
         }
         cause = error.source();
