@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use foreshadow_api::v1;
 use tokio::runtime::Handle;
 use tonic::{service::interceptor::InterceptedService, transport::Channel};
 
@@ -56,6 +57,13 @@ pub(crate) struct Settings {
 impl Client {
     /// A client of the server at this address, without a token and with the usual timeouts.
     ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), foreshadow_client::Error> {
+    /// # use foreshadow_client::Client;
+    /// let client = Client::connect("127.0.0.1:7070").await?;
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Setup`] if it is no address, [`Error::Unavailable`] if no server answers.
     ///
@@ -92,15 +100,6 @@ impl Client {
     /// [`Error::Setup`] if the file cannot be read.
     pub fn from_env() -> Result<ClientBuilder, Error> {
         ClientBuilder::from_env()
-    }
-
-    pub(crate) fn new(inner: Inner) -> Self {
-        let inner = Arc::new(inner);
-        Self { inner }
-    }
-
-    pub(crate) fn inner(&self) -> &Inner {
-        &self.inner
     }
 
     /// Claims an instance and waits until it is granted: [`claim`](Self::claim) and
@@ -159,32 +158,6 @@ impl Client {
         }
     }
 
-    async fn claimed(&self, claim: Claim) -> Result<Claimed, Error> {
-        let terms = Terms::of(&claim);
-        let seen = self.allocated(claim).await?;
-        let allocation = &seen.allocation;
-        if allocation.state.is_over() {
-            return Err(Error::NotGranted(Box::new(seen.allocation)));
-        }
-        if lease::is_granted(allocation) {
-            return Ok(Claimed::Granted(Lease::of(self, seen, terms.lasts)));
-        }
-        Ok(Claimed::Waiting(Waiting::new(self, seen, terms)))
-    }
-
-    pub(crate) fn seen(
-        &self,
-        call: &'static str,
-        answer: Answer<foreshadow_api::v1::Allocation>,
-    ) -> Result<Seen, Error> {
-        let allocation = Allocation::of_wire(answer.message);
-        Ok(Seen {
-            allocation: allocation
-                .ok_or_else(|| self.misunderstood(call, "its state is unknown"))?,
-            time: answer.time,
-        })
-    }
-
     /// Shows another token from now on, on all clones: for tokens that expire.
     ///
     /// ```no_run
@@ -214,5 +187,40 @@ impl Client {
     /// ```
     pub fn transport(&self) -> Transport {
         self.inner.calls.clone()
+    }
+
+    pub(crate) fn new(inner: Inner) -> Self {
+        let inner = Arc::new(inner);
+        Self { inner }
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.inner
+    }
+
+    async fn claimed(&self, claim: Claim) -> Result<Claimed, Error> {
+        let terms = Terms::of(&claim);
+        let seen = self.allocated(claim).await?;
+        let allocation = &seen.allocation;
+        if allocation.state.is_over() {
+            return Err(Error::NotGranted(Box::new(seen.allocation)));
+        }
+        if lease::is_granted(allocation) {
+            return Ok(Claimed::Granted(Lease::of(self, seen, terms.lasts)));
+        }
+        Ok(Claimed::Waiting(Waiting::new(self, seen, terms)))
+    }
+
+    pub(crate) fn seen(
+        &self,
+        call: &'static str,
+        answer: Answer<v1::Allocation>,
+    ) -> Result<Seen, Error> {
+        let allocation = Allocation::of_wire(answer.message);
+        Ok(Seen {
+            allocation: allocation
+                .ok_or_else(|| self.misunderstood(call, "its state is unknown"))?,
+            time: answer.time,
+        })
     }
 }

@@ -104,41 +104,58 @@ impl Lease {
         self.held.borrow().lost.clone()
     }
 
-    /// Waits until it is lost, for as long as it is held. The future may outlive the lease; it ends
-    /// only if it is lost.
+    /// Waits until it is lost; none once it has been given back. The future may outlive the lease.
     ///
     /// ```no_run
     /// # async fn example(lease: foreshadow_client::Lease) {
     /// let lost = lease.lost();
-    /// tokio::spawn(async move { eprintln!("stop: {}", lost.await) });
+    /// tokio::spawn(async move {
+    ///     if let Some(lost) = lost.await {
+    ///         eprintln!("stop: {lost}");
+    ///     }
+    /// });
     /// # }
     /// ```
-    pub fn lost(&self) -> impl Future<Output = Lost> + Send + use<> {
+    pub fn lost(&self) -> impl Future<Output = Option<Lost>> + Send + use<> {
         let mut held = self.held.clone();
         async move {
-            if let Ok(held) = held.wait_for(|held| held.lost.is_some()).await
-                && let Some(lost) = held.lost.clone()
-            {
-                return lost;
-            }
-            std::future::pending().await
+            let held = held.wait_for(|held| held.lost.is_some()).await;
+            held.ok().and_then(|held| held.lost.clone())
         }
     }
 
     /// Does some work, and drops it as soon as the lease is lost.
+    ///
+    /// ```no_run
+    /// # async fn train() -> u32 { 7 }
+    /// # async fn example(lease: foreshadow_client::Lease) {
+    /// match lease.while_held(train()).await {
+    ///     Ok(score) => println!("{score}"),
+    ///     Err(lost) => eprintln!("to be done again: {lost}"),
+    /// }
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Lost`] if it was lost before the work was done.
     pub async fn while_held<T>(&self, work: impl Future<Output = T>) -> Result<T, Lost> {
         tokio::select! {
             biased;
-            lost = self.lost() => Err(lost),
+            Some(lost) = self.lost() => Err(lost),
             done = work => Ok(done),
         }
     }
 
     /// Gives the instance back, and waits until the server has it. If the future is dropped, that goes
     /// on in the background.
+    ///
+    /// ```no_run
+    /// # async fn example(lease: foreshadow_client::Lease) {
+    /// if let Err(error) = lease.release().await {
+    ///     eprintln!("{error}");
+    /// }
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::Lost`] if the lease had ended before, so that what was done with the instance lately may

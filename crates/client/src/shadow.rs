@@ -30,6 +30,16 @@ impl Client {
     /// The profile as it was at that time, made again from the history of the week before it: metrics,
     /// dependencies and accesses.
     ///
+    /// ```no_run
+    /// # async fn example(client: foreshadow_client::Client) -> Result<(), foreshadow_client::Error> {
+    /// use std::time::{Duration, SystemTime};
+    /// use foreshadow_client::Entity;
+    ///
+    /// let yesterday = SystemTime::now() - Duration::from_secs(86_400);
+    /// let shadow = client.shadow_at(Entity::application("jupyter"), yesterday).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::InvalidRequest`] for a time ahead or before what is kept, [`Error::NotFound`] for one
     /// that nothing was known of, and those of any call.

@@ -71,6 +71,14 @@ impl Client {
 
     /// Puts off the end of a lease: it lasts so long from now on, or as long as was claimed.
     ///
+    /// ```no_run
+    /// # use foreshadow_client::{Allocation, Client, Error};
+    /// # async fn example(client: Client, held: Allocation) -> Result<(), Error> {
+    /// let held = client.renew(&held, Some(std::time::Duration::from_secs(600))).await?;
+    /// println!("until {:?}", held.lease_expires_at);
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Refused`] for a stale token or a lease that has ended, [`Error::NotFound`], and those of
     /// any call.
@@ -107,6 +115,13 @@ impl Client {
 
     /// Gives a lease back. One that was given back before is left as it is.
     ///
+    /// ```no_run
+    /// # use foreshadow_client::{Allocation, Client, Error};
+    /// # async fn example(client: Client, held: Allocation) -> Result<(), Error> {
+    /// client.release(&held).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Refused`] for a stale token or a lease that has ended, [`Error::NotFound`], and those of
     /// any call.
@@ -127,6 +142,12 @@ impl Client {
     }
 
     /// Takes back a request that waits or is booked. One that was taken back before is left as it is.
+    ///
+    /// ```no_run
+    /// # async fn example(client: foreshadow_client::Client) -> Result<(), foreshadow_client::Error> {
+    /// client.cancel("a-42").await?;
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// [`Error::Refused`] if it has been granted or has ended, [`Error::NotFound`], and those of any

@@ -8,6 +8,15 @@ use crate::{
 };
 
 /// What a claim gave.
+///
+/// ```no_run
+/// # use foreshadow_client::{Client, Error};
+/// # async fn example(client: Client) -> Result<(), Error> {
+/// let claimed = client.claim("notebook").await?;
+/// println!("{} is {}", claimed.allocation().id, claimed.allocation().state);
+/// let lease = claimed.granted().await?;
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 #[must_use = "a claim that is dropped is taken back"]
 pub enum Claimed {
@@ -120,6 +129,13 @@ impl Waiting {
 
     /// The lease, once it is granted. If the future is dropped before, the claim is taken back.
     ///
+    /// ```no_run
+    /// # use foreshadow_client::{Error, Waiting};
+    /// # async fn example(waiting: Waiting) -> Result<(), Error> {
+    /// let lease = waiting.granted().await?;
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::NotGranted`] if it ended before, and those of [`changed`](Self::changed); after any of
     /// them the claim is taken back.
@@ -152,6 +168,13 @@ impl Waiting {
     }
 
     /// Takes the claim back; what was granted meanwhile is given back.
+    ///
+    /// ```no_run
+    /// # use foreshadow_client::{Error, Waiting};
+    /// # async fn example(waiting: Waiting) -> Result<(), Error> {
+    /// waiting.cancel().await?;
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// Those of any call; it is then tried again in the background.

@@ -30,8 +30,10 @@ async fn a_lease_answers_while_it_is_held_and_is_given_back() {
     );
     assert!(held.durable);
     assert!(lease.time_left() > Duration::ZERO);
-    let id = lease.id().to_owned();
+    let (id, lost) = (lease.id().to_owned(), lease.lost());
     lease.release().await.unwrap();
+    let lost = timeout(PATIENCE, lost).await;
+    assert_eq!(lost.expect("nothing is left to be lost"), None);
     assert_eq!(now(&client, &id).await.state, State::Released);
     let warm = warm(&client, "notebook").await;
     assert!(warm.is_warm());
@@ -102,7 +104,10 @@ async fn a_lease_whose_instance_dies_tells_of_it() {
         let killed = Command::new("kill").args(["-9", &pid.to_string()]).status();
         assert!(killed.is_ok_and(|status| status.success()));
     }
-    let lost = timeout(PATIENCE, lost).await.expect("the loss is told");
+    let lost = timeout(PATIENCE, lost)
+        .await
+        .expect("the loss is told")
+        .unwrap();
     assert!(
         matches!(
             lost,
@@ -128,9 +133,8 @@ async fn a_lease_that_somebody_else_gave_back_is_lost() {
     let client = site.client().await;
     let lease = client.lease("notebook").await.unwrap();
     client.release(lease.allocation()).await.unwrap();
-    let lost = timeout(PATIENCE, lease.lost())
-        .await
-        .expect("the loss is told");
+    let lost = timeout(PATIENCE, lease.lost()).await;
+    let lost = lost.expect("the loss is told").unwrap();
     assert!(
         matches!(
             lost,

@@ -90,9 +90,8 @@ async fn a_lease_is_lost_when_the_server_stays_away() {
     let claim = Claim::pool("notebook").lease_duration(Duration::from_secs(3));
     let lease = client.lease(claim).await.unwrap();
     let ruin = site.kill();
-    let lost = timeout(PATIENCE, lease.lost())
-        .await
-        .expect("the loss is told");
+    let lost = timeout(PATIENCE, lease.lost()).await;
+    let lost = lost.expect("the loss is told").unwrap();
     assert!(matches!(lost, Lost::NotRenewed { .. }), "{lost}");
     assert!(matches!(lease.release().await, Err(Error::Lost(_))));
     // So that no process is left.
