@@ -143,9 +143,22 @@ mod tests {
 
     #[tokio::test]
     async fn a_certificate_that_is_none_is_told_at_once() {
-        let builder = to("pools.example:7070").client_certificate("no", "pem");
-        let builder = builder.ca_certificate("-----BEGIN");
-        let error = builder.connect_lazy().unwrap_err().to_string();
-        assert!(error.contains("PEM"), "{error}");
+        let authority = to("pools.example:7070").ca_certificate("no");
+        let own = to("pools.example:7070").client_certificate("no", "pem");
+        for builder in [authority, own] {
+            let error = builder.connect_lazy().unwrap_err().to_string();
+            assert!(
+                error.contains("_certificate`") && error.contains("PEM"),
+                "{error}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn an_encrypted_address_needs_nothing_where_this_machine_trusts_somebody() {
+        let outcome = to("https://pools.example").connect_lazy();
+        let error = outcome.err().map(|error| error.to_string());
+        // Not every machine does.
+        assert!(error.is_none_or(|error| error.contains("no certificates to trust")));
     }
 }

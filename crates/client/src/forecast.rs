@@ -97,13 +97,16 @@ impl Forecast {
         if values.iter().any(|row| row.len() != wire.levels.len()) {
             return None;
         }
+        let (from, step) = (of_wire(&wire.from?)?, span_of_wire(&wire.step?)?);
+        // So that each step has a time.
+        from.checked_add(step.checked_mul(u32::try_from(values.len()).ok()?)?)?;
         Some(Self {
             subject: match wire.subject? {
                 forecast::Subject::EntityId(name) | forecast::Subject::Pool(name) => name,
             },
             metric: wire.metric,
-            from: of_wire(&wire.from?)?,
-            step: span_of_wire(&wire.step?)?,
+            from,
+            step,
             levels: wire.levels,
             values,
             model: wire.model,
@@ -195,5 +198,17 @@ mod tests {
         let mut wire = wire();
         wire.steps[1].quantiles.pop();
         assert_eq!(Forecast::of_wire(wire), None);
+    }
+
+    #[test]
+    fn a_forecast_past_all_times_is_none() {
+        let endless = v1::Forecast {
+            step: Some(well_known::Duration {
+                seconds: i64::MAX,
+                nanos: 0,
+            }),
+            ..wire()
+        };
+        assert_eq!(Forecast::of_wire(endless), None);
     }
 }

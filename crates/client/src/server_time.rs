@@ -25,9 +25,10 @@ impl ServerTime {
         Self { at, sent }
     }
 
-    /// When it is that time on the server; at the reading if it was before.
+    /// When it is that time on the server; at the reading if that was before, or is past all times.
     pub(crate) fn when(&self, time: SystemTime) -> Instant {
-        self.sent + time.duration_since(self.at).unwrap_or_default()
+        let left = time.duration_since(self.at).unwrap_or_default();
+        self.sent.checked_add(left).unwrap_or(self.sent)
     }
 }
 
@@ -54,6 +55,15 @@ mod tests {
         let sent = clock::now();
         let time = ServerTime::read(Some(DATE), sent, after(0));
         assert_eq!(time.when(after(0)), sent);
+    }
+
+    #[test]
+    fn a_time_past_all_times_is_no_panic() {
+        let sent = clock::now();
+        let far = Duration::from_secs(i64::MAX as u64);
+        let time = ServerTime::read(None, sent, SystemTime::UNIX_EPOCH);
+        let never = SystemTime::UNIX_EPOCH.checked_add(far);
+        assert!(never.is_none_or(|never| time.when(never) >= sent));
     }
 
     #[test]

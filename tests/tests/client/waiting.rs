@@ -109,7 +109,7 @@ async fn a_claim_that_waits_in_vain_says_how_it_ended() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_claim_for_later_is_granted_at_its_time_and_held_beyond_the_grace() {
-    let site = Site::start(&(notebook_pool(50, 1, 2) + "booking_grace = \"2s\"\n"));
+    let site = Site::start(&(notebook_pool(50, 1, 2) + "booking_grace = \"20s\"\n"));
     let client = site.client().await;
     let time = SystemTime::now() + Duration::from_secs(3);
     let later = patient()
