@@ -19,7 +19,8 @@ pub type Transport = InterceptedService<Channel, Credentials>;
 /// Calls that find the server away or full are made again, with pauses that grow and differ and are
 /// never shorter than the server asks for, for [`ClientBuilder::retry_for`]; nothing else is.
 ///
-/// One client carries about 4,000 leases and waiting claims at a time, each of which is watched.
+/// One client watches about 4,000 leases and waiting claims at a time; make another for more. Leases
+/// beyond that are renewed all the same, and their loss is told at the next renewal.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), foreshadow_client::Error> {
