@@ -64,6 +64,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "engine",
         ],
     ),
+    ("client", &["api"]),
     ("telemetry", &["types", "shadow", "api", "engine"]),
     (
         "server",
@@ -97,6 +98,7 @@ const CONFINED: &[(&str, &[&str])] = &[
         "tonic",
         &[
             "api",
+            "client",
             "telemetry",
             "server",
             "providers",
