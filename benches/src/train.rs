@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use foreshadow_forecast::{Panel, SeriesId};
-use foreshadow_lstm::{ChunkSize, Compute, Fit, FitData, FitOptions};
+use foreshadow_lstm::{ChunkSize, Compute, Fit, FitData, FitOptions, Variety};
 use foreshadow_types::{EntityId, Timestamp};
 use serde_json::json;
 
@@ -32,6 +32,10 @@ pub(crate) fn rows() -> anyhow::Result<Vec<Row>> {
     let options = FitOptions {
         network: network.size().clone(),
         chunk: CHUNK,
+        variety: Variety {
+            mixed: 0.0,
+            reversed: 0.0,
+        },
         rate: 1e-3,
         decay: 0.0,
         warm_up: WARM_UP,

@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use foreshadow_forecast::{PLANNING_LEVELS, Panel};
-use foreshadow_lstm::{ChunkSize, FitOptions, NetworkSize};
+use foreshadow_lstm::{ChunkSize, FitOptions, NetworkSize, Variety};
 
 /// What a training run is told.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,8 +42,9 @@ impl Default for TrainOptions {
 const CHUNK_STEPS: usize = 64;
 const MOST_LANES: usize = 128;
 const FEWEST_LANES: usize = 32;
-/// How often each value is passed, roughly. More make the largest series known by heart.
-const PASSES: usize = 1;
+/// How often each value is passed, roughly, most of them in mixtures. Many more make the largest series
+/// known by heart.
+const PASSES: usize = 8;
 /// Bounds of the number of optimiser steps.
 const STEPS: (u64, u64) = (800, 20_000);
 
@@ -71,6 +72,10 @@ impl TrainOptions {
                     origins: 6.min(steps),
                     draws: 8,
                     dropout: 0.3,
+                },
+                variety: Variety {
+                    mixed: 0.6,
+                    reversed: 0.5,
                 },
                 rate: 2e-3,
                 decay: 0.0,

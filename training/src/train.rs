@@ -306,15 +306,7 @@ fn watched(panel: &Panel) -> Panel {
     let series = panel.ids().len();
     let kept = series.min(WATCHED_SERIES);
     let chosen: Vec<usize> = (0..kept).map(|place| place * series / kept).collect();
-    let ids = chosen
-        .iter()
-        .map(|&index| panel.ids()[index].clone())
-        .collect();
-    let values = chosen
-        .iter()
-        .flat_map(|&index| panel.series(index).to_vec())
-        .collect();
-    Panel::new(panel.start(), panel.interval(), ids, panel.bins(), values)
+    panel.only(&chosen)
 }
 
 fn remove_if_there(path: &Path) -> io::Result<()> {

@@ -56,49 +56,58 @@ fn longest(panel: &Panel) -> usize {
     steps.max(1) as usize
 }
 
-/// Mean over the metrics of the weighted quantile loss, at the near horizon and over all that was
-/// held out in one: what decides which weights are kept.
+/// What decides which weights are kept: the mean over the metrics of the weighted quantile loss in which,
+/// as in training, a series counts by the root of its level. By the level itself a few large series would
+/// decide alone; and farther windows than these would be so few that they decide by chance.
 ///
 /// # Errors
 /// [`EvaluationError`] if the model fails.
 pub(crate) fn loss(
     panel: &Panel,
-    near: Protocol,
-    model: &mut dyn Forecaster,
-) -> Result<f64, EvaluationError> {
-    let far = Protocol {
-        horizon: (near.horizon * near.windows).min(longest(panel)),
-        windows: 1,
-        ..near
-    };
-    let near_loss = loss_at(panel, near, model)?;
-    Ok(f64::midpoint(near_loss, loss_at(panel, far, model)?))
-}
-
-/// Mean over the metrics of the weighted quantile loss.
-///
-/// # Errors
-/// [`EvaluationError`] if the model fails.
-fn loss_at(
-    panel: &Panel,
     protocol: Protocol,
     model: &mut dyn Forecaster,
 ) -> Result<f64, EvaluationError> {
     let evaluation = Evaluation::new(panel, protocol)?;
-    let mut by_metric: BTreeMap<&str, AccuracySums> = BTreeMap::new();
+    let mut by_series: BTreeMap<usize, (AccuracySums, Level)> = BTreeMap::new();
     evaluation.score(model, |scored| {
-        by_metric
-            .entry(&panel.ids()[scored.series].metric)
-            .or_insert_with(|| AccuracySums::new(&EVALUATION_LEVELS))
-            .add(scored.forecast, scored.actual, None);
+        let (sums, level) = by_series
+            .entry(scored.series)
+            .or_insert_with(|| (AccuracySums::new(&EVALUATION_LEVELS), Level::default()));
+        sums.add(scored.forecast, scored.actual, None);
+        level.add(scored.actual);
         Ok::<(), EvaluationError>(())
     })?;
-    let losses: Vec<f64> = by_metric
-        .values()
-        .map(|sums| sums.accuracy().crps)
-        .filter(|loss| loss.is_finite())
-        .collect();
-    Ok(losses.iter().sum::<f64>() / losses.len().max(1) as f64)
+    let mut by_metric: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
+    for (series, (sums, level)) in &by_series {
+        let (loss, weight) = (sums.accuracy().crps, level.sum / level.mean().sqrt());
+        if loss.is_finite() && weight.is_finite() {
+            let metric = by_metric.entry(&panel.ids()[*series].metric).or_default();
+            metric.0 += loss * weight;
+            metric.1 += weight;
+        }
+    }
+    let losses = by_metric.values().map(|(loss, weight)| loss / weight);
+    Ok(losses.sum::<f64>() / by_metric.len().max(1) as f64)
+}
+
+/// The magnitude of what came of a series.
+#[derive(Debug, Default)]
+struct Level {
+    sum: f64,
+    values: f64,
+}
+
+impl Level {
+    fn add(&mut self, actual: &[f32]) {
+        for value in actual.iter().filter(|value| value.is_finite()) {
+            self.sum += f64::from(value.abs());
+            self.values += 1.0;
+        }
+    }
+
+    fn mean(&self) -> f64 {
+        self.sum / self.values
+    }
 }
 
 /// Scores the model beside the naive ones.

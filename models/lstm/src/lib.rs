@@ -33,7 +33,7 @@ mod tensors;
 
 pub use bare::Features;
 pub use device::{Compute, DeviceChoice, DeviceError};
-pub use fit::{ChunkSize, Fit, FitData, FitOptions, FitState};
+pub use fit::{ChunkSize, Fit, FitData, FitOptions, FitState, Variety};
 pub use forecaster::{LONGEST_HORIZON, LstmForecaster};
 pub use kernel::{Network, NetworkError};
 pub use live::{LiveBatch, Slot};

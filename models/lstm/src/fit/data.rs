@@ -117,6 +117,11 @@ impl Source {
     pub(crate) fn candidate(&self, index: usize) -> Candidate {
         self.candidates[index]
     }
+
+    /// What may be seen of a candidate.
+    pub(crate) fn values(&self, candidate: usize) -> &[f32] {
+        &self.panel.series(self.candidates[candidate].series)[..self.end]
+    }
 }
 
 /// The series with a value that is not zero; `correction` holds their level relative to the metric.

@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 use crate::{
     chunk::Chunk,
     features::{INPUTS, View},
-    fit::data::FitData,
+    fit::{
+        data::FitData,
+        variety::{Variation, Variety},
+    },
     forecaster::longest_steps,
     memory::Memory,
     network::NetworkSize,
@@ -34,7 +37,7 @@ pub struct ChunkSize {
     pub dropout: f32,
 }
 
-/// Where a lane is. The memory is rebuilt from the data, so that a checkpoint stays small.
+/// Where a lane is. The values and the memory are rebuilt from the data, so that a checkpoint stays small.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Place {
     source: usize,
@@ -43,6 +46,7 @@ struct Place {
     from: usize,
     /// The next bin.
     next: usize,
+    variation: Variation,
 }
 
 /// What a checkpoint holds of the lanes.
@@ -57,9 +61,12 @@ pub(crate) struct LanesState {
 #[derive(Debug)]
 pub(crate) struct Lanes {
     cut: ChunkSize,
+    variety: Variety,
     /// Units of the top layer.
     hidden: usize,
     held: LanesState,
+    /// What each lane follows.
+    values: Vec<Vec<f32>>,
     memories: Vec<Memory>,
 }
 
@@ -68,37 +75,38 @@ impl Lanes {
     pub(crate) fn new(
         data: &FitData,
         size: &NetworkSize,
-        cut: ChunkSize,
+        (cut, variety): (ChunkSize, Variety),
         rows: usize,
         mut random: Random,
     ) -> Self {
-        let places = (0..rows).map(|_| scattered(data, &mut random)).collect();
+        let places = (0..rows).map(|_| scattered(data, variety, &mut random));
+        let places = places.collect();
         let state = vec![0.0; size.state() * rows];
         let held = LanesState {
             random,
             places,
             state,
         };
-        Self::resume(data, size, cut, held)
+        Self::resume(data, size, (cut, variety), held)
     }
 
     /// Lanes as they were.
     pub(crate) fn resume(
         data: &FitData,
         size: &NetworkSize,
-        cut: ChunkSize,
+        (cut, variety): (ChunkSize, Variety),
         held: LanesState,
     ) -> Self {
-        let memories = held
-            .places
-            .iter()
-            .map(|place| replay(data, place))
-            .collect();
+        let values: Vec<_> = held.places.iter().map(|one| followed(data, one)).collect();
+        let lanes = held.places.iter().zip(&values);
+        let memories = lanes.map(|(place, values)| replay(data, place, values));
         Self {
             cut,
+            variety,
             hidden: size.hidden,
+            memories: memories.collect(),
             held,
-            memories,
+            values,
         }
     }
 
@@ -129,7 +137,8 @@ impl Lanes {
             if place.next + 1 < data.sources[place.source].end {
                 continue;
             }
-            let place = restarted(data, &mut self.held.random);
+            let place = restarted(data, self.variety, &mut self.held.random);
+            self.values[row] = followed(data, &place);
             self.memories[row] = Memory::new(data.sources[place.source].clock);
             self.held.places[row] = place;
             for unit in self.held.state.chunks_exact_mut(rows) {
@@ -173,7 +182,7 @@ impl Lanes {
         let place = &mut self.held.places[row];
         let source = &data.sources[place.source];
         let candidate = source.candidate(place.candidate);
-        let values = &source.panel.series(candidate.series)[..source.end];
+        let values = &self.values[row];
         let memory = &mut self.memories[row];
         let longest = longest_steps(source.panel.interval());
         for step in 0..chunk.steps {
@@ -235,8 +244,8 @@ fn draw_steps(random: &mut Random, longest: usize) -> usize {
 }
 
 /// Somewhere in a series of which everything before is known.
-fn scattered(data: &FitData, random: &mut Random) -> Place {
-    let place = drawn(data, random);
+fn scattered(data: &FitData, variety: Variety, random: &mut Random) -> Place {
+    let place = drawn(data, variety, random);
     let length = data.sources[place.source].end - place.from;
     Place {
         next: place.from + random.below(length),
@@ -245,8 +254,8 @@ fn scattered(data: &FitData, random: &mut Random) -> Place {
 }
 
 /// At the start of a series, or somewhere in it as if nothing before were known.
-fn restarted(data: &FitData, random: &mut Random) -> Place {
-    let mut place = drawn(data, random);
+fn restarted(data: &FitData, variety: Variety, random: &mut Random) -> Place {
+    let mut place = drawn(data, variety, random);
     if random.unit() < COLD_STARTS {
         place.from += random.below(data.sources[place.source].end - place.from);
         place.next = place.from;
@@ -254,7 +263,7 @@ fn restarted(data: &FitData, random: &mut Random) -> Place {
     place
 }
 
-fn drawn(data: &FitData, random: &mut Random) -> Place {
+fn drawn(data: &FitData, variety: Variety, random: &mut Random) -> Place {
     let source = data.draw_source(random);
     let candidate = data.sources[source].draw(random);
     let from = data.sources[source].candidate(candidate).first;
@@ -263,14 +272,17 @@ fn drawn(data: &FitData, random: &mut Random) -> Place {
         candidate,
         from,
         next: from,
+        variation: Variation::draw(variety, &data.sources[source], random),
     }
 }
 
-fn replay(data: &FitData, place: &Place) -> Memory {
+fn followed(data: &FitData, place: &Place) -> Vec<f32> {
     let source = &data.sources[place.source];
-    let values = source
-        .panel
-        .series(source.candidate(place.candidate).series);
+    place.variation.values(source, place.candidate, place.from)
+}
+
+fn replay(data: &FitData, place: &Place, values: &[f32]) -> Memory {
+    let source = &data.sources[place.source];
     let mut memory = Memory::new(source.clock);
     for (bin, &value) in values.iter().enumerate().take(place.next).skip(place.from) {
         memory.push(source.clock, source.panel.bin_start(bin), value);

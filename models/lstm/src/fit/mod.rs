@@ -3,6 +3,7 @@
 mod adam;
 mod data;
 mod lanes;
+mod variety;
 
 use std::thread;
 
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use data::FitData;
 pub use lanes::ChunkSize;
+pub use variety::Variety;
 
 use crate::{
     chunk::ChunkGradient,
@@ -32,6 +34,8 @@ pub struct FitOptions {
     pub network: NetworkSize,
     /// How the data is cut.
     pub chunk: ChunkSize,
+    /// What is made of the data.
+    pub variety: Variety,
     /// The highest learning rate.
     pub rate: f32,
     /// Weight decay.
@@ -73,7 +77,13 @@ impl Fit {
         let lanes = (0..SHARDS)
             .map(|shard| {
                 let random = Random::new(options.seed, 1 + shard as u64);
-                Lanes::new(&data, &options.network, options.chunk, rows, random)
+                Lanes::new(
+                    &data,
+                    &options.network,
+                    (options.chunk, options.variety),
+                    rows,
+                    random,
+                )
             })
             .collect();
         Ok(Self {
@@ -90,7 +100,14 @@ impl Fit {
         let lanes = state
             .lanes
             .into_iter()
-            .map(|held| Lanes::resume(&data, &options.network, options.chunk, held))
+            .map(|held| {
+                Lanes::resume(
+                    &data,
+                    &options.network,
+                    (options.chunk, options.variety),
+                    held,
+                )
+            })
             .collect();
         Self {
             options,
