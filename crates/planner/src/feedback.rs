@@ -12,6 +12,8 @@ pub(crate) struct Feedback {
     requests: f64,
     /// Hits short of those wanted, fading.
     short: f64,
+    /// Those of the requests that took nothing from the pool.
+    merged: f64,
 }
 
 impl Feedback {
@@ -21,6 +23,7 @@ impl Feedback {
             hits: 0.0,
             requests: 0.0,
             short: 0.0,
+            merged: 0.0,
         }
     }
 
@@ -32,11 +35,18 @@ impl Feedback {
         self.short += self.wanted - hit;
     }
 
+    /// A request that shares an instance which others hold.
+    pub(crate) fn count_merged(&mut self, hit: bool) {
+        self.count(hit);
+        self.merged += 1.0;
+    }
+
     /// Fades the record by `keep`.
     pub(crate) fn fade(&mut self, keep: f64) {
         self.hits *= keep;
         self.requests *= keep;
         self.short *= keep;
+        self.merged *= keep;
     }
 
     /// The hit rate of the record.
@@ -48,11 +58,23 @@ impl Feedback {
         }
     }
 
-    /// The hit rate to aim at so that the shortfall is made up within `horizon` requests.
+    /// The hit rate that requests which take an instance must have for all to have the one wanted:
+    /// whoever shares an instance hardly ever waits, so the misses allowed are theirs.
+    pub(crate) fn needed(&self) -> f64 {
+        let taking = self.requests - self.merged;
+        if self.merged <= 0.0 || taking <= 0.0 {
+            return self.wanted;
+        }
+        (1.0 - (1.0 - self.wanted) * self.requests / taking).max(0.0)
+    }
+
+    /// The hit rate to aim at, of requests that take an instance, so that the shortfall is made up
+    /// within `horizon` of them.
     pub(crate) fn aim(&self, horizon: f64) -> f64 {
-        let room = 1.0 - self.wanted;
+        let needed = self.needed();
+        let room = 1.0 - needed;
         let correction = self.short / horizon.max(1.0);
-        self.wanted + correction.clamp(-REACH_DOWN * room, REACH_UP * room)
+        (needed + correction.clamp(-REACH_DOWN * room, REACH_UP * room)).max(0.0)
     }
 }
 
@@ -74,5 +96,26 @@ mod tests {
             feedback.count(true);
         }
         assert!((feedback.aim(100.0) - 0.8).abs() < 1e-9);
+    }
+
+    #[test]
+    fn requests_that_share_an_instance_leave_their_misses_to_the_others() {
+        let mut feedback = Feedback::new(0.9);
+        for hit in [true, true, true, true, false] {
+            feedback.count(hit);
+        }
+        for _ in 0..5 {
+            feedback.count_merged(true);
+        }
+        // One miss of ten is what is wanted, and it is one of the five that take an instance.
+        assert!((feedback.needed() - 0.8).abs() < 1e-9);
+        assert!((feedback.aim(100.0) - 0.8).abs() < 1e-9);
+        feedback.fade(0.5);
+        assert!((feedback.needed() - 0.8).abs() < 1e-9);
+        for _ in 0..1000 {
+            feedback.count_merged(true);
+        }
+        assert_eq!(feedback.needed(), 0.0);
+        assert_eq!(feedback.aim(100.0), 0.0);
     }
 }

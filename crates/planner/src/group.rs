@@ -66,6 +66,14 @@ impl TargetPolicies for PlannerGroup {
         }
     }
 
+    fn observe_merged(&mut self, arrival: &Arrival, outcomes: &[Outcome]) {
+        let demand = self.knowledge.recent_demand();
+        let at = within_reach(arrival.at);
+        for (steward, &outcome) in self.stewards.iter_mut().zip(outcomes) {
+            steward.count_merged(at, outcome, demand);
+        }
+    }
+
     fn targets(&mut self, now: Timestamp, inventories: &[Inventory]) -> Vec<u32> {
         let now = within_reach(now);
         let moment = self.knowledge.tick(now);

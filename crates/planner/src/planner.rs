@@ -134,6 +134,14 @@ impl PoolPlanner {
         self.steward.count(arrival.at, outcome, demand);
     }
 
+    /// Takes note of a request that shares an instance which others hold. It counts towards the hit rate
+    /// of all requests, but takes nothing from the pool, and so is no demand.
+    pub fn observe_merged(&mut self, arrival: &Arrival, outcome: Outcome) {
+        let demand = self.knowledge.recent_demand();
+        let at = within_reach(arrival.at);
+        self.steward.count_merged(at, outcome, demand);
+    }
+
     /// Learns from a past request that another planner, or none, kept the pool for: it shows the
     /// demand, but says nothing of the hit rate of this one.
     pub fn observe_past(&mut self, arrival: &Arrival) {
@@ -189,6 +197,10 @@ impl PoolPlanner {
 impl TargetPolicy for PoolPlanner {
     fn observe(&mut self, arrival: &Arrival, outcome: Outcome) {
         Self::observe(self, arrival, outcome);
+    }
+
+    fn observe_merged(&mut self, arrival: &Arrival, outcome: Outcome) {
+        Self::observe_merged(self, arrival, outcome);
     }
 
     fn target(&mut self, now: Timestamp, inventory: &Inventory) -> u32 {

@@ -67,6 +67,10 @@ pub trait TargetPolicy {
     /// Takes note of a request and what became of it.
     fn observe(&mut self, arrival: &Arrival, outcome: Outcome);
 
+    /// Takes note of a request that shares an instance which others hold: it is served, or waits, but
+    /// takes nothing from the pool, and so is no demand.
+    fn observe_merged(&mut self, _arrival: &Arrival, _outcome: Outcome) {}
+
     /// How many unpromised instances, ready and starting together, the pool should hold from `now`
     /// until the next tick.
     fn target(&mut self, now: Timestamp, inventory: &Inventory) -> u32;
@@ -84,6 +88,10 @@ pub trait TargetPolicy {
 pub trait TargetPolicies {
     /// Takes note of a request and what became of it in each replica.
     fn observe(&mut self, arrival: &Arrival, outcomes: &[Outcome]);
+
+    /// Takes note of a request that shares an instance which others hold; see
+    /// [`TargetPolicy::observe_merged`].
+    fn observe_merged(&mut self, _arrival: &Arrival, _outcomes: &[Outcome]) {}
 
     /// The target of each replica, given what each holds.
     fn targets(&mut self, now: Timestamp, inventories: &[Inventory]) -> Vec<u32>;

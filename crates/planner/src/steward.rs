@@ -82,6 +82,14 @@ impl Steward {
         }
     }
 
+    /// A request that shares an instance which others hold, and so is not among `demand`.
+    pub(crate) fn count_merged(&mut self, at: Timestamp, outcome: Outcome, demand: usize) {
+        self.steering.count_merged(outcome);
+        if outcome != Outcome::Hit {
+            self.misses.add(self.cause_of(at, outcome, demand));
+        }
+    }
+
     pub(crate) fn start_succeeded(&mut self) {
         self.breaker.succeeded();
     }

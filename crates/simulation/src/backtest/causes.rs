@@ -34,13 +34,13 @@ impl Causes {
         if let Some(trouble) = claim.trouble {
             return trouble;
         }
-        let times = &pool.times_ms()[..=index];
+        let times = pool.demand_until(index);
         let since_ms = times.last().map_or(0, |&at| at - self.startup_ms);
         self.first += times[self.first..]
             .iter()
             .take_while(|&&at| at <= since_ms)
             .count();
-        let covered = index + 1 - self.first <= target as usize;
+        let covered = times.len() - self.first <= target as usize;
         if claim.outcome == Outcome::Join && covered {
             MissCause::Late
         } else {

@@ -1,4 +1,4 @@
-//! Demand over the lead time at each tick, backwards and forwards.
+//! Demand over the lead time at each tick, backwards and forwards: of requests that take an instance.
 
 use super::{PoolTrace, Setting};
 
@@ -15,7 +15,7 @@ pub(crate) fn coming_demand(pool: &PoolTrace, setting: &Setting) -> Vec<u32> {
 }
 
 fn counts_between(pool: &PoolTrace, setting: &Setting, since_ms: i64, until_ms: i64) -> Vec<u32> {
-    let times = pool.times_ms();
+    let times = pool.demand_ms();
     let (mut first, mut last) = (0, 0);
     setting
         .ticks_ms()

@@ -106,7 +106,7 @@ impl<'a, F: Fleet> Replay<'a, F> {
         Self {
             pool,
             next: 0,
-            replica: Replica::new(setting, fleet, tally),
+            replica: Replica::new(pool, setting, fleet, tally),
         }
     }
 
@@ -143,7 +143,12 @@ impl<'a, F: Fleet> Replay<'a, F> {
         while let Some(&now_ms) = times.get(self.next).filter(|&&at| at < until_ms) {
             self.advance(now_ms, policy);
             let outcome = self.replica.claim(self.pool, self.next).outcome;
-            policy.observe(&self.pool.arrival(self.next), outcome);
+            let arrival = self.pool.arrival(self.next);
+            if self.pool.is_merged(self.next) {
+                policy.observe_merged(&arrival, outcome);
+            } else {
+                policy.observe(&arrival, outcome);
+            }
             self.next += 1;
         }
     }

@@ -20,6 +20,7 @@ mod room;
 mod run;
 mod setting;
 mod shares;
+mod sharing;
 mod startup;
 mod strained;
 mod tally;

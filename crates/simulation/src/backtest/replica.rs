@@ -9,6 +9,7 @@ use super::{
     PoolTrace, Probe, Setting, Tally, TickRecord,
     causes::Causes,
     fleet::{Claim, Fleet, StartReport},
+    sharing::Sharing,
 };
 
 /// The most instances a pool holds, whatever a policy asks for.
@@ -18,6 +19,8 @@ pub(crate) struct Replica<F> {
     fleet: F,
     tally: Tally,
     causes: Causes,
+    /// Who holds instances that others may share.
+    sharing: Option<Sharing>,
     /// The target in force.
     target: u32,
     /// When the instances that requests wait for become ready, soonest first.
@@ -29,11 +32,12 @@ pub(crate) struct Replica<F> {
 }
 
 impl<F: Fleet> Replica<F> {
-    pub(crate) fn new(setting: &Setting, fleet: F, tally: Tally) -> Self {
+    pub(crate) fn new(pool: &PoolTrace, setting: &Setting, fleet: F, tally: Tally) -> Self {
         Self {
             fleet,
             tally,
             causes: Causes::new(setting),
+            sharing: pool.sharing(),
             target: 0,
             promised_ms: BinaryHeap::new(),
             counts: [0; 3],
@@ -55,15 +59,33 @@ impl<F: Fleet> Replica<F> {
     #[inline]
     pub(crate) fn claim(&mut self, pool: &PoolTrace, index: usize) -> Claim {
         let now_ms = pool.times_ms()[index];
-        let claim = self
-            .fleet
-            .claim(now_ms, pool.hold_ms(index), &mut self.tally);
+        let claim = if self.sharing.is_some() {
+            self.share(pool, index)
+        } else {
+            let hold_ms = pool.hold_ms(index);
+            self.fleet.claim(now_ms, hold_ms, &mut self.tally)
+        };
         self.tally.request(now_ms, claim.served_ms, claim.outcome);
         self.counts[claim.outcome as usize] += 1;
         if claim.outcome != Outcome::Hit {
             self.promised_ms.push(Reverse(claim.served_ms));
             self.explain(pool, index, &claim);
         }
+        claim
+    }
+
+    /// By an instance that others hold, or else by one of the pool, which others may share then.
+    fn share(&mut self, pool: &PoolTrace, index: usize) -> Claim {
+        let (guest, fleet, tally) = (pool.guest(index), &mut self.fleet, &mut self.tally);
+        let Some(sharing) = &mut self.sharing else {
+            return fleet.claim(guest.at_ms, guest.hold_ms, tally);
+        };
+        if let Some(claim) = sharing.serve(&guest, || fleet.count(guest.at_ms).0 > 0) {
+            tally.shared(guest.at_ms, claim.outcome);
+            return claim;
+        }
+        let claim = fleet.claim(guest.at_ms, guest.hold_ms, tally);
+        sharing.take(&guest, &claim);
         claim
     }
 

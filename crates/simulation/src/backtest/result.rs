@@ -51,6 +51,8 @@ pub struct PolicyRow {
     pub hit_rate_quarters: [Option<f64>; QUARTERS],
     /// Joins ÷ requests.
     pub joined_rate: Option<f64>,
+    /// Hits on an instance that others held already ÷ requests; `None` where nobody shares.
+    pub merged_rate: Option<f64>,
     /// Instance-seconds of idle time.
     pub idle_unit_seconds: Option<f64>,
     /// Idle instance-seconds ÷ requests.
@@ -103,6 +105,8 @@ pub(crate) struct Totals {
     requests: u64,
     hits: u64,
     joins: u64,
+    /// Where some pool is shared.
+    merged: Option<u64>,
     starts: u64,
     idle_ms: u64,
     quarters: [(u64, u64); QUARTERS],
@@ -116,6 +120,9 @@ impl Totals {
     /// Adds the counts of a pool, whose requests waited for `causes`.
     pub(crate) fn add(&mut self, pool: &PoolTrace, tally: &Tally, causes: &MissCounts) {
         self.users.add(pool, tally);
+        if pool.is_shared() {
+            *self.merged.get_or_insert(0) += tally.merged();
+        }
         self.pools.push(PoolCounts::new(pool, tally));
         self.causes.merge(causes);
         self.add_counts(tally);
@@ -164,6 +171,7 @@ impl Totals {
             waits: Some(self.requests - self.hits),
             hit_rate_quarters: self.quarters.map(|(requests, hits)| ratio(hits, requests)),
             joined_rate: ratio(self.joins, self.requests),
+            merged_rate: self.merged.and_then(|merged| ratio(merged, self.requests)),
             idle_unit_seconds: Some(self.idle_s()),
             idle_per_request_s: self.idle_per_request_s(),
             idle_vs_static: None,
@@ -208,6 +216,7 @@ impl PolicyRow {
             waits: None,
             hit_rate_quarters: [None; QUARTERS],
             joined_rate: None,
+            merged_rate: None,
             idle_unit_seconds: None,
             idle_per_request_s: None,
             idle_vs_static: None,

@@ -20,15 +20,17 @@ use foreshadow_planner::{
 
 use super::{
     PoolTrace, Setting, Tally,
+    fleet::Claim,
     room::Room,
+    sharing::{Guest, Sharing, Slot},
     startup::{Birth, StartupDraws},
 };
 
 /// Something that happens to an instance; the order is that within one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
-    /// A use ends.
-    Free,
+    /// A use ends, unless the instance is shared and others still hold it.
+    Free { slot: Slot },
     /// An instance that was planned for is started.
     PreWarm { keep_alive_ms: i64 },
     /// A failed start is tried again.
@@ -47,6 +49,7 @@ pub(crate) fn replay_reused(pool: &PoolTrace, setting: &Setting, tail: f64, tall
         startup: setting.startup().typical(),
         events: BinaryHeap::new(),
         room: Room::new(setting.max_instances()),
+        sharing: pool.sharing(),
         passed_on: BTreeMap::new(),
         starting: BTreeMap::new(),
         ready: BTreeMap::new(),
@@ -55,9 +58,7 @@ pub(crate) fn replay_reused(pool: &PoolTrace, setting: &Setting, tail: f64, tall
         tally,
     };
     for index in 0..pool.len() {
-        let arrival = pool.arrival(index);
-        let hold_ms = arrival.hold.unwrap_or_default().as_millis() as i64;
-        replay.request(arrival.at.as_millis(), hold_ms);
+        replay.request(&pool.guest(index));
     }
     replay.close(setting.to().as_millis())
 }
@@ -95,6 +96,8 @@ struct Reuse {
     startup: Duration,
     events: BinaryHeap<Reverse<(i64, Event)>>,
     room: Room,
+    /// Who holds instances that others may share.
+    sharing: Option<Sharing>,
     /// How many uses end at each moment whose instances go straight to requests that wait.
     passed_on: BTreeMap<i64, u32>,
     /// The unpromised starting instances, numbers ascending with the time of asking.
@@ -108,8 +111,12 @@ struct Reuse {
 }
 
 impl Reuse {
-    fn request(&mut self, now_ms: i64, hold_ms: i64) {
+    fn request(&mut self, guest: &Guest) {
+        let now_ms = guest.at_ms;
         self.advance(now_ms);
+        if self.share(guest) {
+            return;
+        }
         if let Some(ended_ms) = self.ended_ms.pop() {
             self.idle_times
                 .observe(Duration::from_millis((now_ms - ended_ms) as u64));
@@ -119,9 +126,44 @@ impl Reuse {
         if let Some(cause) = served.cause {
             self.tally.cause(now_ms, cause);
         }
-        let ends_ms = served.at_ms.saturating_add(hold_ms);
+        let ends_ms = served.at_ms.saturating_add(guest.hold_ms);
         self.room.give(now_ms, ends_ms);
-        self.at(ends_ms, Event::Free);
+        let claim = Claim {
+            outcome: served.outcome,
+            served_ms: served.at_ms,
+            trouble: served.cause,
+        };
+        let sharing = self.sharing.as_mut();
+        let slot = sharing.map_or(0, |sharing| sharing.take(guest, &claim));
+        self.at(ends_ms, Event::Free { slot });
+    }
+
+    /// Whether the request is served by an instance that others hold.
+    fn share(&mut self, guest: &Guest) -> bool {
+        let pool_is_ready = !self.ready.is_empty();
+        let sharing = self.sharing.as_mut();
+        let Some(claim) = sharing.and_then(|one| one.serve(guest, || pool_is_ready)) else {
+            return false;
+        };
+        self.tally.shared(guest.at_ms, claim.outcome);
+        self.tally
+            .request(guest.at_ms, claim.served_ms, claim.outcome);
+        if claim.outcome != Outcome::Hit {
+            let failed = claim.trouble == Some(MissCause::FailedStart);
+            let cause = if failed {
+                MissCause::FailedStart
+            } else {
+                MissCause::Late
+            };
+            self.tally.cause(guest.at_ms, cause);
+        }
+        true
+    }
+
+    /// When the last of those who share an instance leaves it, if that is still to come.
+    fn still_held(&self, slot: Slot, now_ms: i64) -> Option<i64> {
+        let until_ms = self.sharing.as_ref()?.until_ms(slot)?;
+        (until_ms > now_ms).then_some(until_ms)
     }
 
     fn serve(&mut self, now_ms: i64) -> Served {
@@ -181,7 +223,10 @@ impl Reuse {
 
     fn happen(&mut self, now_ms: i64, event: Event) {
         match event {
-            Event::Free => self.free(now_ms),
+            Event::Free { slot } => match self.still_held(slot, now_ms) {
+                Some(until_ms) => self.at(until_ms, event),
+                None => self.free(now_ms),
+            },
             Event::Retry => self.tally.start(now_ms),
             Event::PreWarm { keep_alive_ms } => self.pre_warm(now_ms, keep_alive_ms),
             Event::Ready {
@@ -299,7 +344,8 @@ mod tests {
         let tick = Duration::from_mins(1);
         let setting = Setting::new(&trace, trace.start(), tick, startup)
             .unwrap()
-            .with_max_instances(most.and_then(NonZeroU32::new));
+            .with_max_instances(most.and_then(NonZeroU32::new))
+            .unwrap();
         let tally = Tally::keeping_waits(&setting);
         replay_reused(&trace.pools()[0], &setting, 0.99, tally)
     }

@@ -17,6 +17,7 @@ pub struct Tally {
     hits_by_quarter: [u64; QUARTERS],
     joins: u64,
     misses: u64,
+    merged: u64,
     starts: u64,
     idle_ms: u64,
     /// The waits of the requests that were no hits; `None` when they are not kept.
@@ -42,6 +43,7 @@ impl Tally {
             hits_by_quarter: [0; QUARTERS],
             joins: 0,
             misses: 0,
+            merged: 0,
             starts: 0,
             idle_ms: 0,
             waits_ms: None,
@@ -84,6 +86,12 @@ impl Tally {
         if let Some(waits) = &mut self.waits_ms {
             waits.push(u32::try_from(served_ms - now_ms).unwrap_or(u32::MAX));
         }
+    }
+
+    /// The request that came at `now` shares an instance that others hold; it counts where that is ready.
+    #[inline]
+    pub(crate) fn shared(&mut self, now_ms: i64, outcome: Outcome) {
+        self.merged += u64::from(now_ms >= self.from_ms && outcome == Outcome::Hit);
     }
 
     /// Whether it keeps waits and their causes.
@@ -135,6 +143,11 @@ impl Tally {
     /// Requests that had to start their own instance.
     pub fn misses(&self) -> u64 {
         self.misses
+    }
+
+    /// Hits on an instance that others held already.
+    pub fn merged(&self) -> u64 {
+        self.merged
     }
 
     /// Instances started within the window.

@@ -49,7 +49,7 @@ fn run<F: Fleet>(
     policies: &mut dyn TargetPolicies,
     probe: &mut dyn FnMut(usize, &TickRecord),
 ) -> Vec<Planned> {
-    let replica = |fleet| Replica::new(setting, fleet, Tally::keeping_waits(setting));
+    let replica = |fleet| Replica::new(pool, setting, fleet, Tally::keeping_waits(setting));
     let replicas: Vec<_> = fleets.into_iter().map(replica).collect();
     let mut side_by_side = SideBySide {
         pool,
@@ -126,12 +126,19 @@ impl<F: Fleet> SideBySide<'_, F> {
     ) {
         let arrival = self.pool.arrival(self.next);
         let scored = self.misses_before.is_some();
+        let observe = |policies: &mut dyn TargetPolicies| {
+            if self.pool.is_merged(self.next) {
+                policies.observe_merged(&arrival, outcomes);
+            } else {
+                policies.observe(&arrival, outcomes);
+            }
+        };
         if !scored || claims.iter().all(|claim| claim.trouble.is_none()) {
-            policies.observe(&arrival, outcomes);
+            observe(policies);
             return;
         }
         let before = policies.misses();
-        policies.observe(&arrival, outcomes);
+        observe(policies);
         let after = policies.misses();
         let counts = before.iter().zip(&after);
         for ((correction, claim), (before, after)) in
