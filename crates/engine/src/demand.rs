@@ -55,6 +55,8 @@ pub(crate) struct RequestSeen {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
     Served(Outcome),
+    /// By an instance that others hold: nothing was taken from the pool.
+    Merged(Outcome),
     Booked,
     Rejected,
 }
@@ -84,11 +86,16 @@ fn fate(allocation: &Allocation) -> Fate {
     if allocation.state == AllocationState::Booked {
         return Fate::Booked;
     }
-    Fate::Served(match allocation.served {
+    let outcome = match allocation.served {
         Served::Ready | Served::Merged => Outcome::Hit,
         Served::Starting => Outcome::Join,
         Served::Started | Served::Nothing => Outcome::Miss,
-    })
+    };
+    if allocation.merged {
+        Fate::Merged(outcome)
+    } else {
+        Fate::Served(outcome)
+    }
 }
 
 /// The pool that a refused request would have used.

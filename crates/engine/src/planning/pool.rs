@@ -33,7 +33,7 @@ const MOST_TICKS: u64 = 100_000;
 pub(crate) struct PlannedPool {
     pub(crate) config: PoolConfig,
     planner: PoolPlanner,
-    remembered: VecDeque<(Arrival, Option<Outcome>)>,
+    remembered: VecDeque<(Arrival, Past)>,
     pub(crate) outcomes: OutcomeCounts,
     seed: u64,
     /// A demand model that was fitted before, for planners that begin anew.
@@ -41,6 +41,16 @@ pub(crate) struct PlannedPool {
     previewed: Option<Previewed>,
     /// What was written down last: target, proposal and policy.
     pub(super) logged: Option<(u32, Option<u32>, Mode)>,
+}
+
+/// What became of a past request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Past {
+    /// It is not known, since it comes from the history.
+    Unknown,
+    Served(Outcome),
+    /// It shared an instance that others held.
+    Merged(Outcome),
 }
 
 /// The settings of a pool's planner.
@@ -163,13 +173,13 @@ impl PlannedPool {
             Fate::Booked => {}
             Fate::Rejected => self.observe(arrival, Outcome::Miss),
             Fate::Served(outcome) => self.observe(arrival, outcome),
+            Fate::Merged(outcome) => self.observe_merged(arrival, outcome),
         }
     }
 
     /// Takes note that what a request held has been given back.
     pub(crate) fn ended(&mut self, row: &RequestRecord, at: Timestamp) {
         let arrival = arrival_of(row);
-        self.planner.observe_release(arrival.who(), at);
         let first = self
             .remembered
             .partition_point(|(past, _)| past.at < arrival.at);
@@ -179,8 +189,12 @@ impl PlannedPool {
             .find(|(past, _)| {
                 past.hold == Some(Arrival::UNTIL_RELEASED) && past.user == arrival.user
             });
+        let merged = matches!(open, Some((_, Past::Merged(_))));
         if let Some((past, _)) = open {
             past.hold = arrival.hold;
+        }
+        if !merged {
+            self.planner.observe_release(arrival.who(), at);
         }
     }
 
@@ -191,16 +205,23 @@ impl PlannedPool {
             None => outcome,
         };
         self.planner.observe(&arrival, outcome);
-        self.remember(arrival, Some(outcome));
+        self.remember(arrival, Past::Served(outcome));
     }
 
-    /// Keeps a request for a planner made anew, without telling the present one. What became of it
-    /// is unknown if it comes from the history.
-    pub(crate) fn remember(&mut self, arrival: Arrival, outcome: Option<Outcome>) {
+    fn observe_merged(&mut self, arrival: Arrival, outcome: Outcome) {
+        if let Some(previewed) = &mut self.previewed {
+            previewed.paper.share(outcome);
+        }
+        self.planner.observe_merged(&arrival, outcome);
+        self.remember(arrival, Past::Merged(outcome));
+    }
+
+    /// Keeps a request for a planner made anew, without telling the present one.
+    pub(crate) fn remember(&mut self, arrival: Arrival, past: Past) {
         if self.remembered.len() >= REMEMBERED {
             self.remembered.pop_front();
         }
-        self.remembered.push_back((arrival, outcome));
+        self.remembered.push_back((arrival, past));
     }
 
     pub(crate) fn started(&mut self) {
@@ -329,11 +350,7 @@ fn drifted(known: Duration, measured: Duration) -> bool {
 }
 
 /// Shows a planner past requests, with the ticks between them as they would have been.
-fn live_through(
-    planner: &mut PoolPlanner,
-    requests: &VecDeque<(Arrival, Option<Outcome>)>,
-    now: Timestamp,
-) {
+fn live_through(planner: &mut PoolPlanner, requests: &VecDeque<(Arrival, Past)>, now: Timestamp) {
     let tick = planner.settings().tick;
     let Some((first, _)) = requests.front() else {
         return;
@@ -342,14 +359,15 @@ fn live_through(
     let begin = first.at.max(now - longest).floor_to(tick);
     let mut next_tick = begin;
     let known = KnownDemand::default();
-    for (arrival, outcome) in requests.iter().filter(|(arrival, _)| arrival.at >= begin) {
+    for (arrival, past) in requests.iter().filter(|(arrival, _)| arrival.at >= begin) {
         while next_tick <= arrival.at {
             let _ = planner.plan(next_tick, &Inventory::default(), &known);
             next_tick = next_tick + tick;
         }
-        match outcome {
-            Some(outcome) => planner.observe(arrival, *outcome),
-            None => planner.observe_past(arrival),
+        match *past {
+            Past::Served(outcome) => planner.observe(arrival, outcome),
+            Past::Merged(outcome) => planner.observe_merged(arrival, outcome),
+            Past::Unknown => planner.observe_past(arrival),
         }
     }
     while next_tick < now {
@@ -357,3 +375,6 @@ fn live_through(
         next_tick = next_tick + tick;
     }
 }
+
+#[cfg(test)]
+mod tests;
