@@ -62,7 +62,7 @@ impl TargetPolicies for PlannerGroup {
         self.knowledge.arrive(arrival);
         let demand = self.knowledge.recent_demand();
         for (steward, &outcome) in self.stewards.iter_mut().zip(outcomes) {
-            steward.count(arrival.at, outcome, demand);
+            steward.count(arrival.at, outcome.into(), demand);
         }
     }
 

@@ -10,7 +10,7 @@ use crate::{
     learn::{DemandModel, ModelError},
     misses::MissCounts,
     plan::{PoolPlan, TradeOff},
-    policy::{Arrival, Inventory, Outcome, TargetPolicy},
+    policy::{Arrival, Fared, Inventory, Outcome, TargetPolicy},
     settings::{PoolSettings, SettingsError},
     steward::Steward,
 };
@@ -124,14 +124,14 @@ impl PoolPlanner {
     }
 
     /// Takes note of a request and what became of it. Times that go backwards count as now.
-    pub fn observe(&mut self, arrival: &Arrival, outcome: Outcome) {
+    pub fn observe(&mut self, arrival: &Arrival, fared: impl Into<Fared>) {
         let arrival = &Arrival {
             at: within_reach(arrival.at),
             ..*arrival
         };
         self.knowledge.arrive(arrival);
         let demand = self.knowledge.recent_demand();
-        self.steward.count(arrival.at, outcome, demand);
+        self.steward.count(arrival.at, fared.into(), demand);
     }
 
     /// Takes note of a request that shares an instance which others hold. It counts towards the hit rate

@@ -45,6 +45,24 @@ pub enum Outcome {
     Miss,
 }
 
+/// What became of a request, and what only the driver knows of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fared {
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Whether an instance was ready that it could have had, had it asked for a smaller shape.
+    pub shape_mismatch: bool,
+}
+
+impl From<Outcome> for Fared {
+    fn from(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            shape_mismatch: false,
+        }
+    }
+}
+
 /// What a pool holds at a tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Inventory {

@@ -7,8 +7,9 @@ use std::{
 
 use foreshadow_history::RequestRecord;
 use foreshadow_planner::{
-    Arrival, BreakerSettings, DemandModel, Inventory, KnownDemand, MissCause, Mode, Objective,
-    Outcome, PoolPlan, PoolPlanner, PoolSettings, RampLimit, SettingsError, stable_hash,
+    Arrival, BreakerSettings, DemandModel, Fared, Inventory, KnownDemand, MissCause, MissCounts,
+    Mode, Objective, Outcome, PoolPlan, PoolPlanner, PoolSettings, RampLimit, SettingsError,
+    stable_hash,
 };
 use foreshadow_types::{ApplicationId, PoolName, Timestamp, UserId};
 
@@ -35,6 +36,8 @@ pub(crate) struct PlannedPool {
     planner: PoolPlanner,
     remembered: VecDeque<(Arrival, Past)>,
     pub(crate) outcomes: OutcomeCounts,
+    /// Requests that waited since the start, whatever planners came and went.
+    waits: MissCounts,
     seed: u64,
     /// A demand model that was fitted before, for planners that begin anew.
     demand_model: Option<DemandModel>,
@@ -48,7 +51,7 @@ pub(crate) struct PlannedPool {
 pub(crate) enum Past {
     /// It is not known, since it comes from the history.
     Unknown,
-    Served(Outcome),
+    Served(Fared),
     /// It shared an instance that others held.
     Merged(Outcome),
 }
@@ -99,6 +102,7 @@ impl PlannedPool {
             config,
             remembered: VecDeque::new(),
             outcomes: OutcomeCounts::default(),
+            waits: MissCounts::default(),
             seed,
             demand_model: None,
             previewed: None,
@@ -129,10 +133,9 @@ impl PlannedPool {
 
     /// Requests that waited, by cause.
     pub(super) fn waits(&self) -> BTreeMap<String, u64> {
-        let misses = self.planner.misses();
         MissCause::ALL
             .iter()
-            .map(|cause| (cause.key().to_owned(), misses.of(*cause)))
+            .map(|cause| (cause.key().to_owned(), self.waits.of(*cause)))
             .filter(|(_, count)| *count > 0)
             .collect()
     }
@@ -169,10 +172,14 @@ impl PlannedPool {
             hold: (seen.fate != Fate::Rejected).then_some(Arrival::UNTIL_RELEASED),
         };
         self.outcomes.add(seen.fate);
+        let fared = |outcome| Fared {
+            outcome,
+            shape_mismatch: seen.shape_mismatch,
+        };
         match seen.fate {
             Fate::Booked => {}
-            Fate::Rejected => self.observe(arrival, Outcome::Miss),
-            Fate::Served(outcome) => self.observe(arrival, outcome),
+            Fate::Rejected => self.observe(arrival, fared(Outcome::Miss)),
+            Fate::Served(outcome) => self.observe(arrival, fared(outcome)),
             Fate::Merged(outcome) => self.observe_merged(arrival, outcome),
         }
     }
@@ -199,21 +206,29 @@ impl PlannedPool {
     }
 
     /// In a preview, the planner learns what would have become of the request.
-    fn observe(&mut self, arrival: Arrival, outcome: Outcome) {
+    fn observe(&mut self, arrival: Arrival, real: Fared) {
         let outcome = match &mut self.previewed {
             Some(previewed) => previewed.paper.claim(arrival.at),
-            None => outcome,
+            None => real.outcome,
         };
-        self.planner.observe(&arrival, outcome);
-        self.remember(arrival, Past::Served(outcome));
+        let fared = Fared { outcome, ..real };
+        self.show(|planner| planner.observe(&arrival, fared));
+        self.remember(arrival, Past::Served(fared));
     }
 
     fn observe_merged(&mut self, arrival: Arrival, outcome: Outcome) {
         if let Some(previewed) = &mut self.previewed {
             previewed.paper.share(outcome);
         }
-        self.planner.observe_merged(&arrival, outcome);
+        self.show(|planner| planner.observe_merged(&arrival, outcome));
         self.remember(arrival, Past::Merged(outcome));
+    }
+
+    /// Shows the planner a request, and counts the cause that it names if that one waits.
+    fn show(&mut self, observe: impl FnOnce(&mut PoolPlanner)) {
+        let before = *self.planner.misses();
+        observe(&mut self.planner);
+        self.waits.merge(&self.planner.misses().since(&before));
     }
 
     /// Keeps a request for a planner made anew, without telling the present one.
@@ -365,7 +380,7 @@ fn live_through(planner: &mut PoolPlanner, requests: &VecDeque<(Arrival, Past)>,
             next_tick = next_tick + tick;
         }
         match *past {
-            Past::Served(outcome) => planner.observe(arrival, outcome),
+            Past::Served(fared) => planner.observe(arrival, fared),
             Past::Merged(outcome) => planner.observe_merged(arrival, outcome),
             Past::Unknown => planner.observe_past(arrival),
         }

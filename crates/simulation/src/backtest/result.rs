@@ -1,6 +1,6 @@
 //! What a backtest reports.
 
-use foreshadow_planner::MissCounts;
+use foreshadow_planner::{MissCause, MissCounts};
 use foreshadow_types::Timestamp;
 
 use super::{
@@ -30,6 +30,18 @@ pub struct Backtest {
     pub curves: Vec<PolicyCurve>,
     /// What idle time and waiting cost.
     pub prices: Prices,
+}
+
+impl Backtest {
+    /// The causes of waits that a replay can find, in the order in which they are tested: requests of
+    /// one pool all ask for its shape.
+    pub const CAUSES: [MissCause; 5] = [
+        MissCause::FailedStart,
+        MissCause::Quota,
+        MissCause::NoForecast,
+        MissCause::Late,
+        MissCause::UnderForecast,
+    ];
 }
 
 /// One policy at one target.

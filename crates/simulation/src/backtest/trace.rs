@@ -1,21 +1,21 @@
 //! A request log, kept as compact columns for each pool.
 
-use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
+mod column;
+mod pool;
+mod shared;
+
+use std::{collections::BTreeMap, num::NonZeroU32};
 
 use foreshadow_planner::Arrival;
 use foreshadow_types::{PoolName, Timestamp};
 use thiserror::Error;
 
-use super::{
-    fleet::Claim,
-    sharing::{Guest, NO_KEY, Sharing},
-};
+pub use pool::PoolTrace;
+
+use super::sharing::NO_KEY;
 
 /// The most pools one backtest sizes.
 const MAX_POOLS: usize = 10_000;
-
-/// Marks a request without a hold time in the column of hold times.
-const NO_HOLD: u32 = u32::MAX;
 
 /// Why a request log was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -42,208 +42,6 @@ pub enum TraceError {
          room; give `hold_ms` for each, or let one request at a time use an instance"
     )]
     HoldUnknown(PoolName),
-}
-
-/// The requests of one pool in order of time.
-#[derive(Debug, Clone)]
-pub struct PoolTrace {
-    name: PoolName,
-    at_ms: Vec<i64>,
-    users: Column<u64>,
-    applications: Column<u64>,
-    holds_ms: Column<u32>,
-    merge_keys: Column<u64>,
-    shared: Option<Shared>,
-}
-
-/// What sharing makes of the requests of a pool.
-#[derive(Debug, Clone)]
-struct Shared {
-    /// At most so many requests share an instance by room.
-    most: NonZeroU32,
-    /// Whether each request shares an instance that others hold, if all are served at once.
-    merged: Vec<bool>,
-    /// The times of the others.
-    demand_ms: Vec<i64>,
-}
-
-/// A column that takes no memory while every value is the default.
-#[derive(Debug, Clone)]
-struct Column<T> {
-    default: T,
-    values: Vec<T>,
-}
-
-impl<T: Copy + PartialEq> Column<T> {
-    fn new(default: T) -> Self {
-        Self {
-            default,
-            values: Vec::new(),
-        }
-    }
-
-    fn push(&mut self, index: usize, value: T) {
-        if value != self.default || !self.values.is_empty() {
-            self.values.resize(index, self.default);
-            self.values.push(value);
-        }
-    }
-
-    fn get(&self, index: usize) -> T {
-        self.values.get(index).copied().unwrap_or(self.default)
-    }
-}
-
-impl PoolTrace {
-    /// A pool without requests.
-    pub fn new(name: PoolName) -> Self {
-        Self {
-            name,
-            at_ms: Vec::new(),
-            users: Column::new(0),
-            applications: Column::new(0),
-            holds_ms: Column::new(NO_HOLD),
-            merge_keys: Column::new(NO_KEY),
-            shared: None,
-        }
-    }
-
-    /// The pool's name.
-    pub fn name(&self) -> &PoolName {
-        &self.name
-    }
-
-    /// How many requests there are.
-    pub fn len(&self) -> usize {
-        self.at_ms.len()
-    }
-
-    /// Whether there is no request.
-    pub fn is_empty(&self) -> bool {
-        self.at_ms.is_empty()
-    }
-
-    /// The times of the requests, in milliseconds since the epoch, ascending.
-    pub fn times_ms(&self) -> &[i64] {
-        &self.at_ms
-    }
-
-    /// The times of the requests that take an instance: all, but for those that share one which others
-    /// hold, if everybody is served at once.
-    pub fn demand_ms(&self) -> &[i64] {
-        self.shared
-            .as_ref()
-            .map_or(&self.at_ms, |shared| &shared.demand_ms)
-    }
-
-    /// The times of [`demand_ms`](Self::demand_ms) up to request `index`.
-    pub(crate) fn demand_until(&self, index: usize) -> &[i64] {
-        let Some(shared) = &self.shared else {
-            return &self.at_ms[..=index];
-        };
-        let before = |&at: &i64| at < self.at_ms[index];
-        let earlier = shared.demand_ms.partition_point(before);
-        let same_moment = &shared.merged[self.at_ms.partition_point(before)..=index];
-        let now = same_moment.iter().filter(|&&merged| !merged).count();
-        &shared.demand_ms[..earlier + now]
-    }
-
-    /// Whether requests share instances.
-    pub fn is_shared(&self) -> bool {
-        self.shared.is_some()
-    }
-
-    /// Whether request `index` is none of [`demand_ms`](Self::demand_ms).
-    #[inline]
-    pub(crate) fn is_merged(&self, index: usize) -> bool {
-        self.shared
-            .as_ref()
-            .is_some_and(|shared| shared.merged[index])
-    }
-
-    /// Who shares instances with whom in one replay; nothing where nobody does.
-    pub(crate) fn sharing(&self) -> Option<Sharing> {
-        self.shared.as_ref().map(|shared| Sharing::new(shared.most))
-    }
-
-    /// Request `index` as far as sharing goes.
-    pub(crate) fn guest(&self, index: usize) -> Guest {
-        Guest {
-            at_ms: self.at_ms[index],
-            hold_ms: self.hold_ms(index),
-            key: self.merge_keys.get(index),
-        }
-    }
-
-    /// Whether each request says how long it holds its instance.
-    pub fn holds_are_known(&self) -> bool {
-        self.holds_ms.values.len() == self.len() && !self.holds_ms.values.contains(&NO_HOLD)
-    }
-
-    /// How long request `index` holds its instance, in milliseconds; 0 where nothing is known of it.
-    #[inline]
-    pub(crate) fn hold_ms(&self, index: usize) -> i64 {
-        match self.holds_ms.get(index) {
-            NO_HOLD => 0,
-            hold_ms => i64::from(hold_ms),
-        }
-    }
-
-    /// Request `index`.
-    ///
-    /// # Panics
-    /// If there is no such request.
-    #[inline]
-    pub fn arrival(&self, index: usize) -> Arrival {
-        let hold_ms = self.holds_ms.get(index);
-        Arrival {
-            at: Timestamp::from_millis(self.at_ms[index]),
-            user: self.users.get(index),
-            application: self.applications.get(index),
-            hold: (hold_ms != NO_HOLD).then(|| Duration::from_millis(u64::from(hold_ms))),
-        }
-    }
-
-    /// Adds a request, which is not earlier than the last one.
-    fn push(&mut self, arrival: &Arrival, merge_key: u64) {
-        let index = self.at_ms.len();
-        self.at_ms.push(arrival.at.as_millis());
-        self.users.push(index, arrival.user);
-        self.applications.push(index, arrival.application);
-        let hold_ms = arrival.hold.map_or(NO_HOLD, |hold| {
-            u32::try_from(hold.as_millis()).map_or(NO_HOLD - 1, |ms| ms.min(NO_HOLD - 1))
-        });
-        self.holds_ms.push(index, hold_ms);
-        self.merge_keys.push(index, merge_key);
-    }
-
-    /// Finds out which requests share instances when at most so many may share one by room.
-    fn share(&mut self, most: NonZeroU32) -> Result<(), TraceError> {
-        if most == NonZeroU32::MIN && self.merge_keys.values.is_empty() {
-            return Ok(());
-        }
-        if most > NonZeroU32::MIN && !self.holds_are_known() {
-            return Err(TraceError::HoldUnknown(self.name.clone()));
-        }
-        let mut sharing = Sharing::new(most);
-        let mut serve_at_once = |index| {
-            let guest = self.guest(index);
-            let merged = sharing.serve(&guest, || true).is_some();
-            if !merged {
-                sharing.take(&guest, &Claim::of_instance(guest.at_ms, guest.at_ms));
-            }
-            merged
-        };
-        let merged: Vec<bool> = (0..self.len()).map(&mut serve_at_once).collect();
-        let demand = self.at_ms.iter().zip(&merged);
-        let demand = demand.filter(|&(_, &merged)| !merged);
-        self.shared = Some(Shared {
-            most,
-            demand_ms: demand.map(|(&at_ms, _)| at_ms).collect(),
-            merged,
-        });
-        Ok(())
-    }
 }
 
 /// A request log over one or more pools.
@@ -384,6 +182,8 @@ impl TraceBuilder {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn arrival(ms: i64, hold: Option<u64>) -> Arrival {
@@ -396,11 +196,13 @@ mod tests {
     }
 
     #[test]
-    fn columns_that_hold_nothing_take_no_memory_and_read_as_absent() {
-        let mut pool = PoolTrace::new(PoolName::new("a").unwrap());
-        pool.push(&arrival(1, None), NO_KEY);
-        assert!(pool.holds_ms.values.is_empty());
-        pool.push(&arrival(2, Some(7)), NO_KEY);
+    fn a_hold_that_is_not_known_is_absent() {
+        let name = PoolName::new("a").unwrap();
+        let mut builder = TraceBuilder::new();
+        builder.push(&name, &arrival(1, None)).unwrap();
+        builder.push(&name, &arrival(2, Some(7))).unwrap();
+        let trace = builder.build().unwrap();
+        let pool = &trace.pools()[0];
         assert_eq!(pool.arrival(0).hold, None);
         assert_eq!(pool.arrival(1).hold, Some(Duration::from_millis(7)));
         assert!(!pool.holds_are_known());

@@ -21,7 +21,30 @@ fn seen(ms: i64, fate: Fate) -> RequestSeen {
         pool,
         request: Arc::new(request.user(UserId::new("ada").ok()).build().unwrap()),
         fate,
+        shape_mismatch: false,
     }
+}
+
+#[test]
+fn a_wait_for_the_shape_has_that_cause_now_and_when_the_planner_is_made_anew() {
+    let mut pool = planned();
+    let fates = [
+        Fate::Rejected,
+        Fate::Served(Outcome::Join),
+        Fate::Served(Outcome::Hit),
+    ];
+    for (ms, fate) in fates.into_iter().enumerate() {
+        pool.request(&RequestSeen {
+            shape_mismatch: true,
+            ..seen(ms as i64, fate)
+        });
+    }
+    let waits = BTreeMap::from([("shape_mismatch".to_owned(), 2)]);
+    assert_eq!(pool.waits(), waits);
+    let settings = pool.settings().clone();
+    let anew = pool.made_anew(settings, Timestamp::from_millis(10));
+    pool.replace_planner(anew.unwrap());
+    assert_eq!(pool.waits(), waits);
 }
 
 #[test]

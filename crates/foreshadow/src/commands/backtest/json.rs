@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use foreshadow_planner::{MissCause, MissCounts};
+use foreshadow_planner::MissCounts;
 use foreshadow_simulation::backtest::{Backtest, Cost, PolicyRow, PoolCounts, Spread, UserSpread};
 use serde::Serialize;
 
@@ -171,7 +171,7 @@ fn shares(shares: Spread) -> Shares {
 }
 
 fn causes(misses: MissCounts) -> BTreeMap<&'static str, u64> {
-    MissCause::ALL
+    Backtest::CAUSES
         .map(|cause| (cause.key(), misses.of(cause)))
         .into()
 }
