@@ -14,6 +14,8 @@ pub(crate) struct Feedback {
     short: f64,
     /// Those of the requests that took nothing from the pool.
     merged: f64,
+    /// Those of them that waited.
+    merged_waits: f64,
 }
 
 impl Feedback {
@@ -24,6 +26,7 @@ impl Feedback {
             requests: 0.0,
             short: 0.0,
             merged: 0.0,
+            merged_waits: 0.0,
         }
     }
 
@@ -39,6 +42,7 @@ impl Feedback {
     pub(crate) fn count_merged(&mut self, hit: bool) {
         self.count(hit);
         self.merged += 1.0;
+        self.merged_waits += f64::from(u8::from(!hit));
     }
 
     /// Fades the record by `keep`.
@@ -47,6 +51,7 @@ impl Feedback {
         self.requests *= keep;
         self.short *= keep;
         self.merged *= keep;
+        self.merged_waits *= keep;
     }
 
     /// The hit rate of the record.
@@ -58,14 +63,20 @@ impl Feedback {
         }
     }
 
-    /// The hit rate that requests which take an instance must have for all to have the one wanted:
-    /// whoever shares an instance hardly ever waits, so the misses allowed are theirs.
+    /// The hit rate that requests which take an instance must have for all to have the one wanted.
+    ///
+    /// Whoever shares an instance waits only with one who waits for it, so that waits of the former are
+    /// in proportion to those of the latter, as in the record; both together are what is allowed.
     pub(crate) fn needed(&self) -> f64 {
         let taking = self.requests - self.merged;
         if self.merged <= 0.0 || taking <= 0.0 {
             return self.wanted;
         }
-        (1.0 - (1.0 - self.wanted) * self.requests / taking).max(0.0)
+        let waits = self.requests - self.hits;
+        // One more, so that a record without waits says nothing.
+        let of_takers = (waits - self.merged_waits + 1.0) / (waits + 1.0);
+        let allowed = (1.0 - self.wanted) * self.requests * of_takers;
+        (1.0 - allowed / taking).max(0.0)
     }
 
     /// The hit rate to aim at, of requests that take an instance, so that the shortfall is made up
@@ -117,5 +128,17 @@ mod tests {
         }
         assert_eq!(feedback.needed(), 0.0);
         assert_eq!(feedback.aim(100.0), 0.0);
+    }
+
+    #[test]
+    fn requests_that_wait_with_those_whose_instance_they_share_are_reckoned_with() {
+        let mut feedback = Feedback::new(0.9);
+        for request in 0..50 {
+            feedback.count(request >= 10);
+            feedback.count_merged(request >= 5);
+        }
+        // Ten of a hundred may wait: with eleven in sixteen of them, about seven of the fifty.
+        let allowed = 10.0 * 11.0 / 16.0 / 50.0;
+        assert!((feedback.needed() - (1.0 - allowed)).abs() < 1e-9);
     }
 }

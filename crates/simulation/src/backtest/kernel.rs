@@ -29,6 +29,8 @@ pub struct TickRecord {
     pub joins: u32,
     /// Those that missed.
     pub misses: u32,
+    /// Those of the hits that shared an instance which others held.
+    pub merged: u32,
 }
 
 /// Sees each tick of a replay once the next one is due.

@@ -27,6 +27,8 @@ pub(crate) struct Replica<F> {
     promised_ms: BinaryHeap<Reverse<i64>>,
     /// Hits, joins and misses since the last tick.
     counts: [u32; 3],
+    /// Those of the hits that shared an instance.
+    merged: u32,
     /// The last tick, until it is reported.
     record: Option<TickRecord>,
 }
@@ -41,6 +43,7 @@ impl<F: Fleet> Replica<F> {
             target: 0,
             promised_ms: BinaryHeap::new(),
             counts: [0; 3],
+            merged: 0,
             record: None,
         }
     }
@@ -82,6 +85,7 @@ impl<F: Fleet> Replica<F> {
         };
         if let Some(claim) = sharing.serve(&guest, || fleet.count(guest.at_ms).0 > 0) {
             tally.shared(guest.at_ms, claim.outcome);
+            self.merged += u32::from(claim.outcome == Outcome::Hit);
             return claim;
         }
         let claim = fleet.claim(guest.at_ms, guest.hold_ms, tally);
@@ -116,6 +120,7 @@ impl<F: Fleet> Replica<F> {
         self.target = target;
         self.fleet.resize(now_ms, target, &mut self.tally);
         self.counts = [0; 3];
+        self.merged = 0;
         let (ready, starting) = self.fleet.count(now_ms);
         self.record = Some(TickRecord {
             at: Timestamp::from_millis(now_ms),
@@ -126,6 +131,7 @@ impl<F: Fleet> Replica<F> {
             hits: 0,
             joins: 0,
             misses: 0,
+            merged: 0,
         });
     }
 
@@ -134,6 +140,7 @@ impl<F: Fleet> Replica<F> {
         if let Some(mut record) = self.record.take() {
             [record.hits, record.joins, record.misses] = self.counts;
             record.demand = self.counts.iter().sum();
+            record.merged = self.merged;
             probe.tick(&record);
         }
     }

@@ -169,7 +169,7 @@ impl TraceBuilder {
             return Err(TraceError::Empty);
         };
         for pool in self.pools.values_mut() {
-            pool.share(self.share)?;
+            pool.find_shared(self.share)?;
         }
         Ok(Trace {
             start,

@@ -97,7 +97,10 @@ impl Model {
                 && group.len() < spec.shares as usize
                 && one.revision == spec.revision
                 && spec.shape.fits(shape);
-            if shared && let Some(room) = self.room(spec, group)? {
+            if !shared {
+                continue;
+            }
+            if let Some(room) = spec.shape.less(&self.taken(spec, group)?) {
                 found.enough |= room.fits(shape);
                 found.too_little |= !room.fits(shape);
             }
@@ -105,9 +108,9 @@ impl Model {
         Some(found)
     }
 
-    /// What is left of an instance beside its holders; `None` where the answer to one of them is still
-    /// to come, and nothing where they have more than there is.
-    fn room(&self, spec: &PoolSpec, group: &[&Allocation]) -> Option<Option<Shape>> {
+    /// What the holders of an instance have of it; `None` where the answer to one of them is still to
+    /// come.
+    fn taken(&self, spec: &PoolSpec, group: &[&Allocation]) -> Option<Shape> {
         let mut taken = Shape::default();
         for holder in group {
             let request = &self.known.get(&holder.id)?.request;
@@ -117,7 +120,7 @@ impl Model {
             };
             taken = taken.plus(&share);
         }
-        Some(spec.shape.less(&taken))
+        Some(taken)
     }
 }
 

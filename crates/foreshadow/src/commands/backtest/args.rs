@@ -44,7 +44,7 @@ pub(crate) struct Args {
     /// The most instances a pool holds, those in use included; requests beyond wait in order.
     #[arg(long, value_name = "COUNT")]
     pub(super) max_instances: Option<NonZeroU32>,
-    /// The most requests that use an instance at a time, as `shares` of a pool; needs `hold_ms` of
+    /// The most requests that use an instance at a time, as `shareable` of a pool; needs `hold_ms` of
     /// each. Requests with the same `merge_key` share one whatever this says.
     #[arg(long, value_name = "COUNT", default_value_t = NonZeroU32::MIN)]
     pub(super) share: NonZeroU32,

@@ -76,6 +76,11 @@ impl PoolTrace {
         self.shared.is_some()
     }
 
+    /// At most so many requests share an instance by room.
+    pub fn share(&self) -> NonZeroU32 {
+        self.shared.as_ref().map_or(NonZeroU32::MIN, Shared::most)
+    }
+
     /// Whether request `index` is none of [`demand_ms`](Self::demand_ms).
     #[inline]
     pub(crate) fn is_merged(&self, index: usize) -> bool {
@@ -141,7 +146,7 @@ impl PoolTrace {
     }
 
     /// Finds out which requests share instances when at most so many may share one by room.
-    pub(super) fn share(&mut self, most: NonZeroU32) -> Result<(), TraceError> {
+    pub(super) fn find_shared(&mut self, most: NonZeroU32) -> Result<(), TraceError> {
         if most == NonZeroU32::MIN && self.merge_keys.is_empty() {
             return Ok(());
         }

@@ -43,6 +43,10 @@ impl Shared {
         Sharing::new(self.most)
     }
 
+    pub(super) fn most(&self) -> NonZeroU32 {
+        self.most
+    }
+
     pub(super) fn is_merged(&self, index: usize) -> bool {
         self.merged[index]
     }
