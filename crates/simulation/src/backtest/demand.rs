@@ -1,6 +1,6 @@
 //! Demand over the lead time at each tick, backwards and forwards: of requests that take an instance.
 
-use super::{PoolTrace, Setting};
+use super::{PoolTrace, Setting, Times};
 
 /// The requests in `[tick − lead, tick)` at each tick: what a policy may know.
 pub(crate) fn trailing_demand(pool: &PoolTrace, setting: &Setting) -> Vec<u32> {
@@ -20,20 +20,17 @@ fn counts_between(pool: &PoolTrace, setting: &Setting, since_ms: i64, until_ms: 
     setting
         .ticks_ms()
         .map(|tick_ms| {
-            first += times[first..].partition_point_near(tick_ms + since_ms);
-            last += times[last..].partition_point_near(tick_ms + until_ms);
+            first = next_from(times, first, tick_ms + since_ms);
+            last = next_from(times, last, tick_ms + until_ms);
             (last - first) as u32
         })
         .collect()
 }
 
-trait NearSearch {
-    /// How many leading times are before `bound_ms`, in time proportional to the answer.
-    fn partition_point_near(&self, bound_ms: i64) -> usize;
-}
-
-impl NearSearch for [i64] {
-    fn partition_point_near(&self, bound_ms: i64) -> usize {
-        self.iter().take_while(|&&at| at < bound_ms).count()
+/// The first time from `index` on that is not before `bound_ms`, in time proportional to how far it is.
+fn next_from(times: &Times, mut index: usize, bound_ms: i64) -> usize {
+    while times.get(index).is_some_and(|at_ms| at_ms < bound_ms) {
+        index += 1;
     }
+    index
 }

@@ -142,7 +142,7 @@ impl<'a, F: Fleet> Replay<'a, F> {
 
     fn requests_before<P: TargetPolicy + ?Sized>(&mut self, until_ms: i64, policy: &mut P) {
         let times = self.pool.times_ms();
-        while let Some(&now_ms) = times.get(self.next).filter(|&&at| at < until_ms) {
+        while let Some(now_ms) = times.get(self.next).filter(|&at| at < until_ms) {
             self.advance(now_ms, policy);
             let outcome = self.replica.claim(self.pool, self.next).outcome;
             let arrival = self.pool.arrival(self.next);

@@ -61,7 +61,7 @@ impl<F: Fleet> Replica<F> {
     /// Serves request `index` of the pool.
     #[inline]
     pub(crate) fn claim(&mut self, pool: &PoolTrace, index: usize) -> Claim {
-        let now_ms = pool.times_ms()[index];
+        let now_ms = pool.times_ms().at(index);
         let claim = if self.sharing.is_some() {
             self.share(pool, index)
         } else {
@@ -96,7 +96,7 @@ impl<F: Fleet> Replica<F> {
     fn explain(&mut self, pool: &PoolTrace, index: usize, claim: &Claim) {
         if self.tally.keeps_waits() {
             let cause = self.causes.of(pool, index, claim, self.target);
-            self.tally.cause(pool.times_ms()[index], cause);
+            self.tally.cause(pool.times_ms().at(index), cause);
         }
     }
 

@@ -97,7 +97,7 @@ fn requests_in_window(trace: &Trace, setting: &Setting) -> u64 {
     let from_ms = setting.from().as_millis();
     let scored = |pool: &PoolTrace| {
         let times = pool.times_ms();
-        (times.len() - times.partition_point(|&at| at < from_ms)) as u64
+        (times.len() - times.before(from_ms)) as u64
     };
     trace.pools().iter().map(scored).sum()
 }

@@ -102,7 +102,7 @@ impl<F: Fleet> SideBySide<'_, F> {
         let times = self.pool.times_ms();
         let mut claims = Vec::with_capacity(self.replicas.len());
         let mut outcomes = Vec::with_capacity(self.replicas.len());
-        while let Some(&now_ms) = times.get(self.next).filter(|&&at| at < until_ms) {
+        while let Some(now_ms) = times.get(self.next).filter(|&at| at < until_ms) {
             if now_ms >= self.from_ms && self.misses_before.is_none() {
                 self.misses_before = Some(policies.misses());
             }

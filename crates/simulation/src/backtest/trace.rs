@@ -1,8 +1,10 @@
 //! A request log, kept as compact columns for each pool.
 
 mod column;
+mod names;
 mod pool;
 mod shared;
+mod times;
 
 use std::{collections::BTreeMap, num::NonZeroU32};
 
@@ -11,6 +13,7 @@ use foreshadow_types::{PoolName, Timestamp};
 use thiserror::Error;
 
 pub use pool::PoolTrace;
+pub use times::Times;
 
 use super::sharing::NO_KEY;
 
@@ -226,7 +229,7 @@ mod tests {
             (9, Some(10), 0),
             (14, Some(1), 0),
         ];
-        let demand = |trace: &Trace| trace.pools()[0].demand_ms().to_vec();
+        let demand = |trace: &Trace| -> Vec<i64> { trace.pools()[0].demand_ms().iter().collect() };
         let alone = build(1, &held).unwrap();
         assert!(!alone.is_shared());
         assert_eq!(demand(&alone), [0, 4, 9, 14]);
@@ -242,7 +245,7 @@ mod tests {
         );
         let keyed = keyed.unwrap();
         assert_eq!(demand(&keyed), [0, 10]);
-        assert_eq!(keyed.pools()[0].demand_until(2), [0]);
+        assert_eq!(keyed.pools()[0].demand_until(2), 1);
         let unknown = build(2, &[(0, Some(9), 0), (1, None, 0)]).unwrap_err();
         assert_eq!(unknown, TraceError::HoldUnknown(name.clone()));
     }

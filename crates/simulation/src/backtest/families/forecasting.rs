@@ -21,7 +21,7 @@ fn at_ticks<S>(
 ) {
     let mut times = pool.demand_ms().iter().peekable();
     for tick_ms in setting.ticks_ms() {
-        while let Some(&time_ms) = times.next_if(|&&time_ms| time_ms < tick_ms) {
+        while let Some(time_ms) = times.next_if(|&time_ms| time_ms < tick_ms) {
             observe(state, Timestamp::from_millis(time_ms));
         }
         at(state, Timestamp::from_millis(tick_ms));

@@ -27,11 +27,6 @@ impl<T: Copy + PartialEq> Column<T> {
         self.values.get(index).copied().unwrap_or(self.default)
     }
 
-    /// Whether every value is the default.
-    pub(super) fn is_empty(&self) -> bool {
-        self.values.is_empty()
-    }
-
     /// Whether each of `rows` has a value other than the default.
     pub(super) fn is_complete(&self, rows: usize) -> bool {
         self.values.len() == rows && !self.values.contains(&self.default)
@@ -46,9 +41,9 @@ mod tests {
     fn columns_that_hold_nothing_take_no_memory_and_read_as_absent() {
         let mut column = Column::new(0_u32);
         column.push(0, 0);
-        assert!(column.is_empty());
+        assert!(column.values.is_empty());
         column.push(1, 7);
         assert_eq!([column.get(0), column.get(1), column.get(2)], [0, 7, 0]);
-        assert!(!column.is_empty() && !column.is_complete(2));
+        assert!(!column.is_complete(2));
     }
 }

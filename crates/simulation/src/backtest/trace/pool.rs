@@ -5,8 +5,8 @@ use std::{num::NonZeroU32, time::Duration};
 use foreshadow_planner::Arrival;
 use foreshadow_types::{PoolName, Timestamp};
 
-use super::{TraceError, column::Column, shared::Shared};
-use crate::backtest::sharing::{Guest, NO_KEY, Sharing};
+use super::{Times, TraceError, column::Column, names::Names, shared::Shared};
+use crate::backtest::sharing::{Guest, Sharing};
 
 /// Marks a request without a hold time in the column of hold times.
 const NO_HOLD: u32 = u32::MAX;
@@ -15,11 +15,11 @@ const NO_HOLD: u32 = u32::MAX;
 #[derive(Debug, Clone)]
 pub struct PoolTrace {
     name: PoolName,
-    at_ms: Vec<i64>,
-    users: Column<u64>,
-    applications: Column<u64>,
+    at_ms: Times,
+    users: Names,
+    applications: Names,
     holds_ms: Column<u32>,
-    merge_keys: Column<u64>,
+    merge_keys: Names,
     shared: Option<Shared>,
 }
 
@@ -28,11 +28,11 @@ impl PoolTrace {
     pub fn new(name: PoolName) -> Self {
         Self {
             name,
-            at_ms: Vec::new(),
-            users: Column::new(0),
-            applications: Column::new(0),
+            at_ms: Times::default(),
+            users: Names::default(),
+            applications: Names::default(),
             holds_ms: Column::new(NO_HOLD),
-            merge_keys: Column::new(NO_KEY),
+            merge_keys: Names::default(),
             shared: None,
         }
     }
@@ -52,23 +52,22 @@ impl PoolTrace {
         self.at_ms.is_empty()
     }
 
-    /// The times of the requests, in milliseconds since the epoch, ascending.
-    pub fn times_ms(&self) -> &[i64] {
+    /// The times of the requests.
+    pub fn times_ms(&self) -> &Times {
         &self.at_ms
     }
 
     /// The times of the requests that take an instance: all, but for those that share one which others
     /// hold, if everybody is served at once.
-    pub fn demand_ms(&self) -> &[i64] {
+    pub fn demand_ms(&self) -> &Times {
         self.shared.as_ref().map_or(&self.at_ms, Shared::demand_ms)
     }
 
-    /// The times of [`demand_ms`](Self::demand_ms) up to request `index`.
-    pub(crate) fn demand_until(&self, index: usize) -> &[i64] {
-        let Some(shared) = &self.shared else {
-            return &self.at_ms[..=index];
-        };
-        shared.demand_until(&self.at_ms[..=index])
+    /// How many of [`demand_ms`](Self::demand_ms) there are up to request `index`.
+    pub(crate) fn demand_until(&self, index: usize) -> usize {
+        self.shared
+            .as_ref()
+            .map_or(index + 1, |shared| shared.demand_until(&self.at_ms, index))
     }
 
     /// Whether requests share instances.
@@ -97,7 +96,7 @@ impl PoolTrace {
     /// Request `index` as far as sharing goes.
     pub(crate) fn guest(&self, index: usize) -> Guest {
         Guest {
-            at_ms: self.at_ms[index],
+            at_ms: self.at_ms.at(index),
             hold_ms: self.hold_ms(index),
             key: self.merge_keys.get(index),
         }
@@ -125,7 +124,7 @@ impl PoolTrace {
     pub fn arrival(&self, index: usize) -> Arrival {
         let hold_ms = self.holds_ms.get(index);
         Arrival {
-            at: Timestamp::from_millis(self.at_ms[index]),
+            at: Timestamp::from_millis(self.at_ms.at(index)),
             user: self.users.get(index),
             application: self.applications.get(index),
             hold: (hold_ms != NO_HOLD).then(|| Duration::from_millis(u64::from(hold_ms))),

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 
+use super::Times;
 use crate::backtest::{
     fleet::Claim,
     sharing::{Guest, Sharing},
@@ -15,14 +16,14 @@ pub(super) struct Shared {
     /// Whether each request shares.
     merged: Vec<bool>,
     /// The times of the others.
-    demand_ms: Vec<i64>,
+    demand_ms: Times,
 }
 
 impl Shared {
     /// Serves all requests at once, in order of time.
     pub(super) fn of(most: NonZeroU32, guests: impl Iterator<Item = Guest>) -> Self {
         let mut sharing = Sharing::new(most);
-        let (mut merged, mut demand_ms) = (Vec::new(), Vec::new());
+        let (mut merged, mut demand_ms) = (Vec::new(), Times::default());
         for guest in guests {
             let shares = sharing.serve(&guest, || true).is_some();
             merged.push(shares);
@@ -52,18 +53,15 @@ impl Shared {
     }
 
     /// The times of the requests that take an instance.
-    pub(super) fn demand_ms(&self) -> &[i64] {
+    pub(super) fn demand_ms(&self) -> &Times {
         &self.demand_ms
     }
 
-    /// The demand among the first requests, whose times these are.
-    pub(super) fn demand_until(&self, times_ms: &[i64]) -> &[i64] {
-        let Some(now_ms) = times_ms.last() else {
-            return &[];
-        };
-        let before = |at_ms: &i64| at_ms < now_ms;
-        let same_moment = times_ms.partition_point(before)..times_ms.len();
+    /// How much of the demand there is up to request `index` of those with these times.
+    pub(super) fn demand_until(&self, times_ms: &Times, index: usize) -> usize {
+        let now_ms = times_ms.at(index);
+        let same_moment = times_ms.before(now_ms)..=index;
         let now = self.merged[same_moment].iter().filter(|&&merged| !merged);
-        &self.demand_ms[..self.demand_ms.partition_point(before) + now.count()]
+        self.demand_ms.before(now_ms) + now.count()
     }
 }
