@@ -26,6 +26,7 @@ mod strained;
 mod tally;
 mod together;
 mod trace;
+mod waits;
 
 #[cfg(test)]
 mod tests;

@@ -68,7 +68,9 @@ impl<F: Fleet> Replica<F> {
             let hold_ms = pool.hold_ms(index);
             self.fleet.claim(now_ms, hold_ms, &mut self.tally)
         };
-        self.tally.request(now_ms, claim.served_ms, claim.outcome);
+        let who = || pool.arrival(index).who();
+        self.tally
+            .request(now_ms, claim.served_ms, claim.outcome, who);
         self.counts[claim.outcome as usize] += 1;
         if claim.outcome != Outcome::Hit {
             self.promised_ms.push(Reverse(claim.served_ms));

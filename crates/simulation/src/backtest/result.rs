@@ -7,6 +7,7 @@ use super::{
     Cost, PolicyKind, PoolCounts, PoolTrace, Prices, QUARTERS, Spread, Tally, UserSpread,
     shares::{Users, waiting_by_pool},
     tally::ratio,
+    waits::Waits,
 };
 
 /// A finished backtest.
@@ -122,7 +123,7 @@ pub(crate) struct Totals {
     starts: u64,
     idle_ms: u64,
     quarters: [(u64, u64); QUARTERS],
-    waits_ms: Vec<u32>,
+    waits: Waits,
     users: Users,
     pools: Vec<PoolCounts>,
     causes: MissCounts,
@@ -131,7 +132,10 @@ pub(crate) struct Totals {
 impl Totals {
     /// Adds the counts of a pool, whose requests waited for `causes`.
     pub(crate) fn add(&mut self, pool: &PoolTrace, tally: &Tally, causes: &MissCounts) {
-        self.users.add(pool, tally);
+        if let Some((waits, users)) = tally.summed() {
+            self.waits.merge(waits);
+            self.users.merge(users);
+        }
         if pool.is_shared() {
             *self.merged.get_or_insert(0) += tally.merged();
         }
@@ -151,7 +155,6 @@ impl Totals {
             sum.0 += part.0;
             sum.1 += part.1;
         }
-        self.waits_ms.extend_from_slice(tally.waits_ms());
     }
 
     pub(crate) fn hit_rate(&self) -> Option<f64> {
@@ -168,7 +171,7 @@ impl Totals {
 
     /// A row without ratios.
     pub(crate) fn into_row(
-        mut self,
+        self,
         policy: PolicyKind,
         target_hit_rate: f64,
         prices: &Prices,
@@ -199,14 +202,14 @@ impl Totals {
         }
     }
 
-    fn wait_percentiles(&mut self) -> Option<WaitPercentiles> {
-        self.waits_ms.sort_unstable();
-        let hits = self.requests.checked_sub(self.waits_ms.len() as u64)?;
+    fn wait_percentiles(&self) -> Option<WaitPercentiles> {
+        let hits = self.requests.checked_sub(self.waits.requests())?;
         let at = |level: f64| {
             let rank = (level * self.requests as f64).ceil() as u64;
-            rank.checked_sub(hits + 1)
-                .and_then(|above_hits| self.waits_ms.get(above_hits as usize))
-                .map_or(0.0, |&wait_ms| f64::from(wait_ms) / 1e3)
+            let waited = rank.checked_sub(hits).filter(|&above_hits| above_hits > 0);
+            waited
+                .and_then(|above_hits| self.waits.ranked(above_hits))
+                .map_or(0.0, |wait_ms| f64::from(wait_ms) / 1e3)
         };
         (self.requests > 0).then(|| WaitPercentiles {
             p50: at(0.5),

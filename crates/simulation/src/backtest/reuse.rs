@@ -58,7 +58,7 @@ pub(crate) fn replay_reused(pool: &PoolTrace, setting: &Setting, tail: f64, tall
         tally,
     };
     for index in 0..pool.len() {
-        replay.request(&pool.guest(index));
+        replay.request(&pool.guest(index), || pool.arrival(index).who());
     }
     replay.close(setting.to().as_millis())
 }
@@ -111,10 +111,10 @@ struct Reuse {
 }
 
 impl Reuse {
-    fn request(&mut self, guest: &Guest) {
+    fn request(&mut self, guest: &Guest, who: impl Fn() -> u64) {
         let now_ms = guest.at_ms;
         self.advance(now_ms);
-        if self.share(guest) {
+        if self.share(guest, &who) {
             return;
         }
         if let Some(ended_ms) = self.ended_ms.pop() {
@@ -122,7 +122,8 @@ impl Reuse {
                 .observe(Duration::from_millis((now_ms - ended_ms) as u64));
         }
         let served = self.serve(now_ms);
-        self.tally.request(now_ms, served.at_ms, served.outcome);
+        self.tally
+            .request(now_ms, served.at_ms, served.outcome, who);
         if let Some(cause) = served.cause {
             self.tally.cause(now_ms, cause);
         }
@@ -139,7 +140,7 @@ impl Reuse {
     }
 
     /// Whether the request is served by an instance that others hold.
-    fn share(&mut self, guest: &Guest) -> bool {
+    fn share(&mut self, guest: &Guest, who: impl FnOnce() -> u64) -> bool {
         let pool_is_ready = !self.ready.is_empty();
         let sharing = self.sharing.as_mut();
         let Some(claim) = sharing.and_then(|one| one.serve(guest, || pool_is_ready)) else {
@@ -147,7 +148,7 @@ impl Reuse {
         };
         self.tally.shared(guest.at_ms, claim.outcome);
         self.tally
-            .request(guest.at_ms, claim.served_ms, claim.outcome);
+            .request(guest.at_ms, claim.served_ms, claim.outcome, who);
         if claim.outcome != Outcome::Hit {
             let failed = claim.trouble == Some(MissCause::FailedStart);
             let cause = if failed {

@@ -191,7 +191,7 @@ impl<'r, 'a> Run<'r, 'a> {
                 host: self.host,
                 replay,
             };
-            let tally = Tally::keeping_waits(self.setting);
+            let tally = Tally::summing_up(self.setting);
             let tally = schedule.replay(pool, self.setting, tally, &mut probe);
             totals.add(pool, &tally, tally.causes());
         }

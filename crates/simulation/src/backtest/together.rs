@@ -13,7 +13,7 @@ use super::{
 /// What came of one replica in the scored window.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Planned {
-    /// The counts, waits included.
+    /// The counts, with waits and users summed up.
     pub tally: Tally,
     /// Why requests waited: as the policy says, but for what it cannot know, a pool that was full or a
     /// start that failed.
@@ -49,7 +49,7 @@ fn run<F: Fleet>(
     policies: &mut dyn TargetPolicies,
     probe: &mut dyn FnMut(usize, &TickRecord),
 ) -> Vec<Planned> {
-    let replica = |fleet| Replica::new(pool, setting, fleet, Tally::keeping_waits(setting));
+    let replica = |fleet| Replica::new(pool, setting, fleet, Tally::summing_up(setting));
     let replicas: Vec<_> = fleets.into_iter().map(replica).collect();
     let mut side_by_side = SideBySide {
         pool,

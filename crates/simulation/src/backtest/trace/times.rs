@@ -92,7 +92,9 @@ mod tests {
         ) {
             given.sort_unstable();
             let mut times = Times::default();
-            given.iter().for_each(|&at_ms| times.push(at_ms));
+            for &at_ms in &given {
+                times.push(at_ms);
+            }
             prop_assert!(times.iter().eq(given.iter().copied()));
             prop_assert_eq!(times.len(), given.len());
             prop_assert_eq!(times.get(given.len()), None);
