@@ -100,7 +100,7 @@ fn replay() -> anyhow::Result<Row> {
         StartupTime::fixed(Duration::from_millis(STARTUP_MS as u64)),
     )?;
     let pool = &trace.pools()[0];
-    let times_ms: Vec<i64> = pool.times_ms().iter().collect();
+    let times_ms: Vec<i64> = pool.times_ms().walk().collect();
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     let mut hits = (0, 0);
     for _ in 0..RUNS {

@@ -70,7 +70,7 @@ fn read(path: &Path) -> anyhow::Result<Trace> {
 
 fn simple(pool: &PoolTrace, setting: &Setting) -> Vec<Row> {
     let mut peers = Vec::new();
-    let times_ms: Vec<i64> = pool.times_ms().iter().collect();
+    let times_ms: Vec<i64> = pool.times_ms().walk().collect();
     for _ in 0..RUNS {
         peers.push(rate(pool, || event_queue(&times_ms)));
     }

@@ -1,6 +1,6 @@
 //! Demand over the lead time at each tick, backwards and forwards: of requests that take an instance.
 
-use super::{PoolTrace, Setting, Times};
+use super::{PoolTrace, Setting, Walk};
 
 /// The requests in `[tick − lead, tick)` at each tick: what a policy may know.
 pub(crate) fn trailing_demand(pool: &PoolTrace, setting: &Setting) -> Vec<u32> {
@@ -16,21 +16,24 @@ pub(crate) fn coming_demand(pool: &PoolTrace, setting: &Setting) -> Vec<u32> {
 
 fn counts_between(pool: &PoolTrace, setting: &Setting, since_ms: i64, until_ms: i64) -> Vec<u32> {
     let times = pool.demand_ms();
+    let (mut left, mut come) = (times.walk(), times.walk());
     let (mut first, mut last) = (0, 0);
     setting
         .ticks_ms()
         .map(|tick_ms| {
-            first = next_from(times, first, tick_ms + since_ms);
-            last = next_from(times, last, tick_ms + until_ms);
-            (last - first) as u32
+            first += skip_before(&mut left, tick_ms + since_ms);
+            last += skip_before(&mut come, tick_ms + until_ms);
+            last - first
         })
         .collect()
 }
 
-/// The first time from `index` on that is not before `bound_ms`, in time proportional to how far it is.
-fn next_from(times: &Times, mut index: usize, bound_ms: i64) -> usize {
-    while times.get(index).is_some_and(|at_ms| at_ms < bound_ms) {
-        index += 1;
+/// Walks past the times before `bound_ms`, and says how many they were.
+fn skip_before(times: &mut Walk<'_>, bound_ms: i64) -> u32 {
+    let mut skipped = 0;
+    while times.peek().is_some_and(|at_ms| at_ms < bound_ms) {
+        times.next();
+        skipped += 1;
     }
-    index
+    skipped
 }

@@ -4,7 +4,7 @@ use foreshadow_planner::TargetPolicy;
 use foreshadow_types::Timestamp;
 
 use super::{
-    PoolTrace, Setting, Tally,
+    PoolTrace, Setting, Tally, Walk,
     fleet::{FixedFleet, Fleet, RandomFleet, StartReport},
     replica::Replica,
     strained::StrainedFleet,
@@ -99,6 +99,8 @@ where
 
 struct Replay<'a, F> {
     pool: &'a PoolTrace,
+    /// The times of the requests to come, the first of which is `next`.
+    times: Walk<'a>,
     next: usize,
     replica: Replica<F>,
 }
@@ -107,6 +109,7 @@ impl<'a, F: Fleet> Replay<'a, F> {
     fn new(pool: &'a PoolTrace, setting: &Setting, fleet: F, tally: Tally) -> Self {
         Self {
             pool,
+            times: pool.times_ms().walk(),
             next: 0,
             replica: Replica::new(pool, setting, fleet, tally),
         }
@@ -141,16 +144,16 @@ impl<'a, F: Fleet> Replay<'a, F> {
     }
 
     fn requests_before<P: TargetPolicy + ?Sized>(&mut self, until_ms: i64, policy: &mut P) {
-        let times = self.pool.times_ms();
-        while let Some(now_ms) = times.get(self.next).filter(|&at| at < until_ms) {
+        while let Some(now_ms) = self.times.peek().filter(|&at| at < until_ms) {
             self.advance(now_ms, policy);
-            let outcome = self.replica.claim(self.pool, self.next).outcome;
-            let arrival = self.pool.arrival(self.next);
+            let outcome = self.replica.claim(self.pool, self.next, now_ms).outcome;
+            let arrival = self.pool.arrival_at(self.next, now_ms);
             if self.pool.is_merged(self.next) {
                 policy.observe_merged(&arrival, outcome);
             } else {
                 policy.observe(&arrival, outcome);
             }
+            self.times.next();
             self.next += 1;
         }
     }

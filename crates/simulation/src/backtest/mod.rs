@@ -43,4 +43,4 @@ pub use shares::{PoolCounts, Spread, UserSpread};
 pub use startup::{MOST_FAILURES, StartupTime};
 pub use tally::{QUARTERS, Tally};
 pub use together::{Planned, simulate_together};
-pub use trace::{PoolTrace, Times, Trace, TraceBuilder, TraceError};
+pub use trace::{PoolTrace, Times, Trace, TraceBuilder, TraceError, Walk};

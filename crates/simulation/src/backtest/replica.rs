@@ -58,17 +58,16 @@ impl<F: Fleet> Replica<F> {
         }
     }
 
-    /// Serves request `index` of the pool.
+    /// Serves request `index` of the pool, which comes now.
     #[inline]
-    pub(crate) fn claim(&mut self, pool: &PoolTrace, index: usize) -> Claim {
-        let now_ms = pool.times_ms().at(index);
+    pub(crate) fn claim(&mut self, pool: &PoolTrace, index: usize, now_ms: i64) -> Claim {
         let claim = if self.sharing.is_some() {
             self.share(pool, index)
         } else {
             let hold_ms = pool.hold_ms(index);
             self.fleet.claim(now_ms, hold_ms, &mut self.tally)
         };
-        let who = || pool.arrival(index).who();
+        let who = || pool.arrival_at(index, now_ms).who();
         self.tally
             .request(now_ms, claim.served_ms, claim.outcome, who);
         self.counts[claim.outcome as usize] += 1;

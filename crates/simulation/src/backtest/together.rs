@@ -4,7 +4,7 @@ use foreshadow_planner::{MissCounts, Outcome, TargetPolicies};
 use foreshadow_types::Timestamp;
 
 use super::{
-    PoolTrace, Setting, Tally, TickRecord,
+    PoolTrace, Setting, Tally, TickRecord, Walk,
     fleet::{Claim, FixedFleet, Fleet, RandomFleet, StartReport},
     replica::Replica,
     strained::StrainedFleet,
@@ -53,6 +53,7 @@ fn run<F: Fleet>(
     let replicas: Vec<_> = fleets.into_iter().map(replica).collect();
     let mut side_by_side = SideBySide {
         pool,
+        times: pool.times_ms().walk(),
         next: 0,
         corrections: vec![Correction::default(); replicas.len()],
         replicas,
@@ -73,6 +74,8 @@ fn run<F: Fleet>(
 
 struct SideBySide<'a, F> {
     pool: &'a PoolTrace,
+    /// The times of the requests to come, the first of which is `next`.
+    times: Walk<'a>,
     next: usize,
     replicas: Vec<Replica<F>>,
     from_ms: i64,
@@ -99,20 +102,24 @@ impl Correction {
 
 impl<F: Fleet> SideBySide<'_, F> {
     fn requests_before(&mut self, until_ms: i64, policies: &mut dyn TargetPolicies) {
-        let times = self.pool.times_ms();
         let mut claims = Vec::with_capacity(self.replicas.len());
         let mut outcomes = Vec::with_capacity(self.replicas.len());
-        while let Some(now_ms) = times.get(self.next).filter(|&at| at < until_ms) {
+        while let Some(now_ms) = self.times.peek().filter(|&at| at < until_ms) {
             if now_ms >= self.from_ms && self.misses_before.is_none() {
                 self.misses_before = Some(policies.misses());
             }
             self.advance(now_ms, policies);
             claims.clear();
             let (pool, next) = (self.pool, self.next);
-            claims.extend(self.replicas.iter_mut().map(|one| one.claim(pool, next)));
+            claims.extend(
+                self.replicas
+                    .iter_mut()
+                    .map(|one| one.claim(pool, next, now_ms)),
+            );
             outcomes.clear();
             outcomes.extend(claims.iter().map(|claim: &Claim| claim.outcome));
             self.observe(&claims, &outcomes, policies);
+            self.times.next();
             self.next += 1;
         }
     }

@@ -13,7 +13,7 @@ use foreshadow_types::{PoolName, Timestamp};
 use thiserror::Error;
 
 pub use pool::PoolTrace;
-pub use times::Times;
+pub use times::{Times, Walk};
 
 use super::sharing::NO_KEY;
 
@@ -229,7 +229,7 @@ mod tests {
             (9, Some(10), 0),
             (14, Some(1), 0),
         ];
-        let demand = |trace: &Trace| -> Vec<i64> { trace.pools()[0].demand_ms().iter().collect() };
+        let demand = |trace: &Trace| -> Vec<i64> { trace.pools()[0].demand_ms().walk().collect() };
         let alone = build(1, &held).unwrap();
         assert!(!alone.is_shared());
         assert_eq!(demand(&alone), [0, 4, 9, 14]);

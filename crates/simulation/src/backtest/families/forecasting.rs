@@ -19,9 +19,10 @@ fn at_ticks<S>(
     observe: impl Fn(&mut S, Timestamp),
     mut at: impl FnMut(&mut S, Timestamp),
 ) {
-    let mut times = pool.demand_ms().iter().peekable();
+    let mut times = pool.demand_ms().walk();
     for tick_ms in setting.ticks_ms() {
-        while let Some(time_ms) = times.next_if(|&time_ms| time_ms < tick_ms) {
+        while let Some(time_ms) = times.peek().filter(|&time_ms| time_ms < tick_ms) {
+            times.next();
             observe(state, Timestamp::from_millis(time_ms));
         }
         at(state, Timestamp::from_millis(tick_ms));

@@ -55,15 +55,19 @@ impl Names {
         }
     }
 
+    /// The hash of a row; 0 where there is no such row.
     #[inline]
     pub(super) fn get(&self, index: usize) -> u64 {
-        let hash = |number: usize| self.hashes[number];
-        match &self.cells {
-            Cells::None => 0,
-            Cells::Bytes(numbers) => hash(usize::from(numbers[index])),
-            Cells::Words(numbers) => hash(usize::from(numbers[index])),
-            Cells::Whole(hashes) => hashes[index],
-        }
+        // Nothing here can panic, so that a replay that does not ask who came need not look.
+        let number = match &self.cells {
+            Cells::None => return 0,
+            Cells::Whole(hashes) => return hashes.get(index).copied().unwrap_or(0),
+            Cells::Bytes(numbers) => numbers.get(index).copied().map(usize::from),
+            Cells::Words(numbers) => numbers.get(index).copied().map(usize::from),
+        };
+        number
+            .and_then(|number| self.hashes.get(number).copied())
+            .unwrap_or(0)
     }
 
     /// Whether nothing is known of any row.

@@ -122,9 +122,15 @@ impl PoolTrace {
     /// If there is no such request.
     #[inline]
     pub fn arrival(&self, index: usize) -> Arrival {
+        self.arrival_at(index, self.at_ms.at(index))
+    }
+
+    /// Request `index`, whose time is known.
+    #[inline]
+    pub(crate) fn arrival_at(&self, index: usize, at_ms: i64) -> Arrival {
         let hold_ms = self.holds_ms.get(index);
         Arrival {
-            at: Timestamp::from_millis(self.at_ms.at(index)),
+            at: Timestamp::from_millis(at_ms),
             user: self.users.get(index),
             application: self.applications.get(index),
             hold: (hold_ms != NO_HOLD).then(|| Duration::from_millis(u64::from(hold_ms))),

@@ -31,16 +31,14 @@ impl Times {
         self.start_of(index) + i64::from(offset_ms)
     }
 
-    /// Time `index`, if there is one.
-    #[inline]
-    pub fn get(&self, index: usize) -> Option<i64> {
-        let offset_ms = *self.offsets_ms.get(index)?;
-        Some(self.start_of(index) + i64::from(offset_ms))
-    }
-
-    /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = i64> + '_ {
-        (0..self.len()).map(|index| self.at(index))
+    /// All of them, in order.
+    pub fn walk(&self) -> Walk<'_> {
+        Walk {
+            offsets_ms: self.offsets_ms.iter(),
+            start_ms: self.blocks.first().map_or(0, |block| block.1),
+            left: self.blocks.get(1).map_or(usize::MAX, |next| next.0),
+            blocks: self.blocks.get(1..).unwrap_or_default(),
+        }
     }
 
     /// How many are before `at_ms`.
@@ -75,6 +73,51 @@ impl Times {
     }
 }
 
+/// Walks through times in order; the next can be looked at.
+#[derive(Debug, Clone)]
+pub struct Walk<'a> {
+    offsets_ms: std::slice::Iter<'a, u32>,
+    /// The first time of the block.
+    start_ms: i64,
+    /// How many are left of the block.
+    left: usize,
+    /// The blocks that follow.
+    blocks: &'a [(usize, i64)],
+}
+
+impl Walk<'_> {
+    /// The next time, which stays the next.
+    #[inline]
+    pub fn peek(&self) -> Option<i64> {
+        let offset_ms = *self.offsets_ms.as_slice().first()?;
+        Some(self.start_ms + i64::from(offset_ms))
+    }
+
+    fn enter_next_block(&mut self) {
+        if let [(first, start_ms), following @ ..] = self.blocks {
+            let end = following.first().map_or(usize::MAX, |next| next.0);
+            self.left = end - first;
+            self.start_ms = *start_ms;
+            self.blocks = following;
+        }
+    }
+}
+
+impl Iterator for Walk<'_> {
+    type Item = i64;
+
+    #[inline]
+    fn next(&mut self) -> Option<i64> {
+        let offset_ms = *self.offsets_ms.next()?;
+        let at_ms = self.start_ms + i64::from(offset_ms);
+        self.left -= 1;
+        if self.left == 0 {
+            self.enter_next_block();
+        }
+        Some(at_ms)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -95,9 +138,14 @@ mod tests {
             for &at_ms in &given {
                 times.push(at_ms);
             }
-            prop_assert!(times.iter().eq(given.iter().copied()));
+            prop_assert!(times.walk().eq(given.iter().copied()));
+            let mut walk = times.walk();
+            for (index, &at_ms) in given.iter().enumerate() {
+                prop_assert_eq!((walk.peek(), times.at(index)), (Some(at_ms), at_ms));
+                prop_assert_eq!(walk.next(), Some(at_ms));
+            }
+            prop_assert_eq!(walk.peek(), None);
             prop_assert_eq!(times.len(), given.len());
-            prop_assert_eq!(times.get(given.len()), None);
             for at_ms in given.iter().copied().chain([asked]) {
                 prop_assert_eq!(times.before(at_ms), given.partition_point(|&one| one < at_ms));
             }

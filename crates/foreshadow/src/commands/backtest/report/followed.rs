@@ -161,7 +161,7 @@ fn busiest_day(times_ms: &Times, first: usize, setting: &Setting) -> u32 {
     let from_ms = setting.from().as_millis();
     let day_ms = DAY.as_millis() as i64;
     let mut days = BTreeMap::<i64, u64>::new();
-    for at_ms in times_ms.iter().skip(first) {
+    for at_ms in times_ms.walk().skip(first) {
         *days.entry((at_ms - from_ms) / day_ms).or_default() += 1;
     }
     let busiest = days.into_iter().max_by_key(|&(_, requests)| requests);
