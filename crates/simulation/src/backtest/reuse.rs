@@ -150,13 +150,9 @@ impl Reuse {
         self.tally
             .request(guest.at_ms, claim.served_ms, claim.outcome, who);
         if claim.outcome != Outcome::Hit {
-            let failed = claim.trouble == Some(MissCause::FailedStart);
-            let cause = if failed {
-                MissCause::FailedStart
-            } else {
-                MissCause::Late
-            };
-            self.tally.cause(guest.at_ms, cause);
+            let failed = claim.trouble.filter(|&it| it == MissCause::FailedStart);
+            self.tally
+                .cause(guest.at_ms, failed.unwrap_or(MissCause::Late));
         }
         true
     }
