@@ -152,8 +152,8 @@ impl Sharing {
         if key == NO_KEY {
             return None;
         }
-        let oldest = self.keys.range((key, 0, 0)..=(key, u64::MAX, u64::MAX));
-        let &(_, _, slot) = oldest.into_iter().next()?;
+        let mut holders = self.keys.range((key, 0, 0)..=(key, u64::MAX, u64::MAX));
+        let &(_, _, slot) = holders.next()?;
         let held = self.held.get(&slot)?;
         (held.holders < self.most_merged).then_some(slot)
     }
