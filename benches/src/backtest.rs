@@ -100,6 +100,7 @@ fn replay() -> anyhow::Result<Row> {
         StartupTime::fixed(Duration::from_millis(STARTUP_MS as u64)),
     )?;
     let pool = &trace.pools()[0];
+    let times_ms: Vec<i64> = pool.times_ms().walk().collect();
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     let mut hits = (0, 0);
     for _ in 0..RUNS {
@@ -110,7 +111,7 @@ fn replay() -> anyhow::Result<Row> {
                         simulate(pool, &setting, &mut StaticPool::new(POOL), &mut NoProbe).hits();
                 }),
         );
-        theirs.push(REQUESTS as f64 / seconds(|| hits.1 = event_queue(pool.times_ms())));
+        theirs.push(REQUESTS as f64 / seconds(|| hits.1 = event_queue(&times_ms)));
     }
     anyhow::ensure!(
         hits.0 == hits.1,

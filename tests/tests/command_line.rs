@@ -131,6 +131,74 @@ fn request_log(folder: &std::path::Path) -> PathBuf {
     log
 }
 
+/// Imports a log of these lines under a header.
+fn imported(folder: &std::path::Path, header: &str, lines: &[&str]) -> String {
+    let csv: Vec<&str> = std::iter::once(header)
+        .chain(lines.iter().copied())
+        .collect();
+    let (text, log) = (folder.join("log.csv"), folder.join("log.parquet"));
+    fs::write(&text, csv.join("\n")).expect("the log can be written");
+    let paths = [&text, &log].map(|path| path.to_str().expect("the path is text"));
+    let output = foreshadow(&["import", "csv", paths[0], "--out", paths[1]]);
+    assert!(output.status.success(), "{output:?}");
+    paths[1].to_owned()
+}
+
+#[test]
+fn requests_share_instances_by_key_and_by_room() {
+    let folder = scratch("sharing");
+    // Every ten minutes two requests for nine minutes each: of one key, or of none.
+    let lines = |keys: [&str; 2]| -> Vec<String> {
+        (0..200)
+            .flat_map(|round| keys.map(|key| format!("{},small,540000,{key}", round * 600)))
+            .collect()
+    };
+    let replayed = |keys: [&str; 2], flags: &[&str]| {
+        let lines = lines(keys);
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        let log = imported(&folder, "timestamp,pool,hold_ms,merge_key", &lines);
+        let given = ["backtest", "--requests", &log, "--format", "json"];
+        let policies = [
+            "--policies",
+            "static,hybrid-histogram,clairvoyant,foreshadow",
+        ];
+        let args = [&given[..], &policies, &["--hit-rates", "0.95"], flags].concat();
+        let output = foreshadow(&args);
+        assert!(output.status.success(), "{output:?}");
+        let json: serde_json::Value =
+            serde_json::from_slice(&output.stdout).expect("one JSON document");
+        json["policies"].as_array().expect("rows").clone()
+    };
+    let number = |row: &serde_json::Value, key: &str| row[key].as_f64().expect("a number");
+    for row in replayed(["", ""], &[]) {
+        assert!(row.get("merged_rate").is_none(), "{row}");
+    }
+    for (keys, flags) in [(["", ""], &["--share", "2"][..]), (["a", "a"], &[])] {
+        for row in replayed(keys, flags) {
+            let merged = number(&row, "merged_rate");
+            assert!(merged > 0.45 && merged <= 0.5, "{row}");
+            assert!(number(&row, "hit_rate") >= 0.95, "{row}");
+        }
+    }
+    let log = imported(
+        &folder,
+        "timestamp,pool,merge_key",
+        &["0,small,a", "9,small,a"],
+    );
+    refused(
+        &["backtest", "--requests", &log, "--share", "2"],
+        &["--share", "`small`", "hold_ms"],
+    );
+    refused(
+        &["backtest", "--requests", &log, "--max-instances", "2"],
+        &["--max-instances", "merge_key"],
+    );
+    refused(
+        &["backtest", "--requests", &log, "--share", "0"],
+        &["--share"],
+    );
+}
+
 #[test]
 fn a_model_of_pools_is_used_by_a_backtest_and_refused_when_damaged_or_too_new() {
     let folder = scratch("pools");

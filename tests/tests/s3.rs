@@ -265,6 +265,7 @@ fn a_log_of_several_pieces_is_put_whole_and_read_back() {
             hold: None,
             vcpus: None,
             memory: None,
+            merge_key: None,
         };
         writer.write(&record).expect("it can be written");
     }

@@ -70,8 +70,9 @@ fn read(path: &Path) -> anyhow::Result<Trace> {
 
 fn simple(pool: &PoolTrace, setting: &Setting) -> Vec<Row> {
     let mut peers = Vec::new();
+    let times_ms: Vec<i64> = pool.times_ms().walk().collect();
     for _ in 0..RUNS {
-        peers.push(rate(pool, || event_queue(pool.times_ms())));
+        peers.push(rate(pool, || event_queue(&times_ms)));
     }
     let peer_value = median(peers);
     let demand = || TrailingDemand::new(setting.lead_time());

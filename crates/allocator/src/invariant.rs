@@ -34,6 +34,9 @@ pub enum Invariant {
     /// A tenant holds no more of a pool than its cap, and nobody holds what a floor keeps for
     /// another.
     WarmQuotasKept,
+    /// A request is said to wait for its shape where an instance is ready that it could have if it
+    /// asked for less, and only there.
+    ShapesToldApart,
     /// Every decision fits the state that it was made on.
     EventsFit,
     /// The state rebuilt from the events is the state.
@@ -42,7 +45,7 @@ pub enum Invariant {
 
 impl Invariant {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::OneOwnerPerInstance,
         Self::AcknowledgedLeaseSurvives,
         Self::StaleTokenRefused,
@@ -54,6 +57,7 @@ impl Invariant {
         Self::MergeOnlyWhenAllowed,
         Self::MaximumRespected,
         Self::WarmQuotasKept,
+        Self::ShapesToldApart,
         Self::EventsFit,
         Self::RecoveryIsExact,
     ];
@@ -72,6 +76,7 @@ impl Invariant {
             Self::MergeOnlyWhenAllowed => "merge_only_when_allowed",
             Self::MaximumRespected => "maximum_respected",
             Self::WarmQuotasKept => "warm_quotas_kept",
+            Self::ShapesToldApart => "shapes_told_apart",
             Self::EventsFit => "events_fit",
             Self::RecoveryIsExact => "recovery_is_exact",
         }

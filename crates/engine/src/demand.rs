@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use foreshadow_allocator::{
-    Allocation, AllocationRequest, AllocationState, AllocatorError, Reply, Served, Target,
+    Allocation, AllocationRequest, AllocationState, Allocator, AllocatorError, Reply, Served,
+    Target,
 };
 use foreshadow_history::RequestRecord;
 use foreshadow_planner::Outcome;
@@ -49,34 +50,54 @@ pub(crate) struct RequestSeen {
     pub(crate) pool: PoolName,
     pub(crate) request: Arc<AllocationRequest>,
     pub(crate) fate: Fate,
+    /// Whether it waits, or was refused, for the shape alone that it asks for.
+    pub(crate) shape_mismatch: bool,
 }
 
 /// What became of a request at first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
     Served(Outcome),
+    /// By an instance that others hold: nothing was taken from the pool.
+    Merged(Outcome),
     Booked,
     Rejected,
 }
 
 impl RequestSeen {
-    /// What is to be noted of a request; nothing if it named no pool that there is.
+    /// What is to be noted of a request that was just decided on; nothing if it named no pool that
+    /// there is.
     pub(crate) fn of(
         request: Arc<AllocationRequest>,
         outcome: &Result<Reply, EngineError>,
         at: Timestamp,
+        allocator: &Allocator,
     ) -> Option<Self> {
         let (pool, fate) = match outcome {
             Ok(Reply::Allocation(allocation)) => (allocation.pool.clone(), fate(allocation)),
             Err(EngineError::Allocator(error)) => (asked_of(error, &request)?, Fate::Rejected),
             Ok(Reply::Done) | Err(_) => return None,
         };
+        let lacked = lacked_instance(fate, outcome);
         Some(Self {
             at,
             pool,
+            shape_mismatch: lacked && allocator.waits_for_shape(&request),
             request,
             fate,
         })
+    }
+}
+
+/// Whether the request found no instance, rather than being refused or served by those of others.
+fn lacked_instance(fate: Fate, outcome: &Result<Reply, EngineError>) -> bool {
+    match fate {
+        Fate::Served(outcome) => outcome != Outcome::Hit,
+        Fate::Rejected => matches!(
+            outcome,
+            Err(EngineError::Allocator(AllocatorError::Exhausted { .. }))
+        ),
+        Fate::Merged(_) | Fate::Booked => false,
     }
 }
 
@@ -84,11 +105,16 @@ fn fate(allocation: &Allocation) -> Fate {
     if allocation.state == AllocationState::Booked {
         return Fate::Booked;
     }
-    Fate::Served(match allocation.served {
+    let outcome = match allocation.served {
         Served::Ready | Served::Merged => Outcome::Hit,
         Served::Starting => Outcome::Join,
         Served::Started | Served::Nothing => Outcome::Miss,
-    })
+    };
+    if allocation.merged {
+        Fate::Merged(outcome)
+    } else {
+        Fate::Served(outcome)
+    }
 }
 
 /// The pool that a refused request would have used.

@@ -28,6 +28,7 @@ pub use engine::Engine;
 pub use error::{EngineError, StartError};
 pub use foreshadow_allocator as allocator;
 pub use foreshadow_ledger::{AuditQuery, AuditRecord};
+pub use foreshadow_planner::MissCause;
 pub use foreshadow_shadow as shadow;
 pub use handle::{AllocationWatch, EngineHandle, Exchanged};
 pub use inference::BoxedForecaster;

@@ -233,9 +233,11 @@ impl OutcomeCounts {
     /// Takes note of a request.
     pub(crate) fn add(&mut self, fate: Fate) {
         let count = match fate {
-            Fate::Served(Outcome::Hit) => &mut self.hits,
-            Fate::Served(Outcome::Join) => &mut self.joins,
-            Fate::Served(Outcome::Miss) => &mut self.misses,
+            Fate::Served(outcome) | Fate::Merged(outcome) => match outcome {
+                Outcome::Hit => &mut self.hits,
+                Outcome::Join => &mut self.joins,
+                Outcome::Miss => &mut self.misses,
+            },
             Fate::Rejected => &mut self.rejected,
             Fate::Booked => &mut self.booked,
         };

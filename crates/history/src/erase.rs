@@ -167,6 +167,7 @@ mod tests {
                 hold: Some(Duration::from_secs(3)),
                 vcpus: None,
                 memory: None,
+                merge_key: None,
             };
             writer.write(&record).unwrap();
         }

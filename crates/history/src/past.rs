@@ -231,6 +231,7 @@ mod tests {
                 hold: None,
                 vcpus: None,
                 memory: None,
+                merge_key: None,
             };
             writer.write(&record).unwrap();
         }

@@ -3,16 +3,18 @@
 use std::{collections::HashMap, time::Duration};
 
 use arrow::array::{Array, Float64Array, StringArray};
-use foreshadow_types::{ApplicationId, Bytes, IdError, PoolName, Timestamp, UserId, Vcpus};
+use foreshadow_types::{
+    ApplicationId, Bytes, IdError, MergeKey, PoolName, Timestamp, UserId, Vcpus,
+};
 
 use crate::{
     HistoryError,
     file::Batch,
-    schema::{APPLICATION_ID, HOLD_MS, MEMORY_BYTES, POOL, TIMESTAMP, USER_ID, VCPUS},
+    schema::{APPLICATION_ID, HOLD_MS, MEMORY_BYTES, MERGE_KEY, POOL, TIMESTAMP, USER_ID, VCPUS},
 };
 
 /// The columns of a request file, the optional ones included.
-pub(crate) const REQUEST_COLUMNS: [&str; 7] = [
+pub(crate) const REQUEST_COLUMNS: [&str; 8] = [
     TIMESTAMP,
     USER_ID,
     APPLICATION_ID,
@@ -20,6 +22,7 @@ pub(crate) const REQUEST_COLUMNS: [&str; 7] = [
     HOLD_MS,
     VCPUS,
     MEMORY_BYTES,
+    MERGE_KEY,
 ];
 
 /// The most names kept for sharing; beyond it the memory is dropped and filled anew.
@@ -42,6 +45,8 @@ pub struct RequestRecord {
     pub vcpus: Option<Vcpus>,
     /// Memory asked for.
     pub memory: Option<Bytes>,
+    /// With whom it may share an instance: requests of one pool with the same key are one work.
+    pub merge_key: Option<MergeKey>,
 }
 
 /// Turns batches into records; equal names share their memory.
@@ -50,6 +55,7 @@ pub(crate) struct RequestParser {
     users: Names<UserId>,
     applications: Names<ApplicationId>,
     pools: Names<PoolName>,
+    merge_keys: Names<MergeKey>,
 }
 
 impl RequestParser {
@@ -91,6 +97,10 @@ impl RequestParser {
             hold: hold(columns, row).map_err(at_column(HOLD_MS))?,
             vcpus: vcpus(columns, row).map_err(at_column(VCPUS))?,
             memory: memory(columns, row).map_err(at_column(MEMORY_BYTES))?,
+            merge_key: self
+                .merge_keys
+                .optional(text(columns.merge_key.as_ref(), row), MergeKey::new)
+                .map_err(at_column(MERGE_KEY))?,
         })
     }
 }
@@ -103,6 +113,7 @@ struct Columns {
     hold_ms: Option<Float64Array>,
     vcpus: Option<Float64Array>,
     memory_bytes: Option<Float64Array>,
+    merge_key: Option<StringArray>,
 }
 
 impl Columns {
@@ -122,6 +133,7 @@ impl Columns {
             hold_ms: numbers(HOLD_MS)?,
             vcpus: numbers(VCPUS)?,
             memory_bytes: numbers(MEMORY_BYTES)?,
+            merge_key: texts(MERGE_KEY)?,
         })
     }
 }

@@ -20,6 +20,8 @@ pub(crate) const USER_ID: &str = "user_id";
 pub(crate) const APPLICATION_ID: &str = "application_id";
 /// How long the granted resource was held.
 pub(crate) const HOLD_MS: &str = "hold_ms";
+/// What requests have in common that share one instance.
+pub(crate) const MERGE_KEY: &str = "merge_key";
 /// Virtual CPUs asked for.
 pub(crate) const VCPUS: &str = "vcpus";
 /// Memory asked for.

@@ -13,7 +13,7 @@ use foreshadow_history::{
     HistoryError, HistoryPaths, ImportSummary, RequestReader, RequestRecord, SwfOptions,
     import_csv, import_swf,
 };
-use foreshadow_types::{Bytes, PoolName};
+use foreshadow_types::{Bytes, MergeKey, PoolName};
 
 fn csv(folder: &Folder, text: &str) -> Result<(PathBuf, ImportSummary), HistoryError> {
     let path = folder.path().join("in.csv");
@@ -52,15 +52,17 @@ fn usage_is_imported_from_csv() {
 #[test]
 fn requests_are_imported_from_csv_and_sorted() {
     let folder = Folder::new();
-    let text = "timestamp,pool,user_id,hold_ms\n\
-                2026-01-01T00:00:09Z,web,ada,1000\n\
-                2026-01-01T00:00:01Z,batch,,\n";
+    let text = "timestamp,pool,user_id,hold_ms,merge_key\n\
+                2026-01-01T00:00:09Z,web,ada,1000,report 7\n\
+                2026-01-01T00:00:01Z,batch,,,\n";
     let (out, _) = csv(&folder, text).unwrap();
     let reader = RequestReader::open(&HistoryPaths::expand(&[out]).unwrap()).unwrap();
     let requests: Vec<_> = reader.map(Result::unwrap).collect();
     assert_eq!(requests[0].pool.as_str(), "batch");
     assert_eq!(requests[0].user, None);
     assert_eq!(requests[1].hold, Some(Duration::from_secs(1)));
+    assert_eq!(requests[0].merge_key, None);
+    assert_eq!(requests[1].merge_key, MergeKey::new("report 7").ok());
 }
 
 #[test]

@@ -13,7 +13,9 @@ use foreshadow_history::{
     DumpColumn, DumpKind, DumpValue, DumpWriter, HistoryError, HistoryKind, HistoryPaths,
     RequestReader, RequestRecord, RequestWriter, UsageWriter,
 };
-use foreshadow_types::{ApplicationId, Bytes, EntityId, PoolName, Timestamp, UserId, Vcpus};
+use foreshadow_types::{
+    ApplicationId, Bytes, EntityId, MergeKey, PoolName, Timestamp, UserId, Vcpus,
+};
 
 fn read(path: &std::path::Path) -> Result<Vec<RequestRecord>, HistoryError> {
     RequestReader::open(&HistoryPaths::expand(&[path])?)?.collect()
@@ -28,6 +30,7 @@ fn request(second: i64, pool: &str) -> RequestRecord {
         hold: Some(Duration::from_millis(1_500)),
         vcpus: Some(Vcpus::new(0.5).unwrap()),
         memory: Some(Bytes(1 << 30)),
+        merge_key: Some(MergeKey::new("report 7").unwrap()),
     }
 }
 
@@ -41,6 +44,7 @@ fn written_requests_read_back() {
         hold: None,
         vcpus: None,
         memory: None,
+        merge_key: None,
         ..request(1, "batch")
     };
     let written = vec![request(0, "web"), bare];

@@ -62,7 +62,15 @@ impl TargetPolicies for PlannerGroup {
         self.knowledge.arrive(arrival);
         let demand = self.knowledge.recent_demand();
         for (steward, &outcome) in self.stewards.iter_mut().zip(outcomes) {
-            steward.count(arrival.at, outcome, demand);
+            steward.count(arrival.at, outcome.into(), demand);
+        }
+    }
+
+    fn observe_merged(&mut self, arrival: &Arrival, outcomes: &[Outcome]) {
+        let demand = self.knowledge.recent_demand();
+        let at = within_reach(arrival.at);
+        for (steward, &outcome) in self.stewards.iter_mut().zip(outcomes) {
+            steward.count_merged(at, outcome, demand);
         }
     }
 
@@ -103,7 +111,7 @@ mod tests {
     use rand_pcg::Pcg64Mcg;
 
     use super::*;
-    use crate::{MissCause, PoolPlanner, TargetPolicy, replay::ShadowPool};
+    use crate::{MissCause, Objective, PoolPlanner, TargetPolicy, replay::ShadowPool};
 
     const TICK_MS: i64 = 60_000;
 
@@ -203,6 +211,30 @@ mod tests {
         let misses = group.misses()[0];
         assert_eq!(misses.of(MissCause::Late), 2);
         assert_eq!(misses.of(MissCause::UnderForecast), 3);
+    }
+
+    #[test]
+    fn requests_that_share_an_instance_are_no_demand() {
+        let budget = PoolSettings {
+            objective: Objective::IdleBudget {
+                idle_instances: 1.0,
+            },
+            ..settings(0.9)
+        };
+        let targets = |merged: usize| {
+            let mut planner = PoolPlanner::new(budget.clone()).unwrap();
+            follow(|request, now_ms, held| match request {
+                Some((arrival, outcome)) => {
+                    planner.observe(arrival, outcome);
+                    for _ in 0..merged {
+                        planner.observe_merged(arrival, Outcome::Join);
+                    }
+                    0
+                }
+                None => planner.target(Timestamp::from_millis(now_ms), held),
+            })
+        };
+        assert_eq!(targets(3), targets(0));
     }
 
     #[test]

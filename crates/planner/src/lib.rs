@@ -40,7 +40,7 @@ pub use learn::{DemandModel, ModelError};
 pub use misses::{MissCause, MissCounts};
 pub use plan::{Bound, Mode, PlanReport, PoolPlan, Reason, TradeOff};
 pub use planner::PoolPlanner;
-pub use policy::{Arrival, Inventory, Outcome, TargetPolicies, TargetPolicy, stable_hash};
+pub use policy::{Arrival, Fared, Inventory, Outcome, TargetPolicies, TargetPolicy, stable_hash};
 pub use replay::{Preview, PreviewScore};
 pub use rules::{ForecastView, RuleBook, RuleError, RuleSubject, TriggerRule, Wanted};
 pub use schedule::{CronTime, Schedule, ScheduleError};

@@ -15,13 +15,16 @@ pub enum MissCause {
     Quota,
     /// Starts had failed.
     FailedStart,
+    /// An instance was ready that it could have had, had it asked for a smaller shape.
+    ShapeMismatch,
 }
 
 impl MissCause {
     /// All causes, in the order they are tested.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::FailedStart,
         Self::Quota,
+        Self::ShapeMismatch,
         Self::NoForecast,
         Self::Late,
         Self::UnderForecast,
@@ -37,6 +40,7 @@ impl MissCause {
             Self::Late => "late",
             Self::Quota => "quota",
             Self::FailedStart => "failed_start",
+            Self::ShapeMismatch => "shape_mismatch",
         }
     }
 }
@@ -49,13 +53,14 @@ impl fmt::Display for MissCause {
             Self::Late => "late",
             Self::Quota => "quota",
             Self::FailedStart => "failed start",
+            Self::ShapeMismatch => "shape mismatch",
         })
     }
 }
 
 /// How many requests waited, by cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct MissCounts([u64; 5]);
+pub struct MissCounts([u64; MissCause::ALL.len()]);
 
 impl MissCounts {
     /// Counts one more.

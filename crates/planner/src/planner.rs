@@ -10,7 +10,7 @@ use crate::{
     learn::{DemandModel, ModelError},
     misses::MissCounts,
     plan::{PoolPlan, TradeOff},
-    policy::{Arrival, Inventory, Outcome, TargetPolicy},
+    policy::{Arrival, Fared, Inventory, Outcome, TargetPolicy},
     settings::{PoolSettings, SettingsError},
     steward::Steward,
 };
@@ -124,14 +124,22 @@ impl PoolPlanner {
     }
 
     /// Takes note of a request and what became of it. Times that go backwards count as now.
-    pub fn observe(&mut self, arrival: &Arrival, outcome: Outcome) {
+    pub fn observe(&mut self, arrival: &Arrival, fared: impl Into<Fared>) {
         let arrival = &Arrival {
             at: within_reach(arrival.at),
             ..*arrival
         };
         self.knowledge.arrive(arrival);
         let demand = self.knowledge.recent_demand();
-        self.steward.count(arrival.at, outcome, demand);
+        self.steward.count(arrival.at, fared.into(), demand);
+    }
+
+    /// Takes note of a request that shares an instance which others hold. It counts towards the hit rate
+    /// of all requests, but takes nothing from the pool, and so is no demand.
+    pub fn observe_merged(&mut self, arrival: &Arrival, outcome: Outcome) {
+        let demand = self.knowledge.recent_demand();
+        let at = within_reach(arrival.at);
+        self.steward.count_merged(at, outcome, demand);
     }
 
     /// Learns from a past request that another planner, or none, kept the pool for: it shows the
@@ -189,6 +197,10 @@ impl PoolPlanner {
 impl TargetPolicy for PoolPlanner {
     fn observe(&mut self, arrival: &Arrival, outcome: Outcome) {
         Self::observe(self, arrival, outcome);
+    }
+
+    fn observe_merged(&mut self, arrival: &Arrival, outcome: Outcome) {
+        Self::observe_merged(self, arrival, outcome);
     }
 
     fn target(&mut self, now: Timestamp, inventory: &Inventory) -> u32 {

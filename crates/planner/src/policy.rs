@@ -45,6 +45,24 @@ pub enum Outcome {
     Miss,
 }
 
+/// What became of a request, and what only the driver knows of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fared {
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Whether an instance was ready that it could have had, had it asked for a smaller shape.
+    pub shape_mismatch: bool,
+}
+
+impl From<Outcome> for Fared {
+    fn from(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            shape_mismatch: false,
+        }
+    }
+}
+
 /// What a pool holds at a tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Inventory {
@@ -67,6 +85,10 @@ pub trait TargetPolicy {
     /// Takes note of a request and what became of it.
     fn observe(&mut self, arrival: &Arrival, outcome: Outcome);
 
+    /// Takes note of a request that shares an instance which others hold: it is served, or waits, but
+    /// takes nothing from the pool, and so is no demand.
+    fn observe_merged(&mut self, _arrival: &Arrival, _outcome: Outcome) {}
+
     /// How many unpromised instances, ready and starting together, the pool should hold from `now`
     /// until the next tick.
     fn target(&mut self, now: Timestamp, inventory: &Inventory) -> u32;
@@ -84,6 +106,10 @@ pub trait TargetPolicy {
 pub trait TargetPolicies {
     /// Takes note of a request and what became of it in each replica.
     fn observe(&mut self, arrival: &Arrival, outcomes: &[Outcome]);
+
+    /// Takes note of a request that shares an instance which others hold; see
+    /// [`TargetPolicy::observe_merged`].
+    fn observe_merged(&mut self, _arrival: &Arrival, _outcomes: &[Outcome]) {}
 
     /// The target of each replica, given what each holds.
     fn targets(&mut self, now: Timestamp, inventories: &[Inventory]) -> Vec<u32>;

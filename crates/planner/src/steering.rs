@@ -54,6 +54,11 @@ impl Steering {
         self.feedback.count(outcome == Outcome::Hit);
     }
 
+    /// A request that shares an instance which others hold.
+    pub(crate) fn count_merged(&mut self, outcome: Outcome) {
+        self.feedback.count_merged(outcome == Outcome::Hit);
+    }
+
     /// The target from `moment` on; asked again for the same moment, it gives the same.
     pub(crate) fn steer(&mut self, knowledge: &Knowledge, moment: Moment) -> Learnt {
         if let Some((last_ms, learnt)) = &self.last
@@ -78,9 +83,9 @@ impl Steering {
         let horizon = MAKE_UP * knowledge.recent().requests();
         let aim = self.feedback.aim(horizon.max(50.0));
         let aim = match self.objective {
-            Objective::HitRate(wanted) => {
+            Objective::HitRate(_) => {
                 let experts = knowledge.experts();
-                experts.within_reach(self.followed, wanted, aim)
+                experts.within_reach(self.followed, self.feedback.needed(), aim)
             }
             Objective::IdleBudget { .. } | Objective::Costs { .. } => aim,
         };

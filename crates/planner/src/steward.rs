@@ -10,7 +10,7 @@ use crate::{
     known::KnownDemand,
     misses::{MissCause, MissCounts},
     plan::{Bound, Mode, PoolPlan, Reason, TradeOff},
-    policy::{Inventory, Outcome},
+    policy::{Fared, Inventory, Outcome},
     settings::{PoolSettings, SettingsError},
     steering::{Learnt, Steering},
 };
@@ -75,10 +75,20 @@ impl Steward {
 
     /// A request of the learnt demand and what became of it; `demand` is how many came in the
     /// start-up time up to it, itself included.
-    pub(crate) fn count(&mut self, at: Timestamp, outcome: Outcome, demand: usize) {
-        self.steering.count(outcome);
-        if outcome != Outcome::Hit {
-            self.misses.add(self.cause_of(at, outcome, demand));
+    pub(crate) fn count(&mut self, at: Timestamp, fared: Fared, demand: usize) {
+        self.steering.count(fared.outcome);
+        self.explain(at, fared, demand);
+    }
+
+    /// A request that shares an instance which others hold, and so is not among `demand`.
+    pub(crate) fn count_merged(&mut self, at: Timestamp, outcome: Outcome, demand: usize) {
+        self.steering.count_merged(outcome);
+        self.explain(at, outcome.into(), demand);
+    }
+
+    fn explain(&mut self, at: Timestamp, fared: Fared, demand: usize) {
+        if fared.outcome != Outcome::Hit {
+            self.misses.add(self.cause_of(at, fared, demand));
         }
     }
 
@@ -205,24 +215,26 @@ impl Steward {
         after_max
     }
 
-    fn cause_of(&self, at: Timestamp, outcome: Outcome, demand: usize) -> MissCause {
-        let Some(plan) = &self.latest else {
-            return MissCause::NoForecast;
-        };
+    fn cause_of(&self, at: Timestamp, fared: Fared, demand: usize) -> MissCause {
         if self.breaker.open_at(at).is_some() {
             return MissCause::FailedStart;
         }
-        let cut = plan
-            .reasons
-            .iter()
-            .any(|reason| matches!(reason, Reason::Bounded { from, to, .. } if to < from));
-        if cut {
+        let cuts =
+            |reason: &Reason| matches!(reason, Reason::Bounded { from, to, .. } if to < from);
+        let plan = self.latest.as_ref();
+        if plan.is_some_and(|plan| plan.reasons.iter().any(cuts)) {
             return MissCause::Quota;
         }
+        if fared.shape_mismatch {
+            return MissCause::ShapeMismatch;
+        }
+        let Some(plan) = plan else {
+            return MissCause::NoForecast;
+        };
         // Each of the requests in the last start-up time took one instance; had the target been in
         // force for so long, it would have covered as many.
         let covered = demand <= plan.target as usize;
-        match (plan.mode, outcome) {
+        match (plan.mode, fared.outcome) {
             (Mode::Learning, _) => MissCause::NoForecast,
             (_, Outcome::Join) if covered => MissCause::Late,
             _ => MissCause::UnderForecast,

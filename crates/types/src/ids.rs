@@ -120,6 +120,11 @@ name!(
     "pool"
 );
 name!(
+    /// What requests have in common that are one piece of work, and so share an instance.
+    MergeKey,
+    "merge_key"
+);
+name!(
     /// A user or an application: whatever has a resource shadow.
     EntityId,
     "entity_id"

@@ -11,8 +11,8 @@ mod units;
 
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use ids::{
-    AllocationId, ApplicationId, EntityId, FencingToken, IdError, InstanceId, LeaseId, PoolName,
-    TenantId, UserId,
+    AllocationId, ApplicationId, EntityId, FencingToken, IdError, InstanceId, LeaseId, MergeKey,
+    PoolName, TenantId, UserId,
 };
 pub use matching::{Labels, Requirements, Shape};
 pub use shard::{ShardId, Shards};

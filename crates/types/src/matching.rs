@@ -128,9 +128,12 @@ pub struct Requirements {
 impl Requirements {
     /// Whether a pool with this shape, these dependencies and labels can serve the request.
     pub fn met_by(&self, shape: &Shape, dependencies: &BTreeSet<String>, labels: &Labels) -> bool {
-        shape.fits(&self.shape)
-            && self.dependencies.is_subset(dependencies)
-            && has_all(labels, &self.labels)
+        shape.fits(&self.shape) && self.met_but_for_shape(dependencies, labels)
+    }
+
+    /// Whether a pool with these dependencies and labels can serve the request if its shape can.
+    pub fn met_but_for_shape(&self, dependencies: &BTreeSet<String>, labels: &Labels) -> bool {
+        self.dependencies.is_subset(dependencies) && has_all(labels, &self.labels)
     }
 
     /// How well a pool with these labels is liked: the place of the first preference that it meets, or

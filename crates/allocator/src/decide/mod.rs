@@ -4,6 +4,7 @@ mod admit;
 mod book;
 mod deadline;
 mod lease;
+mod misfit;
 mod place;
 mod pools;
 mod provider;

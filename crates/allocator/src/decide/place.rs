@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use foreshadow_types::{AllocationId, EntityId, InstanceId, PoolName, Shape, Timestamp};
 
+use super::misfit::asked_of;
 use crate::{
     AllocationRecord, AllocationRequest, Allocator, AllocatorError, Binding, Effect, EventKind,
     HoldMode, Phase, Served, Target,
@@ -18,7 +19,7 @@ const MAX_CANDIDATES: usize = 16;
 /// Most sets of requirements whose pools are remembered.
 const MAX_MATCHES: usize = 1_024;
 /// Most shared instances looked at for room in one pool.
-const MAX_SHARED_LOOKED_AT: usize = 16;
+pub(super) const MAX_SHARED_LOOKED_AT: usize = 16;
 
 /// Pools that may serve a request, the preferred ones and among them the best fit first.
 pub(super) enum Candidates {
@@ -156,7 +157,7 @@ impl Allocator {
             })
     }
 
-    fn own_reservation(&self, request: &AllocationRequest, ix: PoolIx) -> Option<Spot> {
+    pub(super) fn own_reservation(&self, request: &AllocationRequest, ix: PoolIx) -> Option<Spot> {
         let pool = self.state.pool(ix);
         let &(_, instance) = pool.ready.first()?;
         let entity = reservation_of(pool, request)?;
@@ -170,7 +171,7 @@ impl Allocator {
         })
     }
 
-    fn same_merge_key(
+    pub(super) fn same_merge_key(
         &self,
         request: &AllocationRequest,
         ix: PoolIx,
@@ -194,16 +195,17 @@ impl Allocator {
     }
 
     /// The fullest shared instance of the tenant with enough room.
-    fn room_on(&self, request: &AllocationRequest, ix: PoolIx, starting: bool) -> Option<Spot> {
+    pub(super) fn room_on(
+        &self,
+        request: &AllocationRequest,
+        ix: PoolIx,
+        starting: bool,
+    ) -> Option<Spot> {
         let pool = self.state.pool(ix);
         if pool.shared.is_empty() {
             return None;
         }
-        let asked = match request.target() {
-            Target::Pool(_) => pool.spec().shape.share(pool.spec().shares),
-            Target::Requirements(requirements) => requirements.shape,
-        };
-        let tenant = request.tenant();
+        let (asked, tenant) = (asked_of(request, pool), request.tenant());
         let from = (tenant.clone(), starting, asked, InstanceId(0));
         let to = (
             tenant.clone(),
@@ -218,7 +220,7 @@ impl Allocator {
             .map(|&(_, _, _, instance)| Spot::Share { pool: ix, instance })
     }
 
-    fn free_ready(&self, request: &AllocationRequest, ix: PoolIx) -> Option<Spot> {
+    pub(super) fn free_ready(&self, request: &AllocationRequest, ix: PoolIx) -> Option<Spot> {
         let pool = self.state.pool(ix);
         let &(_, instance) = pool.ready.first()?;
         let open = pool.ready.len() as u32 > reserved_for_others(pool, request);

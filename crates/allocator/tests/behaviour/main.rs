@@ -6,3 +6,4 @@ mod bench;
 mod lifecycle;
 mod quotas;
 mod serving;
+mod shapes;

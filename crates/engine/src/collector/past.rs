@@ -245,6 +245,7 @@ mod tests {
             hold: None,
             vcpus: None,
             memory: None,
+            merge_key: None,
         }
     }
 

@@ -91,6 +91,7 @@ pub(super) fn decode_requests(mut bytes: &[u8], requests: &mut Vec<RequestRecord
             hold: row.hold_ms.map(Duration::from_millis),
             vcpus: row.vcpus_thousandths.map(Vcpus::from_thousandths),
             memory: row.memory_bytes.map(Bytes),
+            merge_key: None,
         });
     }
 }
@@ -126,6 +127,7 @@ mod tests {
             hold,
             vcpus: Vcpus::new(0.5).ok(),
             memory: Some(Bytes(1 << 30)),
+            merge_key: None,
         });
         encode_requests(&requests, &mut bytes);
         let mut read = Vec::new();

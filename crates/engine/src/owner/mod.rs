@@ -195,7 +195,7 @@ impl Owner {
         }
         if let Some(request) = request
             && self.is_new(&outcome)
-            && let Some(seen) = RequestSeen::of(request, &outcome, now)
+            && let Some(seen) = RequestSeen::of(request, &outcome, now, &self.allocator)
         {
             if seen.fate == Fate::Rejected {
                 let row = self.recorder.refused(&seen, &self.allocator);

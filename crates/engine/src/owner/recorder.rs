@@ -158,5 +158,6 @@ fn row(
         hold: None,
         vcpus: shape.map(|shape| shape.vcpus),
         memory: shape.map(|shape| shape.memory),
+        merge_key: None,
     }
 }

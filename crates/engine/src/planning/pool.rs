@@ -7,8 +7,9 @@ use std::{
 
 use foreshadow_history::RequestRecord;
 use foreshadow_planner::{
-    Arrival, BreakerSettings, DemandModel, Inventory, KnownDemand, MissCause, Mode, Objective,
-    Outcome, PoolPlan, PoolPlanner, PoolSettings, RampLimit, SettingsError, stable_hash,
+    Arrival, BreakerSettings, DemandModel, Fared, Inventory, KnownDemand, MissCause, MissCounts,
+    Mode, Objective, Outcome, PoolPlan, PoolPlanner, PoolSettings, RampLimit, SettingsError,
+    stable_hash,
 };
 use foreshadow_types::{ApplicationId, PoolName, Timestamp, UserId};
 
@@ -33,14 +34,26 @@ const MOST_TICKS: u64 = 100_000;
 pub(crate) struct PlannedPool {
     pub(crate) config: PoolConfig,
     planner: PoolPlanner,
-    remembered: VecDeque<(Arrival, Option<Outcome>)>,
+    remembered: VecDeque<(Arrival, Past)>,
     pub(crate) outcomes: OutcomeCounts,
+    /// Requests that waited since the start, whatever planners came and went.
+    waits: MissCounts,
     seed: u64,
     /// A demand model that was fitted before, for planners that begin anew.
     demand_model: Option<DemandModel>,
     previewed: Option<Previewed>,
     /// What was written down last: target, proposal and policy.
     pub(super) logged: Option<(u32, Option<u32>, Mode)>,
+}
+
+/// What became of a past request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Past {
+    /// It is not known, since it comes from the history.
+    Unknown,
+    Served(Fared),
+    /// It shared an instance that others held.
+    Merged(Outcome),
 }
 
 /// The settings of a pool's planner.
@@ -89,6 +102,7 @@ impl PlannedPool {
             config,
             remembered: VecDeque::new(),
             outcomes: OutcomeCounts::default(),
+            waits: MissCounts::default(),
             seed,
             demand_model: None,
             previewed: None,
@@ -119,10 +133,9 @@ impl PlannedPool {
 
     /// Requests that waited, by cause.
     pub(super) fn waits(&self) -> BTreeMap<String, u64> {
-        let misses = self.planner.misses();
         MissCause::ALL
             .iter()
-            .map(|cause| (cause.key().to_owned(), misses.of(*cause)))
+            .map(|cause| (cause.key().to_owned(), self.waits.of(*cause)))
             .filter(|(_, count)| *count > 0)
             .collect()
     }
@@ -159,17 +172,21 @@ impl PlannedPool {
             hold: (seen.fate != Fate::Rejected).then_some(Arrival::UNTIL_RELEASED),
         };
         self.outcomes.add(seen.fate);
+        let fared = |outcome| Fared {
+            outcome,
+            shape_mismatch: seen.shape_mismatch,
+        };
         match seen.fate {
             Fate::Booked => {}
-            Fate::Rejected => self.observe(arrival, Outcome::Miss),
-            Fate::Served(outcome) => self.observe(arrival, outcome),
+            Fate::Rejected => self.observe(arrival, fared(Outcome::Miss)),
+            Fate::Served(outcome) => self.observe(arrival, fared(outcome)),
+            Fate::Merged(outcome) => self.observe_merged(arrival, outcome),
         }
     }
 
     /// Takes note that what a request held has been given back.
     pub(crate) fn ended(&mut self, row: &RequestRecord, at: Timestamp) {
         let arrival = arrival_of(row);
-        self.planner.observe_release(arrival.who(), at);
         let first = self
             .remembered
             .partition_point(|(past, _)| past.at < arrival.at);
@@ -179,28 +196,47 @@ impl PlannedPool {
             .find(|(past, _)| {
                 past.hold == Some(Arrival::UNTIL_RELEASED) && past.user == arrival.user
             });
+        let merged = matches!(open, Some((_, Past::Merged(_))));
         if let Some((past, _)) = open {
             past.hold = arrival.hold;
+        }
+        if !merged {
+            self.planner.observe_release(arrival.who(), at);
         }
     }
 
     /// In a preview, the planner learns what would have become of the request.
-    fn observe(&mut self, arrival: Arrival, outcome: Outcome) {
+    fn observe(&mut self, arrival: Arrival, real: Fared) {
         let outcome = match &mut self.previewed {
             Some(previewed) => previewed.paper.claim(arrival.at),
-            None => outcome,
+            None => real.outcome,
         };
-        self.planner.observe(&arrival, outcome);
-        self.remember(arrival, Some(outcome));
+        let fared = Fared { outcome, ..real };
+        self.show(|planner| planner.observe(&arrival, fared));
+        self.remember(arrival, Past::Served(fared));
     }
 
-    /// Keeps a request for a planner made anew, without telling the present one. What became of it
-    /// is unknown if it comes from the history.
-    pub(crate) fn remember(&mut self, arrival: Arrival, outcome: Option<Outcome>) {
+    fn observe_merged(&mut self, arrival: Arrival, outcome: Outcome) {
+        if let Some(previewed) = &mut self.previewed {
+            previewed.paper.share(outcome);
+        }
+        self.show(|planner| planner.observe_merged(&arrival, outcome));
+        self.remember(arrival, Past::Merged(outcome));
+    }
+
+    /// Shows the planner a request, and counts the cause that it names if that one waits.
+    fn show(&mut self, observe: impl FnOnce(&mut PoolPlanner)) {
+        let before = *self.planner.misses();
+        observe(&mut self.planner);
+        self.waits.merge(&self.planner.misses().since(&before));
+    }
+
+    /// Keeps a request for a planner made anew, without telling the present one.
+    pub(crate) fn remember(&mut self, arrival: Arrival, past: Past) {
         if self.remembered.len() >= REMEMBERED {
             self.remembered.pop_front();
         }
-        self.remembered.push_back((arrival, outcome));
+        self.remembered.push_back((arrival, past));
     }
 
     pub(crate) fn started(&mut self) {
@@ -329,11 +365,7 @@ fn drifted(known: Duration, measured: Duration) -> bool {
 }
 
 /// Shows a planner past requests, with the ticks between them as they would have been.
-fn live_through(
-    planner: &mut PoolPlanner,
-    requests: &VecDeque<(Arrival, Option<Outcome>)>,
-    now: Timestamp,
-) {
+fn live_through(planner: &mut PoolPlanner, requests: &VecDeque<(Arrival, Past)>, now: Timestamp) {
     let tick = planner.settings().tick;
     let Some((first, _)) = requests.front() else {
         return;
@@ -342,14 +374,15 @@ fn live_through(
     let begin = first.at.max(now - longest).floor_to(tick);
     let mut next_tick = begin;
     let known = KnownDemand::default();
-    for (arrival, outcome) in requests.iter().filter(|(arrival, _)| arrival.at >= begin) {
+    for (arrival, past) in requests.iter().filter(|(arrival, _)| arrival.at >= begin) {
         while next_tick <= arrival.at {
             let _ = planner.plan(next_tick, &Inventory::default(), &known);
             next_tick = next_tick + tick;
         }
-        match outcome {
-            Some(outcome) => planner.observe(arrival, *outcome),
-            None => planner.observe_past(arrival),
+        match *past {
+            Past::Served(fared) => planner.observe(arrival, fared),
+            Past::Merged(outcome) => planner.observe_merged(arrival, outcome),
+            Past::Unknown => planner.observe_past(arrival),
         }
     }
     while next_tick < now {
@@ -357,3 +390,6 @@ fn live_through(
         next_tick = next_tick + tick;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,10 @@ use foreshadow_history::{HistoryError, HistoryPaths, RequestReader};
 use foreshadow_planner::PoolSettings;
 use foreshadow_types::{PoolName, Timestamp};
 
-use super::{PlannedPool, Planning, pool::arrival_of};
+use super::{
+    PlannedPool, Planning,
+    pool::{Past, arrival_of},
+};
 use crate::error::EngineError;
 
 /// Shows each pool the requests of past runs and of imports. Takes up to minutes.
@@ -26,7 +29,7 @@ pub(crate) fn recall(
         let record = record?;
         let pool = pools.iter_mut().find(|pool| *pool.name() == record.pool);
         if let Some(pool) = pool {
-            pool.remember(arrival_of(&record), None);
+            pool.remember(arrival_of(&record), Past::Unknown);
             recalled += 1;
         }
     }

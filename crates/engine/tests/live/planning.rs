@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use crate::common::{config, pool, states, until, until_ready, web_request};
 use foreshadow_engine::{
     Engine, EngineError, EngineHandle, OverrideChange, PredictRequest, Subject,
+    allocator::{AllocationRequest, Target},
     config::{
         CapacityOverride, Execution, OnShutdown, OverrideSubject, PoolObjective, RuleSubject,
         Schedule, TriggerRule, Wanted,
@@ -12,7 +13,9 @@ use foreshadow_engine::{
     shadow::Observation,
 };
 use foreshadow_forecast::{ForecastError, Forecaster, Panel, QuantileForecast};
-use foreshadow_types::{EntityId, Timestamp, UserId};
+use foreshadow_types::{
+    EntityId, InstanceCount, PoolName, Requirements, Shape, TenantId, Timestamp, UserId, Vcpus,
+};
 use tokio::time::{sleep, timeout};
 
 struct Failing;
@@ -264,4 +267,64 @@ async fn a_window_of_a_schedule_is_kept_and_explained() {
     let reasons = explained.basis.reasons.join("; ");
     assert!(reasons.contains("schedule `always`"), "{reasons}");
     stop(&engine, folder.path()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_for_more_than_is_warm_waits_for_its_shape() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(folder.path());
+    config.pools[0].spec.shape = vcpus(2);
+    let mut large = config.pools[0].clone();
+    large.spec.name = PoolName::new("large").unwrap();
+    large.spec.shape = vcpus(8);
+    large.spec.min = InstanceCount(0);
+    config.pools.push(large);
+    let engine = Engine::start(config).await.unwrap();
+    let warm = async {
+        while !engine
+            .pools()
+            .await
+            .unwrap()
+            .iter()
+            .any(|pool| pool.status.ready == 2)
+        {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), warm).await.unwrap();
+
+    let asked = Requirements {
+        shape: vcpus(4),
+        ..Requirements::default()
+    };
+    let target = Target::Requirements(Arc::new(asked));
+    let request = AllocationRequest::builder(TenantId::new("acme").unwrap(), target);
+    let joined = engine.allocate(request.build().unwrap()).await.unwrap();
+    assert_eq!(joined.pool.as_str(), "large");
+    let told = async {
+        loop {
+            let pools = engine.pools().await.unwrap();
+            let waits = pools.iter().flat_map(|pool| {
+                let name = pool.status.name.as_str();
+                pool.waits
+                    .iter()
+                    .map(move |(cause, count)| (name, cause.as_str(), *count))
+            });
+            let waits: Vec<_> = waits.collect();
+            if !waits.is_empty() {
+                assert_eq!(waits, [("large", "shape_mismatch", 1)]);
+                return;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), told).await.unwrap();
+    stop(&engine, folder.path()).await;
+}
+
+fn vcpus(count: u32) -> Shape {
+    Shape {
+        vcpus: Vcpus::new(f64::from(count)).unwrap(),
+        ..Shape::default()
+    }
 }

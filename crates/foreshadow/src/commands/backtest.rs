@@ -25,7 +25,7 @@ const STARTUP_SEED: u64 = 0x5eed;
 /// Runs the command.
 pub(crate) fn run(args: Args) -> Result<(), Failure> {
     args.check()?;
-    let trace = read::trace(&args.requests)?;
+    let trace = read::trace(&args.requests, args.share)?;
     let setting = setting(&args, &trace)?;
     let models = match &args.model {
         Some(dir) => model::load(dir, &setting)?,
@@ -64,7 +64,9 @@ fn setting(args: &Args, trace: &Trace) -> Result<Setting, Failure> {
     let startup = StartupTime::log_normal(args.startup, args.startup_sigma, STARTUP_SEED)
         .failing(args.start_failures);
     let setting = Setting::new(trace, from, args.tick, startup).map_err(Failure::bad_input)?;
-    Ok(setting.with_max_instances(args.max_instances))
+    setting
+        .with_max_instances(args.max_instances)
+        .map_err(|error| Failure::bad_input(format!("--max-instances: {error}")))
 }
 
 fn policies(args: &Args) -> Vec<PolicyKind> {

@@ -9,14 +9,17 @@ use std::{
 
 use csv::{Reader, StringRecord};
 use foreshadow_types::{
-    ApplicationId, Bytes, EntityId, IdError, PoolName, Timestamp, UserId, Vcpus,
+    ApplicationId, Bytes, EntityId, IdError, MergeKey, PoolName, Timestamp, UserId, Vcpus,
 };
 
 use super::{ImportSummary, Tally, sorted::SortedRequests};
 use crate::{
     HistoryError, RequestRecord, UsageWriter, column,
     request::MAX_HOLD_MS,
-    schema::{APPLICATION_ID, ENTITY_ID, HOLD_MS, MEMORY_BYTES, POOL, TIMESTAMP, USER_ID, VCPUS},
+    schema::{
+        APPLICATION_ID, ENTITY_ID, HOLD_MS, MEMORY_BYTES, MERGE_KEY, POOL, TIMESTAMP, USER_ID,
+        VCPUS,
+    },
 };
 
 /// Turns CSV files with a header line into one history file.
@@ -222,6 +225,7 @@ impl Table {
             memory: self
                 .bounded(MEMORY_BYTES, u64::MAX as f64)?
                 .map(|bytes| Bytes(bytes as u64)),
+            merge_key: self.name(MERGE_KEY, MergeKey::new)?,
         })
     }
 

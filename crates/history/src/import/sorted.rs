@@ -108,6 +108,7 @@ mod tests {
             hold: None,
             vcpus: None,
             memory: None,
+            merge_key: None,
         }
     }
 

@@ -177,6 +177,7 @@ impl<'a> Line<'a> {
             hold: hold.map_err(|error| self.error(RUN.0, &error))?,
             vcpus: processors.and_then(|count| Vcpus::new(count).ok()),
             memory: kilobytes.map(|each| Bytes((each * 1024.0 * processors.unwrap_or(1.0)) as u64)),
+            merge_key: None,
         })
     }
 

@@ -6,7 +6,7 @@ use arrow::{
     array::{Float64Builder, Int64Builder, StringBuilder, TimestampMillisecondBuilder},
     datatypes::{DataType, Field, Schema},
 };
-use foreshadow_types::{ApplicationId, UserId, Vcpus};
+use foreshadow_types::{ApplicationId, MergeKey, UserId, Vcpus};
 
 use super::{
     table::{BUFFERED_ROWS, TableWriter},
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     HistoryError, RequestRecord,
-    schema::{APPLICATION_ID, HOLD_MS, MEMORY_BYTES, POOL, TIMESTAMP, USER_ID, VCPUS},
+    schema::{APPLICATION_ID, HOLD_MS, MEMORY_BYTES, MERGE_KEY, POOL, TIMESTAMP, USER_ID, VCPUS},
 };
 
 /// Writes requests. They should come in the order of their time, since readers ask for it.
@@ -31,6 +31,7 @@ pub struct RequestWriter {
     hold_ms: Int64Builder,
     vcpus: Float64Builder,
     memory_bytes: Int64Builder,
+    merge_keys: StringBuilder,
     rows: usize,
 }
 
@@ -48,6 +49,7 @@ impl RequestWriter {
             Field::new(HOLD_MS, DataType::Int64, true),
             Field::new(VCPUS, DataType::Float64, true),
             Field::new(MEMORY_BYTES, DataType::Int64, true),
+            Field::new(MERGE_KEY, DataType::Utf8, true),
         ]);
         Ok(Self {
             table: TableWriter::create(path, Arc::new(schema))?,
@@ -58,6 +60,7 @@ impl RequestWriter {
             hold_ms: Int64Builder::new(),
             vcpus: Float64Builder::new(),
             memory_bytes: Int64Builder::new(),
+            merge_keys: StringBuilder::new(),
             rows: 0,
         })
     }
@@ -80,6 +83,8 @@ impl RequestWriter {
         let bytes = request.memory.map(|memory| memory.0);
         self.memory_bytes
             .append_option(bytes.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX)));
+        self.merge_keys
+            .append_option(request.merge_key.as_ref().map(MergeKey::as_str));
         self.rows += 1;
         if self.rows >= BUFFERED_ROWS {
             self.flush()?;
@@ -106,6 +111,7 @@ impl RequestWriter {
             Arc::new(self.hold_ms.finish()),
             Arc::new(self.vcpus.finish()),
             Arc::new(self.memory_bytes.finish()),
+            Arc::new(self.merge_keys.finish()),
         ])
     }
 }

@@ -41,6 +41,12 @@ impl Preview {
         self.pool.claim(at.as_millis())
     }
 
+    /// Takes note of a request that shares an instance which others hold, as it would with any plan.
+    pub fn share(&mut self, outcome: Outcome) {
+        self.score.requests += 1;
+        self.score.hits += u64::from(outcome == Outcome::Hit);
+    }
+
     /// Carries a plan out on paper.
     pub fn follow(&mut self, now: Timestamp, target: u32) {
         self.pool.resize(now.as_millis(), target);
@@ -79,5 +85,9 @@ mod tests {
         assert_eq!((score.requests, score.hits), (2, 1));
         assert_eq!(score.idle_s, 15.0, "ready from 15 s to 30 s");
         assert_eq!(preview.inventory().ready, 1);
+        preview.share(Outcome::Hit);
+        let score = preview.score();
+        assert_eq!((score.requests, score.hits), (3, 2));
+        assert_eq!(preview.inventory().ready, 1, "it takes nothing");
     }
 }

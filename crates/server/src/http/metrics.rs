@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use foreshadow_allocator::Invariant;
-use foreshadow_engine::{GroupAccuracy, MetricsSnapshot, PoolView, Readiness};
+use foreshadow_engine::{GroupAccuracy, MetricsSnapshot, MissCause, PoolView, Readiness};
 use foreshadow_telemetry::IntakeCounts;
 
 use self::text::Exposition;
@@ -126,6 +126,15 @@ fn pools(text: &mut Exposition, pools: &[PoolView]) {
     });
     let help = "Requests by what became of them.";
     text.family("foreshadow_pool_requests_total", "counter", help, outcomes);
+    let waits = pools.iter().flat_map(|pool| {
+        MissCause::ALL.map(|cause| {
+            let labels = vec![("pool", pool.status.name.as_str()), ("cause", cause.key())];
+            let count = pool.waits.get(cause.key());
+            (labels, count.copied().unwrap_or(0) as f64)
+        })
+    });
+    let help = "Requests that waited or were refused, by cause.";
+    text.family("foreshadow_pool_waits_total", "counter", help, waits);
     let failed = pools.iter().map(|pool| {
         (
             vec![("pool", pool.status.name.as_str())],

@@ -22,7 +22,7 @@ impl Causes {
 
     /// Why request `index` waits, which found the pool at `target`.
     ///
-    /// Each of the requests in the last start-up time took one instance: if the target would have
+    /// Each of the demand in the last start-up time took one instance: if the target would have
     /// covered them, had it been in force for so long, its instances only came late.
     pub(crate) fn of(
         &mut self,
@@ -34,13 +34,12 @@ impl Causes {
         if let Some(trouble) = claim.trouble {
             return trouble;
         }
-        let times = &pool.times_ms()[..=index];
-        let since_ms = times.last().map_or(0, |&at| at - self.startup_ms);
-        self.first += times[self.first..]
-            .iter()
-            .take_while(|&&at| at <= since_ms)
-            .count();
-        let covered = index + 1 - self.first <= target as usize;
+        let since_ms = pool.times_ms().at(index) - self.startup_ms;
+        let (demand, until) = (pool.demand_ms(), pool.demand_until(index));
+        while self.first < until && demand.at(self.first) <= since_ms {
+            self.first += 1;
+        }
+        let covered = until - self.first <= target as usize;
         if claim.outcome == Outcome::Join && covered {
             MissCause::Late
         } else {

@@ -1,6 +1,6 @@
-//! Demand over the lead time at each tick, backwards and forwards.
+//! Demand over the lead time at each tick, backwards and forwards: of requests that take an instance.
 
-use super::{PoolTrace, Setting};
+use super::{PoolTrace, Setting, Walk};
 
 /// The requests in `[tick − lead, tick)` at each tick: what a policy may know.
 pub(crate) fn trailing_demand(pool: &PoolTrace, setting: &Setting) -> Vec<u32> {
@@ -15,25 +15,25 @@ pub(crate) fn coming_demand(pool: &PoolTrace, setting: &Setting) -> Vec<u32> {
 }
 
 fn counts_between(pool: &PoolTrace, setting: &Setting, since_ms: i64, until_ms: i64) -> Vec<u32> {
-    let times = pool.times_ms();
+    let times = pool.demand_ms();
+    let (mut left, mut come) = (times.walk(), times.walk());
     let (mut first, mut last) = (0, 0);
     setting
         .ticks_ms()
         .map(|tick_ms| {
-            first += times[first..].partition_point_near(tick_ms + since_ms);
-            last += times[last..].partition_point_near(tick_ms + until_ms);
-            (last - first) as u32
+            first += skip_before(&mut left, tick_ms + since_ms);
+            last += skip_before(&mut come, tick_ms + until_ms);
+            last - first
         })
         .collect()
 }
 
-trait NearSearch {
-    /// How many leading times are before `bound_ms`, in time proportional to the answer.
-    fn partition_point_near(&self, bound_ms: i64) -> usize;
-}
-
-impl NearSearch for [i64] {
-    fn partition_point_near(&self, bound_ms: i64) -> usize {
-        self.iter().take_while(|&&at| at < bound_ms).count()
+/// Walks past the times before `bound_ms`, and says how many they were.
+fn skip_before(times: &mut Walk<'_>, bound_ms: i64) -> u32 {
+    let mut skipped = 0;
+    while times.peek().is_some_and(|at_ms| at_ms < bound_ms) {
+        times.next();
+        skipped += 1;
     }
+    skipped
 }

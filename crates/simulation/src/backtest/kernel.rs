@@ -4,7 +4,7 @@ use foreshadow_planner::TargetPolicy;
 use foreshadow_types::Timestamp;
 
 use super::{
-    PoolTrace, Setting, Tally,
+    PoolTrace, Setting, Tally, Walk,
     fleet::{FixedFleet, Fleet, RandomFleet, StartReport},
     replica::Replica,
     strained::StrainedFleet,
@@ -29,6 +29,8 @@ pub struct TickRecord {
     pub joins: u32,
     /// Those that missed.
     pub misses: u32,
+    /// Those of the hits that shared an instance which others held.
+    pub merged: u32,
 }
 
 /// Sees each tick of a replay once the next one is due.
@@ -97,6 +99,8 @@ where
 
 struct Replay<'a, F> {
     pool: &'a PoolTrace,
+    /// The times of the requests to come, the first of which is `next`.
+    times: Walk<'a>,
     next: usize,
     replica: Replica<F>,
 }
@@ -105,8 +109,9 @@ impl<'a, F: Fleet> Replay<'a, F> {
     fn new(pool: &'a PoolTrace, setting: &Setting, fleet: F, tally: Tally) -> Self {
         Self {
             pool,
+            times: pool.times_ms().walk(),
             next: 0,
-            replica: Replica::new(setting, fleet, tally),
+            replica: Replica::new(pool, setting, fleet, tally),
         }
     }
 
@@ -139,11 +144,16 @@ impl<'a, F: Fleet> Replay<'a, F> {
     }
 
     fn requests_before<P: TargetPolicy + ?Sized>(&mut self, until_ms: i64, policy: &mut P) {
-        let times = self.pool.times_ms();
-        while let Some(&now_ms) = times.get(self.next).filter(|&&at| at < until_ms) {
+        while let Some(now_ms) = self.times.peek().filter(|&at| at < until_ms) {
             self.advance(now_ms, policy);
-            let outcome = self.replica.claim(self.pool, self.next).outcome;
-            policy.observe(&self.pool.arrival(self.next), outcome);
+            let outcome = self.replica.claim(self.pool, self.next, now_ms).outcome;
+            let arrival = self.pool.arrival_at(self.next, now_ms);
+            if self.pool.is_merged(self.next) {
+                policy.observe_merged(&arrival, outcome);
+            } else {
+                policy.observe(&arrival, outcome);
+            }
+            self.times.next();
             self.next += 1;
         }
     }

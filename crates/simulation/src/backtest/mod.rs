@@ -20,11 +20,13 @@ mod room;
 mod run;
 mod setting;
 mod shares;
+mod sharing;
 mod startup;
 mod strained;
 mod tally;
 mod together;
 mod trace;
+mod waits;
 
 #[cfg(test)]
 mod tests;
@@ -41,4 +43,4 @@ pub use shares::{PoolCounts, Spread, UserSpread};
 pub use startup::{MOST_FAILURES, StartupTime};
 pub use tally::{QUARTERS, Tally};
 pub use together::{Planned, simulate_together};
-pub use trace::{PoolTrace, Trace, TraceBuilder, TraceError};
+pub use trace::{PoolTrace, Times, Trace, TraceBuilder, TraceError, Walk};

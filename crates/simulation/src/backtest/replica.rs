@@ -9,6 +9,7 @@ use super::{
     PoolTrace, Probe, Setting, Tally, TickRecord,
     causes::Causes,
     fleet::{Claim, Fleet, StartReport},
+    sharing::Sharing,
 };
 
 /// The most instances a pool holds, whatever a policy asks for.
@@ -18,25 +19,31 @@ pub(crate) struct Replica<F> {
     fleet: F,
     tally: Tally,
     causes: Causes,
+    /// Who holds instances that others may share.
+    sharing: Option<Sharing>,
     /// The target in force.
     target: u32,
     /// When the instances that requests wait for become ready, soonest first.
     promised_ms: BinaryHeap<Reverse<i64>>,
     /// Hits, joins and misses since the last tick.
     counts: [u32; 3],
+    /// Those of the hits that shared an instance.
+    merged: u32,
     /// The last tick, until it is reported.
     record: Option<TickRecord>,
 }
 
 impl<F: Fleet> Replica<F> {
-    pub(crate) fn new(setting: &Setting, fleet: F, tally: Tally) -> Self {
+    pub(crate) fn new(pool: &PoolTrace, setting: &Setting, fleet: F, tally: Tally) -> Self {
         Self {
             fleet,
             tally,
             causes: Causes::new(setting),
+            sharing: pool.sharing(),
             target: 0,
             promised_ms: BinaryHeap::new(),
             counts: [0; 3],
+            merged: 0,
             record: None,
         }
     }
@@ -51,14 +58,18 @@ impl<F: Fleet> Replica<F> {
         }
     }
 
-    /// Serves request `index` of the pool.
+    /// Serves request `index` of the pool, which comes now.
     #[inline]
-    pub(crate) fn claim(&mut self, pool: &PoolTrace, index: usize) -> Claim {
-        let now_ms = pool.times_ms()[index];
-        let claim = self
-            .fleet
-            .claim(now_ms, pool.hold_ms(index), &mut self.tally);
-        self.tally.request(now_ms, claim.served_ms, claim.outcome);
+    pub(crate) fn claim(&mut self, pool: &PoolTrace, index: usize, now_ms: i64) -> Claim {
+        let claim = if self.sharing.is_some() {
+            self.share(pool, index)
+        } else {
+            let hold_ms = pool.hold_ms(index);
+            self.fleet.claim(now_ms, hold_ms, &mut self.tally)
+        };
+        let who = || pool.arrival_at(index, now_ms).who();
+        self.tally
+            .request(now_ms, claim.served_ms, claim.outcome, who);
         self.counts[claim.outcome as usize] += 1;
         if claim.outcome != Outcome::Hit {
             self.promised_ms.push(Reverse(claim.served_ms));
@@ -67,10 +78,26 @@ impl<F: Fleet> Replica<F> {
         claim
     }
 
+    /// By an instance that others hold, or else by one of the pool, which others may share then.
+    fn share(&mut self, pool: &PoolTrace, index: usize) -> Claim {
+        let (guest, fleet, tally) = (pool.guest(index), &mut self.fleet, &mut self.tally);
+        let Some(sharing) = &mut self.sharing else {
+            return fleet.claim(guest.at_ms, guest.hold_ms, tally);
+        };
+        if let Some(claim) = sharing.serve(&guest, || fleet.count(guest.at_ms).0 > 0) {
+            tally.shared(guest.at_ms, claim.outcome);
+            self.merged += u32::from(claim.outcome == Outcome::Hit);
+            return claim;
+        }
+        let claim = fleet.claim(guest.at_ms, guest.hold_ms, tally);
+        sharing.take(&guest, &claim);
+        claim
+    }
+
     fn explain(&mut self, pool: &PoolTrace, index: usize, claim: &Claim) {
         if self.tally.keeps_waits() {
             let cause = self.causes.of(pool, index, claim, self.target);
-            self.tally.cause(pool.times_ms()[index], cause);
+            self.tally.cause(pool.times_ms().at(index), cause);
         }
     }
 
@@ -94,6 +121,7 @@ impl<F: Fleet> Replica<F> {
         self.target = target;
         self.fleet.resize(now_ms, target, &mut self.tally);
         self.counts = [0; 3];
+        self.merged = 0;
         let (ready, starting) = self.fleet.count(now_ms);
         self.record = Some(TickRecord {
             at: Timestamp::from_millis(now_ms),
@@ -104,6 +132,7 @@ impl<F: Fleet> Replica<F> {
             hits: 0,
             joins: 0,
             misses: 0,
+            merged: 0,
         });
     }
 
@@ -112,6 +141,7 @@ impl<F: Fleet> Replica<F> {
         if let Some(mut record) = self.record.take() {
             [record.hits, record.joins, record.misses] = self.counts;
             record.demand = self.counts.iter().sum();
+            record.merged = self.merged;
             probe.tick(&record);
         }
     }

@@ -1,12 +1,13 @@
 //! What a backtest reports.
 
-use foreshadow_planner::MissCounts;
+use foreshadow_planner::{MissCause, MissCounts};
 use foreshadow_types::Timestamp;
 
 use super::{
     Cost, PolicyKind, PoolCounts, PoolTrace, Prices, QUARTERS, Spread, Tally, UserSpread,
     shares::{Users, waiting_by_pool},
     tally::ratio,
+    waits::Waits,
 };
 
 /// A finished backtest.
@@ -32,6 +33,18 @@ pub struct Backtest {
     pub prices: Prices,
 }
 
+impl Backtest {
+    /// The causes of waits that a replay can find, in the order in which they are tested: requests of
+    /// one pool all ask for its shape.
+    pub const CAUSES: [MissCause; 5] = [
+        MissCause::FailedStart,
+        MissCause::Quota,
+        MissCause::NoForecast,
+        MissCause::Late,
+        MissCause::UnderForecast,
+    ];
+}
+
 /// One policy at one target.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PolicyRow {
@@ -51,6 +64,8 @@ pub struct PolicyRow {
     pub hit_rate_quarters: [Option<f64>; QUARTERS],
     /// Joins ÷ requests.
     pub joined_rate: Option<f64>,
+    /// Hits on an instance that others held already ÷ requests; `None` where nobody shares.
+    pub merged_rate: Option<f64>,
     /// Instance-seconds of idle time.
     pub idle_unit_seconds: Option<f64>,
     /// Idle instance-seconds ÷ requests.
@@ -103,10 +118,12 @@ pub(crate) struct Totals {
     requests: u64,
     hits: u64,
     joins: u64,
+    /// Where some pool is shared.
+    merged: Option<u64>,
     starts: u64,
     idle_ms: u64,
     quarters: [(u64, u64); QUARTERS],
-    waits_ms: Vec<u32>,
+    waits: Waits,
     users: Users,
     pools: Vec<PoolCounts>,
     causes: MissCounts,
@@ -115,7 +132,13 @@ pub(crate) struct Totals {
 impl Totals {
     /// Adds the counts of a pool, whose requests waited for `causes`.
     pub(crate) fn add(&mut self, pool: &PoolTrace, tally: &Tally, causes: &MissCounts) {
-        self.users.add(pool, tally);
+        if let Some((waits, users)) = tally.summed() {
+            self.waits.merge(waits);
+            self.users.merge(users);
+        }
+        if pool.is_shared() {
+            *self.merged.get_or_insert(0) += tally.merged();
+        }
         self.pools.push(PoolCounts::new(pool, tally));
         self.causes.merge(causes);
         self.add_counts(tally);
@@ -132,7 +155,6 @@ impl Totals {
             sum.0 += part.0;
             sum.1 += part.1;
         }
-        self.waits_ms.extend_from_slice(tally.waits_ms());
     }
 
     pub(crate) fn hit_rate(&self) -> Option<f64> {
@@ -149,7 +171,7 @@ impl Totals {
 
     /// A row without ratios.
     pub(crate) fn into_row(
-        mut self,
+        self,
         policy: PolicyKind,
         target_hit_rate: f64,
         prices: &Prices,
@@ -164,6 +186,7 @@ impl Totals {
             waits: Some(self.requests - self.hits),
             hit_rate_quarters: self.quarters.map(|(requests, hits)| ratio(hits, requests)),
             joined_rate: ratio(self.joins, self.requests),
+            merged_rate: self.merged.and_then(|merged| ratio(merged, self.requests)),
             idle_unit_seconds: Some(self.idle_s()),
             idle_per_request_s: self.idle_per_request_s(),
             idle_vs_static: None,
@@ -179,14 +202,14 @@ impl Totals {
         }
     }
 
-    fn wait_percentiles(&mut self) -> Option<WaitPercentiles> {
-        self.waits_ms.sort_unstable();
-        let hits = self.requests.checked_sub(self.waits_ms.len() as u64)?;
+    fn wait_percentiles(&self) -> Option<WaitPercentiles> {
+        let hits = self.requests.checked_sub(self.waits.requests())?;
         let at = |level: f64| {
             let rank = (level * self.requests as f64).ceil() as u64;
-            rank.checked_sub(hits + 1)
-                .and_then(|above_hits| self.waits_ms.get(above_hits as usize))
-                .map_or(0.0, |&wait_ms| f64::from(wait_ms) / 1e3)
+            let waited = rank.checked_sub(hits).filter(|&above_hits| above_hits > 0);
+            waited
+                .and_then(|above_hits| self.waits.ranked(above_hits))
+                .map_or(0.0, |wait_ms| f64::from(wait_ms) / 1e3)
         };
         (self.requests > 0).then(|| WaitPercentiles {
             p50: at(0.5),
@@ -208,6 +231,7 @@ impl PolicyRow {
             waits: None,
             hit_rate_quarters: [None; QUARTERS],
             joined_rate: None,
+            merged_rate: None,
             idle_unit_seconds: None,
             idle_per_request_s: None,
             idle_vs_static: None,

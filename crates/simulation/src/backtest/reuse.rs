@@ -20,15 +20,17 @@ use foreshadow_planner::{
 
 use super::{
     PoolTrace, Setting, Tally,
+    fleet::Claim,
     room::Room,
+    sharing::{Guest, Sharing, Slot},
     startup::{Birth, StartupDraws},
 };
 
 /// Something that happens to an instance; the order is that within one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
-    /// A use ends.
-    Free,
+    /// A use ends, unless the instance is shared and others still hold it.
+    Free { slot: Slot },
     /// An instance that was planned for is started.
     PreWarm { keep_alive_ms: i64 },
     /// A failed start is tried again.
@@ -47,6 +49,7 @@ pub(crate) fn replay_reused(pool: &PoolTrace, setting: &Setting, tail: f64, tall
         startup: setting.startup().typical(),
         events: BinaryHeap::new(),
         room: Room::new(setting.max_instances()),
+        sharing: pool.sharing(),
         passed_on: BTreeMap::new(),
         starting: BTreeMap::new(),
         ready: BTreeMap::new(),
@@ -55,9 +58,7 @@ pub(crate) fn replay_reused(pool: &PoolTrace, setting: &Setting, tail: f64, tall
         tally,
     };
     for index in 0..pool.len() {
-        let arrival = pool.arrival(index);
-        let hold_ms = arrival.hold.unwrap_or_default().as_millis() as i64;
-        replay.request(arrival.at.as_millis(), hold_ms);
+        replay.request(&pool.guest(index), || pool.arrival(index).who());
     }
     replay.close(setting.to().as_millis())
 }
@@ -95,6 +96,8 @@ struct Reuse {
     startup: Duration,
     events: BinaryHeap<Reverse<(i64, Event)>>,
     room: Room,
+    /// Who holds instances that others may share.
+    sharing: Option<Sharing>,
     /// How many uses end at each moment whose instances go straight to requests that wait.
     passed_on: BTreeMap<i64, u32>,
     /// The unpromised starting instances, numbers ascending with the time of asking.
@@ -108,20 +111,56 @@ struct Reuse {
 }
 
 impl Reuse {
-    fn request(&mut self, now_ms: i64, hold_ms: i64) {
+    fn request(&mut self, guest: &Guest, who: impl Fn() -> u64) {
+        let now_ms = guest.at_ms;
         self.advance(now_ms);
+        if self.share(guest, &who) {
+            return;
+        }
         if let Some(ended_ms) = self.ended_ms.pop() {
             self.idle_times
                 .observe(Duration::from_millis((now_ms - ended_ms) as u64));
         }
         let served = self.serve(now_ms);
-        self.tally.request(now_ms, served.at_ms, served.outcome);
+        self.tally
+            .request(now_ms, served.at_ms, served.outcome, who);
         if let Some(cause) = served.cause {
             self.tally.cause(now_ms, cause);
         }
-        let ends_ms = served.at_ms.saturating_add(hold_ms);
+        let ends_ms = served.at_ms.saturating_add(guest.hold_ms);
         self.room.give(now_ms, ends_ms);
-        self.at(ends_ms, Event::Free);
+        let claim = Claim {
+            outcome: served.outcome,
+            served_ms: served.at_ms,
+            trouble: served.cause,
+        };
+        let sharing = self.sharing.as_mut();
+        let slot = sharing.map_or(0, |sharing| sharing.take(guest, &claim));
+        self.at(ends_ms, Event::Free { slot });
+    }
+
+    /// Whether the request is served by an instance that others hold.
+    fn share(&mut self, guest: &Guest, who: impl FnOnce() -> u64) -> bool {
+        let pool_is_ready = !self.ready.is_empty();
+        let sharing = self.sharing.as_mut();
+        let Some(claim) = sharing.and_then(|one| one.serve(guest, || pool_is_ready)) else {
+            return false;
+        };
+        self.tally.shared(guest.at_ms, claim.outcome);
+        self.tally
+            .request(guest.at_ms, claim.served_ms, claim.outcome, who);
+        if claim.outcome != Outcome::Hit {
+            let failed = claim.trouble.filter(|&it| it == MissCause::FailedStart);
+            self.tally
+                .cause(guest.at_ms, failed.unwrap_or(MissCause::Late));
+        }
+        true
+    }
+
+    /// When the last of those who share an instance leaves it, if that is still to come.
+    fn still_held(&self, slot: Slot, now_ms: i64) -> Option<i64> {
+        let until_ms = self.sharing.as_ref()?.until_ms(slot)?;
+        (until_ms > now_ms).then_some(until_ms)
     }
 
     fn serve(&mut self, now_ms: i64) -> Served {
@@ -181,7 +220,10 @@ impl Reuse {
 
     fn happen(&mut self, now_ms: i64, event: Event) {
         match event {
-            Event::Free => self.free(now_ms),
+            Event::Free { slot } => match self.still_held(slot, now_ms) {
+                Some(until_ms) => self.at(until_ms, event),
+                None => self.free(now_ms),
+            },
             Event::Retry => self.tally.start(now_ms),
             Event::PreWarm { keep_alive_ms } => self.pre_warm(now_ms, keep_alive_ms),
             Event::Ready {
@@ -279,94 +321,4 @@ impl Reuse {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::num::NonZeroU32;
-
-    use foreshadow_planner::Arrival;
-    use foreshadow_types::{PoolName, Timestamp};
-
-    use super::*;
-    use crate::backtest::{StartupTime, Trace, TraceBuilder};
-
-    /// Requests at (minute, minutes held), all of one pool.
-    fn replay(requests: &[(u64, u64)]) -> Tally {
-        replay_with(requests, None, 0.0)
-    }
-
-    fn replay_with(requests: &[(u64, u64)], most: Option<u32>, failures: f64) -> Tally {
-        let trace = trace(requests);
-        let startup = StartupTime::fixed(Duration::from_secs(30)).failing(failures);
-        let tick = Duration::from_mins(1);
-        let setting = Setting::new(&trace, trace.start(), tick, startup)
-            .unwrap()
-            .with_max_instances(most.and_then(NonZeroU32::new));
-        let tally = Tally::keeping_waits(&setting);
-        replay_reused(&trace.pools()[0], &setting, 0.99, tally)
-    }
-
-    fn trace(requests: &[(u64, u64)]) -> Trace {
-        let mut builder = TraceBuilder::new();
-        for &(at, held) in requests {
-            let arrival = Arrival {
-                at: Timestamp::from_millis(0) + Duration::from_mins(at),
-                user: 0,
-                application: 0,
-                hold: Some(Duration::from_mins(held)),
-            };
-            builder
-                .push(&PoolName::new("p").unwrap(), &arrival)
-                .unwrap();
-        }
-        builder.build().unwrap()
-    }
-
-    #[test]
-    fn an_instance_is_used_again_and_idles_between_its_uses() {
-        // Started at 0, ready at 0:30, held to 10:30; used again at 20.
-        let tally = replay(&[(0, 10), (20, 10)]);
-        assert_eq!((tally.misses(), tally.hits(), tally.starts()), (1, 1, 1));
-        assert_eq!(tally.idle_ms(), 570_000);
-    }
-
-    #[test]
-    fn an_instance_in_use_serves_nobody_else() {
-        let tally = replay(&[(0, 10), (5, 10)]);
-        assert_eq!((tally.misses(), tally.starts()), (2, 2));
-    }
-
-    #[test]
-    fn an_instance_that_is_not_wanted_for_four_hours_is_gone() {
-        let tally = replay(&[(0, 10), (300, 1)]);
-        assert_eq!((tally.misses(), tally.hits()), (2, 0));
-        assert_eq!(tally.idle_ms(), 4 * 3_600_000);
-    }
-
-    #[test]
-    fn a_steady_rhythm_is_met_by_starting_again_in_time() {
-        let requests: Vec<(u64, u64)> = (0..100).map(|round| (round * 60, 1)).collect();
-        let tally = replay(&requests);
-        assert_eq!(tally.misses(), 1);
-        // Kept for the first rounds, then ready from some minutes before each request only.
-        assert!(tally.idle_ms() < 99 * 15 * 60_000, "{}", tally.idle_ms());
-    }
-
-    #[test]
-    fn a_full_pool_passes_its_instance_to_the_request_that_waits() {
-        // Ready at 0:30, held to 10:30 and passed on, held to 20:30.
-        let tally = replay_with(&[(0, 10), (5, 10), (30, 1)], Some(1), 0.0);
-        assert_eq!((tally.misses(), tally.hits(), tally.starts()), (2, 1, 1));
-        assert_eq!(tally.waits_ms(), [30_000, 330_000]);
-        assert_eq!(tally.causes().of(MissCause::Quota), 1);
-        // From 20:30 to 30:00.
-        assert_eq!(tally.idle_ms(), 570_000);
-    }
-
-    #[test]
-    fn a_start_that_fails_is_tried_again_and_the_request_waits_on() {
-        let requests: Vec<(u64, u64)> = (0..200).map(|round| (round * 600, 1)).collect();
-        let (all, none) = (replay_with(&requests, None, 0.3), replay(&requests));
-        assert!(all.starts() > none.starts());
-        assert!(all.waits_ms().contains(&60_000));
-        assert_eq!(all.requests(), none.requests());
-    }
-}
+mod tests;

@@ -97,7 +97,7 @@ fn requests_in_window(trace: &Trace, setting: &Setting) -> u64 {
     let from_ms = setting.from().as_millis();
     let scored = |pool: &PoolTrace| {
         let times = pool.times_ms();
-        (times.len() - times.partition_point(|&at| at < from_ms)) as u64
+        (times.len() - times.before(from_ms)) as u64
     };
     trace.pools().iter().map(scored).sum()
 }
@@ -191,7 +191,7 @@ impl<'r, 'a> Run<'r, 'a> {
                 host: self.host,
                 replay,
             };
-            let tally = Tally::keeping_waits(self.setting);
+            let tally = Tally::summing_up(self.setting);
             let tally = schedule.replay(pool, self.setting, tally, &mut probe);
             totals.add(pool, &tally, tally.causes());
         }

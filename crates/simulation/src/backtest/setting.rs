@@ -22,6 +22,12 @@ pub enum SettingError {
         /// The tick.
         tick: Duration,
     },
+    /// Requests share instances of pools that are to be bounded.
+    #[error(
+        "a bound on the instances of a pool cannot be replayed with requests that share them; leave \
+         out the bound, or sharing and the column `merge_key`"
+    )]
+    SharedAndBounded,
     /// Scoring would start outside the log.
     #[error("scoring from {from} is outside the requests, which span {start} to {end}")]
     FromOutside {
@@ -43,6 +49,7 @@ pub struct Setting {
     tick: Duration,
     startup: StartupTime,
     max_instances: Option<NonZeroU32>,
+    shared: bool,
 }
 
 impl Setting {
@@ -73,16 +80,23 @@ impl Setting {
             tick,
             startup,
             max_instances: None,
+            shared: trace.is_shared(),
         })
     }
 
     /// Each pool holds at most so many instances, those that requests hold included.
-    #[must_use]
-    pub fn with_max_instances(self, most: Option<NonZeroU32>) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// [`SettingError::SharedAndBounded`] if requests of the log share instances: when a place becomes
+    /// free then depends on who comes later.
+    pub fn with_max_instances(self, most: Option<NonZeroU32>) -> Result<Self, SettingError> {
+        if self.shared && most.is_some() {
+            return Err(SettingError::SharedAndBounded);
+        }
+        Ok(Self {
             max_instances: most,
             ..self
-        }
+        })
     }
 
     /// The first tick: the time of the log's first request.

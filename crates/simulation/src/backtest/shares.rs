@@ -77,10 +77,10 @@ pub(crate) fn waiting_by_pool(pools: &[PoolCounts]) -> Option<Spread> {
 }
 
 /// Requests of each user.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Users(BTreeMap<u64, Served>);
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Served {
     requests: u64,
     hits: u64,
@@ -95,28 +95,27 @@ impl Served {
 }
 
 impl Users {
-    /// Adds a pool's requests, where waits were kept.
-    pub(crate) fn add(&mut self, pool: &PoolTrace, tally: &Tally) {
-        let first = pool.len() - tally.outcomes().len();
-        let mut waits = tally.waits_ms().iter();
-        for (index, &outcome) in (first..).zip(tally.outcomes()) {
-            let wait_ms = match outcome {
-                Outcome::Hit => 0,
-                Outcome::Join | Outcome::Miss => waits.next().copied().unwrap_or(0),
-            };
-            let who = pool.arrival(index).who();
-            if who != 0 {
-                self.served(who, outcome, wait_ms);
-            }
+    /// A request of `who`, 0 for nobody who is known.
+    pub(crate) fn served(&mut self, who: u64, outcome: Outcome, wait_ms: u32) {
+        if who == 0 {
+            return;
         }
-    }
-
-    fn served(&mut self, who: u64, outcome: Outcome, wait_ms: u32) {
         let sum = self.0.entry(who).or_default();
         sum.requests += 1;
         sum.hits += u64::from(outcome == Outcome::Hit);
         sum.joins += u64::from(outcome == Outcome::Join);
         sum.wait_ms += u64::from(wait_ms);
+    }
+
+    /// Adds what users got of another pool.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        for (&who, served) in &other.0 {
+            let sum = self.0.entry(who).or_default();
+            sum.requests += served.requests;
+            sum.hits += served.hits;
+            sum.joins += served.joins;
+            sum.wait_ms += served.wait_ms;
+        }
     }
 
     pub(crate) fn spread(&self) -> Option<UserSpread> {

@@ -2,7 +2,7 @@
 
 use foreshadow_planner::{MissCause, MissCounts, Outcome};
 
-use super::Setting;
+use super::{Setting, shares::Users, waits::Waits};
 
 /// In how many equal parts of the scored window the hit rate is also given.
 pub const QUARTERS: usize = 4;
@@ -17,14 +17,29 @@ pub struct Tally {
     hits_by_quarter: [u64; QUARTERS],
     joins: u64,
     misses: u64,
+    merged: u64,
     starts: u64,
     idle_ms: u64,
-    /// The waits of the requests that were no hits; `None` when they are not kept.
-    waits_ms: Option<Vec<u32>>,
-    /// What became of each request, in order, where waits are kept.
-    outcomes: Vec<Outcome>,
+    /// What more is noted of each request.
+    detail: Detail,
     /// Why requests waited, where waits are kept.
     causes: MissCounts,
+}
+
+/// What is noted of requests beyond counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Detail {
+    Nothing,
+    /// What became of each, in order, and the waits of those that were no hits.
+    Each {
+        outcomes: Vec<Outcome>,
+        waits_ms: Vec<u32>,
+    },
+    /// Waits by their length, and what each user got.
+    Summed {
+        waits: Waits,
+        users: Users,
+    },
 }
 
 impl Tally {
@@ -42,25 +57,47 @@ impl Tally {
             hits_by_quarter: [0; QUARTERS],
             joins: 0,
             misses: 0,
+            merged: 0,
             starts: 0,
             idle_ms: 0,
-            waits_ms: None,
-            outcomes: Vec::new(),
+            detail: Detail::Nothing,
             causes: MissCounts::default(),
         }
     }
 
-    /// Counts that also keep each wait, for percentiles.
+    /// Counts that also keep what became of each request.
     pub(crate) fn keeping_waits(setting: &Setting) -> Self {
+        let detail = Detail::Each {
+            outcomes: Vec::new(),
+            waits_ms: Vec::new(),
+        };
         Self {
-            waits_ms: Some(Vec::new()),
+            detail,
             ..Self::new(setting)
         }
     }
 
-    /// A request came at `now` and waits until `served_ms`.
+    /// Counts that also sum up waits and what users get, for a row.
+    pub(crate) fn summing_up(setting: &Setting) -> Self {
+        let detail = Detail::Summed {
+            waits: Waits::default(),
+            users: Users::default(),
+        };
+        Self {
+            detail,
+            ..Self::new(setting)
+        }
+    }
+
+    /// A request came at `now` and waits until `served_ms`; `who` asked.
     #[inline]
-    pub(crate) fn request(&mut self, now_ms: i64, served_ms: i64, outcome: Outcome) {
+    pub(crate) fn request(
+        &mut self,
+        now_ms: i64,
+        served_ms: i64,
+        outcome: Outcome,
+        who: impl FnOnce() -> u64,
+    ) {
         if now_ms < self.from_ms {
             return;
         }
@@ -70,25 +107,24 @@ impl Tally {
             .map(|&end| usize::from(now_ms >= end))
             .sum();
         self.requests_by_quarter[quarter] += 1;
-        if self.waits_ms.is_some() {
-            self.outcomes.push(outcome);
-        }
         match outcome {
-            Outcome::Hit => {
-                self.hits_by_quarter[quarter] += 1;
-                return;
-            }
+            Outcome::Hit => self.hits_by_quarter[quarter] += 1,
             Outcome::Join => self.joins += 1,
             Outcome::Miss => self.misses += 1,
         }
-        if let Some(waits) = &mut self.waits_ms {
-            waits.push(u32::try_from(served_ms - now_ms).unwrap_or(u32::MAX));
-        }
+        let wait_ms = || u32::try_from(served_ms - now_ms).unwrap_or(u32::MAX);
+        self.detail.note(outcome, wait_ms, who);
+    }
+
+    /// The request that came at `now` shares an instance that others hold; it counts where that is ready.
+    #[inline]
+    pub(crate) fn shared(&mut self, now_ms: i64, outcome: Outcome) {
+        self.merged += u64::from(now_ms >= self.from_ms && outcome == Outcome::Hit);
     }
 
     /// Whether it keeps waits and their causes.
     pub(crate) fn keeps_waits(&self) -> bool {
-        self.waits_ms.is_some()
+        !matches!(self.detail, Detail::Nothing)
     }
 
     /// The request that came at `now` waits for this cause.
@@ -113,8 +149,20 @@ impl Tally {
 
     /// How long requests waited, added up, if waits were kept.
     pub(crate) fn waited_s(&self) -> f64 {
-        let waited_ms: u64 = self.waits_ms().iter().copied().map(u64::from).sum();
+        let waited_ms: u64 = match &self.detail {
+            Detail::Nothing => 0,
+            Detail::Each { waits_ms, .. } => waits_ms.iter().copied().map(u64::from).sum(),
+            Detail::Summed { waits, .. } => waits.total_ms(),
+        };
         waited_ms as f64 / 1e3
+    }
+
+    /// Waits by their length and what users got, where these were summed up.
+    pub(crate) fn summed(&self) -> Option<(&Waits, &Users)> {
+        match &self.detail {
+            Detail::Summed { waits, users } => Some((waits, users)),
+            Detail::Nothing | Detail::Each { .. } => None,
+        }
     }
 
     /// Requests in the scored window.
@@ -137,6 +185,11 @@ impl Tally {
         self.misses
     }
 
+    /// Hits on an instance that others held already.
+    pub fn merged(&self) -> u64 {
+        self.merged
+    }
+
     /// Instances started within the window.
     pub fn starts(&self) -> u64 {
         self.starts
@@ -157,9 +210,12 @@ impl Tally {
         ratio(self.hits(), self.requests())
     }
 
-    /// What became of each request of the window, in order, if waits were kept.
+    /// What became of each request of the window, in order, if that was kept.
     pub fn outcomes(&self) -> &[Outcome] {
-        &self.outcomes
+        match &self.detail {
+            Detail::Each { outcomes, .. } => outcomes,
+            Detail::Nothing | Detail::Summed { .. } => &[],
+        }
     }
 
     /// Why requests of the window waited, from what the pool held, if waits were kept.
@@ -167,9 +223,35 @@ impl Tally {
         &self.causes
     }
 
-    /// The waits of the requests that were no hits, if they were kept.
+    /// The waits of the requests that were no hits, in order, if each was kept.
     pub fn waits_ms(&self) -> &[u32] {
-        self.waits_ms.as_deref().unwrap_or_default()
+        match &self.detail {
+            Detail::Each { waits_ms, .. } => waits_ms,
+            Detail::Nothing | Detail::Summed { .. } => &[],
+        }
+    }
+}
+
+impl Detail {
+    #[inline]
+    fn note(&mut self, outcome: Outcome, wait_ms: impl FnOnce() -> u32, who: impl FnOnce() -> u64) {
+        let hit = outcome == Outcome::Hit;
+        match self {
+            Self::Nothing => {}
+            Self::Each { outcomes, waits_ms } => {
+                outcomes.push(outcome);
+                if !hit {
+                    waits_ms.push(wait_ms());
+                }
+            }
+            Self::Summed { waits, users } => {
+                let wait_ms = if hit { 0 } else { wait_ms() };
+                if !hit {
+                    waits.add(wait_ms);
+                }
+                users.served(who(), outcome, wait_ms);
+            }
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use foreshadow_planner::{MissCounts, Outcome, TargetPolicies};
 use foreshadow_types::Timestamp;
 
 use super::{
-    PoolTrace, Setting, Tally, TickRecord,
+    PoolTrace, Setting, Tally, TickRecord, Walk,
     fleet::{Claim, FixedFleet, Fleet, RandomFleet, StartReport},
     replica::Replica,
     strained::StrainedFleet,
@@ -13,7 +13,7 @@ use super::{
 /// What came of one replica in the scored window.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Planned {
-    /// The counts, waits included.
+    /// The counts, with waits and users summed up.
     pub tally: Tally,
     /// Why requests waited: as the policy says, but for what it cannot know, a pool that was full or a
     /// start that failed.
@@ -49,10 +49,11 @@ fn run<F: Fleet>(
     policies: &mut dyn TargetPolicies,
     probe: &mut dyn FnMut(usize, &TickRecord),
 ) -> Vec<Planned> {
-    let replica = |fleet| Replica::new(setting, fleet, Tally::keeping_waits(setting));
+    let replica = |fleet| Replica::new(pool, setting, fleet, Tally::summing_up(setting));
     let replicas: Vec<_> = fleets.into_iter().map(replica).collect();
     let mut side_by_side = SideBySide {
         pool,
+        times: pool.times_ms().walk(),
         next: 0,
         corrections: vec![Correction::default(); replicas.len()],
         replicas,
@@ -73,6 +74,8 @@ fn run<F: Fleet>(
 
 struct SideBySide<'a, F> {
     pool: &'a PoolTrace,
+    /// The times of the requests to come, the first of which is `next`.
+    times: Walk<'a>,
     next: usize,
     replicas: Vec<Replica<F>>,
     from_ms: i64,
@@ -99,20 +102,24 @@ impl Correction {
 
 impl<F: Fleet> SideBySide<'_, F> {
     fn requests_before(&mut self, until_ms: i64, policies: &mut dyn TargetPolicies) {
-        let times = self.pool.times_ms();
         let mut claims = Vec::with_capacity(self.replicas.len());
         let mut outcomes = Vec::with_capacity(self.replicas.len());
-        while let Some(&now_ms) = times.get(self.next).filter(|&&at| at < until_ms) {
+        while let Some(now_ms) = self.times.peek().filter(|&at| at < until_ms) {
             if now_ms >= self.from_ms && self.misses_before.is_none() {
                 self.misses_before = Some(policies.misses());
             }
             self.advance(now_ms, policies);
             claims.clear();
             let (pool, next) = (self.pool, self.next);
-            claims.extend(self.replicas.iter_mut().map(|one| one.claim(pool, next)));
+            claims.extend(
+                self.replicas
+                    .iter_mut()
+                    .map(|one| one.claim(pool, next, now_ms)),
+            );
             outcomes.clear();
             outcomes.extend(claims.iter().map(|claim: &Claim| claim.outcome));
             self.observe(&claims, &outcomes, policies);
+            self.times.next();
             self.next += 1;
         }
     }
@@ -126,12 +133,19 @@ impl<F: Fleet> SideBySide<'_, F> {
     ) {
         let arrival = self.pool.arrival(self.next);
         let scored = self.misses_before.is_some();
+        let observe = |policies: &mut dyn TargetPolicies| {
+            if self.pool.is_merged(self.next) {
+                policies.observe_merged(&arrival, outcomes);
+            } else {
+                policies.observe(&arrival, outcomes);
+            }
+        };
         if !scored || claims.iter().all(|claim| claim.trouble.is_none()) {
-            policies.observe(&arrival, outcomes);
+            observe(policies);
             return;
         }
         let before = policies.misses();
-        policies.observe(&arrival, outcomes);
+        observe(policies);
         let after = policies.misses();
         let counts = before.iter().zip(&after);
         for ((correction, claim), (before, after)) in

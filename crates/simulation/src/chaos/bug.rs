@@ -48,11 +48,13 @@ pub enum Bug {
     FloorIgnored,
     /// Caps of tenants are not looked at.
     CapIgnored,
+    /// What waits for its shape is not told apart.
+    ShapeIgnored,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::TokenIgnored,
         Self::TokenConstant,
         Self::KeyIgnored,
@@ -71,6 +73,7 @@ impl Bug {
         Self::BookingEarly,
         Self::FloorIgnored,
         Self::CapIgnored,
+        Self::ShapeIgnored,
     ];
 }
 
@@ -109,6 +112,10 @@ impl Core {
     /// For looking only.
     pub(super) fn allocator(&self) -> &Allocator {
         &self.inner
+    }
+
+    pub(super) fn waits_for_shape(&self, request: &AllocationRequest) -> bool {
+        self.bug != Some(Bug::ShapeIgnored) && self.inner.waits_for_shape(request)
     }
 
     pub(super) fn resume(&mut self, now: Timestamp) {
@@ -277,6 +284,7 @@ fn spoiled(bug: Bug, request: Arc<AllocationRequest>) -> Arc<AllocationRequest> 
         | Bug::EndNotDurable
         | Bug::FloorIgnored
         | Bug::CapIgnored
+        | Bug::ShapeIgnored
         | Bug::GrantLostInRecovery => return request,
     }
     let target: Target = request.target().clone();

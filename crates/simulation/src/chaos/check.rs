@@ -25,6 +25,7 @@ impl Model {
         self.check_counts(core, &views);
         self.check_order(&views);
         self.check_warm(&views);
+        self.check_shapes(core, &views);
         self.check_progress(&views);
         self.failures_since_check = false;
     }

@@ -9,6 +9,7 @@ mod driver;
 mod faults;
 mod model;
 mod provider;
+mod shapes;
 mod warm;
 mod world;
 

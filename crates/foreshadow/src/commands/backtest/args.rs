@@ -44,6 +44,10 @@ pub(crate) struct Args {
     /// The most instances a pool holds, those in use included; requests beyond wait in order.
     #[arg(long, value_name = "COUNT")]
     pub(super) max_instances: Option<NonZeroU32>,
+    /// The most requests that use an instance at a time, as `shareable` of a pool; needs `hold_ms` of
+    /// each. Requests with the same `merge_key` share one whatever this says.
+    #[arg(long, value_name = "COUNT", default_value_t = NonZeroU32::MIN)]
+    pub(super) share: NonZeroU32,
     /// The time between two plans.
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = parse_duration)]
     pub(super) tick: Duration,
@@ -168,6 +172,7 @@ mod tests {
             ("--startup", "2d"),
             ("--start-failures", "1"),
             ("--max-instances", "0"),
+            ("--share", "0"),
             ("--idle-price", "inf"),
             ("--waiting-price", "nan"),
             ("--tick", "0"),

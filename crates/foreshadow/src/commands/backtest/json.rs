@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use foreshadow_planner::{MissCause, MissCounts};
+use foreshadow_planner::MissCounts;
 use foreshadow_simulation::backtest::{Backtest, Cost, PolicyRow, PoolCounts, Spread, UserSpread};
 use serde::Serialize;
 
@@ -27,6 +27,8 @@ struct Row {
     waits: Option<u64>,
     hit_rate_quarters: Vec<Option<f64>>,
     joined_rate: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    merged_rate: Option<f64>,
     idle_unit_seconds: Option<f64>,
     idle_per_request_s: Option<f64>,
     idle_vs_static: Option<f64>,
@@ -109,6 +111,7 @@ fn row(row: &PolicyRow) -> Row {
         waits: row.waits,
         hit_rate_quarters: row.hit_rate_quarters.to_vec(),
         joined_rate: row.joined_rate,
+        merged_rate: row.merged_rate,
         idle_unit_seconds: row.idle_unit_seconds,
         idle_per_request_s: row.idle_per_request_s,
         idle_vs_static: row.idle_vs_static,
@@ -168,7 +171,7 @@ fn shares(shares: Spread) -> Shares {
 }
 
 fn causes(misses: MissCounts) -> BTreeMap<&'static str, u64> {
-    MissCause::ALL
+    Backtest::CAUSES
         .map(|cause| (cause.key(), misses.of(cause)))
         .into()
 }
@@ -191,6 +194,7 @@ mod tests {
             waits: None,
             hit_rate_quarters: [None; 4],
             joined_rate: None,
+            merged_rate: None,
             idle_unit_seconds: None,
             idle_per_request_s: None,
             idle_vs_static: None,
@@ -237,6 +241,7 @@ mod tests {
         ] {
             assert!(row[key].is_null(), "{key}");
         }
+        assert!(!row.contains_key("merged_rate"), "nobody shares");
         assert_eq!(row["policy"], "hybrid-histogram");
         assert_eq!(row["hit_rate_quarters"].as_array().unwrap().len(), 4);
         assert!(row["wait_s"]["p99"].is_null());

@@ -7,11 +7,12 @@ use foreshadow_simulation::backtest::{Backtest, PolicyRow};
 /// Columns: title, width, what to write. The first is flush left.
 type Column = (&'static str, usize, fn(&PolicyRow) -> String);
 
-const COLUMNS: [Column; 12] = [
+const COLUMNS: [Column; 13] = [
     ("policy", 17, |row| row.policy.to_string()),
     ("target", 7, |row| format!("{}", row.target_hit_rate)),
     ("hit rate", 9, |row| number(row.hit_rate, 4)),
     ("joined", 8, |row| number(row.joined_rate, 4)),
+    (MERGED, 8, |row| number(row.merged_rate, 4)),
     ("idle s/req", 12, |row| number(row.idle_per_request_s, 1)),
     ("vs static", 10, |row| number(row.idle_vs_static, 3)),
     ("vs best", 9, |row| number(row.idle_vs_best, 3)),
@@ -32,6 +33,9 @@ const COLUMNS: [Column; 12] = [
     }),
 ];
 
+/// The column that is there only where requests share instances.
+const MERGED: &str = "merged";
+
 /// A line for each row under a heading.
 pub(super) fn render(result: &Backtest) -> String {
     let mut text = String::new();
@@ -41,15 +45,20 @@ pub(super) fn render(result: &Backtest) -> String {
         "{} requests of {} pools scored from {} to {}; start-up {} s, tick {} s",
         result.requests, result.pools, result.from, result.to, result.startup_s, result.tick_s
     );
-    line(&mut text, |(title, _, _)| (*title).to_owned());
+    let shared = result.rows.iter().any(|row| row.merged_rate.is_some());
+    let columns: Vec<&Column> = COLUMNS
+        .iter()
+        .filter(|column| shared || column.0 != MERGED)
+        .collect();
+    line(&mut text, &columns, |(title, _, _)| (*title).to_owned());
     for row in &result.rows {
-        line(&mut text, |(_, _, write)| write(row));
+        line(&mut text, &columns, |(_, _, write)| write(row));
     }
     text
 }
 
-fn line(text: &mut String, cell: impl Fn(&Column) -> String) {
-    for (index, column) in COLUMNS.iter().enumerate() {
+fn line(text: &mut String, columns: &[&Column], cell: impl Fn(&Column) -> String) {
+    for (index, column) in columns.iter().enumerate() {
         let (value, width) = (cell(column), column.1);
         let _ = if index == 0 {
             write!(text, "{value:<width$}")

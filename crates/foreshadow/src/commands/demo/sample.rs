@@ -25,6 +25,7 @@ pub(super) fn write(
             hold: Some(request.hold),
             vcpus: None,
             memory: None,
+            merge_key: None,
         })?;
     }
     writer.finish()?;

@@ -21,7 +21,7 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 enum Format {
     /// Comma-separated values with a header line: `timestamp,entity_id,METRIC…` for usage, or
-    /// `timestamp,pool[,user_id,application_id,hold_ms,vcpus,memory_bytes]` for requests. Times are
+    /// `timestamp,pool[,user_id,application_id,hold_ms,vcpus,memory_bytes,merge_key]` for requests. Times are
     /// RFC 3339 or numbers since 1970.
     Csv {
         /// The files, which become one.

@@ -11,7 +11,7 @@ use crate::backtest::{
     curve::{Family, PoolSchedule},
 };
 
-/// Shows the times of the requests before each tick to `observe`, then the tick to `at`.
+/// Shows the times of the demand before each tick to `observe`, then the tick to `at`.
 fn at_ticks<S>(
     pool: &PoolTrace,
     setting: &Setting,
@@ -19,9 +19,10 @@ fn at_ticks<S>(
     observe: impl Fn(&mut S, Timestamp),
     mut at: impl FnMut(&mut S, Timestamp),
 ) {
-    let mut times = pool.times_ms().iter().peekable();
+    let mut times = pool.demand_ms().walk();
     for tick_ms in setting.ticks_ms() {
-        while let Some(&time_ms) = times.next_if(|&&time_ms| time_ms < tick_ms) {
+        while let Some(time_ms) = times.peek().filter(|&time_ms| time_ms < tick_ms) {
+            times.next();
             observe(state, Timestamp::from_millis(time_ms));
         }
         at(state, Timestamp::from_millis(tick_ms));

@@ -4,6 +4,7 @@ mod causality;
 mod properties;
 mod reference;
 mod semantics;
+mod sharing;
 mod strained;
 
 use std::time::Duration;
@@ -52,6 +53,8 @@ struct Script {
     asked: usize,
     inventories: Vec<Inventory>,
     outcomes: Vec<Outcome>,
+    /// Times of requests that were shown as no demand.
+    merged_ms: Vec<i64>,
 }
 
 impl Script {
@@ -66,6 +69,11 @@ impl Script {
 impl TargetPolicy for Script {
     fn observe(&mut self, _: &Arrival, outcome: Outcome) {
         self.outcomes.push(outcome);
+    }
+
+    fn observe_merged(&mut self, arrival: &Arrival, outcome: Outcome) {
+        self.outcomes.push(outcome);
+        self.merged_ms.push(arrival.at.as_millis());
     }
 
     fn target(&mut self, _: Timestamp, inventory: &Inventory) -> u32 {

@@ -14,8 +14,8 @@ use proptest::prelude::*;
 
 use super::{Script, setting, trace};
 use crate::backtest::{
-    NoProbe, PolicyKind, Scheduled, Setting, StartupTime, TickRecord, Trace, demand::coming_demand,
-    lineup::Contender, score, simulate, simulate_together,
+    NoProbe, PolicyKind, Scheduled, Setting, StartupTime, Tally, TickRecord, Trace,
+    demand::coming_demand, kernel::replay, lineup::Contender, score, simulate, simulate_together,
 };
 
 /// A script for each replica.
@@ -90,7 +90,8 @@ proptest! {
         let mut all = Scripts(scripts.iter().map(|script| Script::new(script)).collect());
         let together = simulate_together(pool, &setting, scripts.len(), &mut all, &mut |_, _| {});
         for (script, planned) in scripts.iter().zip(together) {
-            let alone = simulate(pool, &setting, &mut Script::new(script), &mut NoProbe);
+            let summed = Tally::summing_up(&setting);
+            let alone = replay(pool, &setting, &mut Script::new(script), &mut NoProbe, summed);
             prop_assert_eq!(planned.tally, alone);
         }
     }

@@ -118,7 +118,7 @@ fn slow(trace: &Trace, setting: &Setting, targets: &[u32]) -> Score {
         score: Score::default(),
     };
     let ticks = setting.ticks_ms().map(|at| (at, 0));
-    let requests = trace.pools()[0].times_ms().iter().map(|&at| (at, 1));
+    let requests = trace.pools()[0].times_ms().walk().map(|at| (at, 1));
     let mut events: Vec<(i64, i32)> = ticks.chain(requests).collect();
     events.sort_unstable();
     let (mut ticked, mut target) = (0, 0);

@@ -220,7 +220,7 @@ proptest! {
     ) {
         let trace = holding(&requests);
         let startup = StartupTime::fixed(Duration::from_millis(startup));
-        let setting = setting_ms(&trace, tick, startup).with_max_instances(NonZeroU32::new(most));
+        let setting = setting_ms(&trace, tick, startup).with_max_instances(NonZeroU32::new(most)).unwrap();
         agrees(&requests, &targets, &setting, &trace);
     }
 
@@ -250,7 +250,7 @@ proptest! {
         let trace = trace_ms(&times);
         let startup = StartupTime::log_normal(Duration::from_millis(700), sigma, 3);
         let free = setting_ms(&trace, 300, startup);
-        let bounded = free.with_max_instances(NonZeroU32::new(1_000_000));
+        let bounded = free.with_max_instances(NonZeroU32::new(1_000_000)).unwrap();
         let replay = |setting| {
             simulate(&trace.pools()[0], setting, &mut Script::new(&targets), &mut NoProbe)
         };
@@ -266,7 +266,7 @@ proptest! {
     ) {
         let trace = holding(&requests);
         let startup = StartupTime::fixed(Duration::from_millis(20)).failing(failures);
-        let setting = setting_ms(&trace, 7, startup).with_max_instances(NonZeroU32::new(most));
+        let setting = setting_ms(&trace, 7, startup).with_max_instances(NonZeroU32::new(most)).unwrap();
         let mut script = Script::new(&targets);
         let mut held = Vec::new();
         let tally = simulate(&trace.pools()[0], &setting, &mut script, &mut |tick: &TickRecord| {
@@ -287,7 +287,9 @@ fn requests_beyond_the_bound_wait_in_order_and_their_cause_is_quota() {
     let requests = [(0, 20), (5, 20), (6, 20), (200, 0)];
     let trace = holding(&requests);
     let startup = StartupTime::fixed(Duration::from_millis(10));
-    let setting = setting_ms(&trace, 1_000, startup).with_max_instances(NonZeroU32::new(1));
+    let setting = setting_ms(&trace, 1_000, startup)
+        .with_max_instances(NonZeroU32::new(1))
+        .unwrap();
     let mut script = Script::new(&[0]);
     let tally = simulate(&trace.pools()[0], &setting, &mut script, &mut NoProbe);
     assert_eq!(tally.waits_ms(), [10, 35, 64, 10]);

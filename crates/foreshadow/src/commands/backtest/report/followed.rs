@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use foreshadow_simulation::backtest::{PolicyKind, ReplayName, Setting, TickRecord, Trace};
+use foreshadow_simulation::backtest::{PolicyKind, ReplayName, Setting, TickRecord, Times, Trace};
 use foreshadow_types::{PoolName, Timestamp};
 
 /// The most moments kept for the chart.
@@ -59,7 +59,7 @@ impl Followed {
         target_hit_rate: f64,
     ) -> Option<Self> {
         let from_ms = setting.from().as_millis();
-        let scored = |times: &[i64]| times.len() - times.partition_point(|&at| at < from_ms);
+        let scored = |times: &Times| times.len() - times.before(from_ms);
         let pool = trace
             .pools()
             .iter()
@@ -76,7 +76,7 @@ impl Followed {
             from: setting.from(),
             step: setting.tick() * together,
             moments: vec![Moment::default(); ticks.div_ceil(u128::from(together)) as usize],
-            busiest_day: busiest_day(&times[times.len() - scored(times)..], setting),
+            busiest_day: busiest_day(times, times.before(from_ms), setting),
             recent: VecDeque::new(),
             lead_ticks: (lead_ticks as usize).max(1),
             planned: Vec::new(),
@@ -130,7 +130,7 @@ impl Followed {
     }
 
     fn follow(&mut self, record: &TickRecord) {
-        self.recent.push_back(record.demand);
+        self.recent.push_back(record.demand - record.merged);
         if self.recent.len() > self.lead_ticks {
             self.recent.pop_front();
         }
@@ -156,15 +156,15 @@ impl Moment {
     }
 }
 
-/// The day, counted from the start of scoring, with the most requests.
-fn busiest_day(times_ms: &[i64], setting: &Setting) -> u32 {
+/// The day, counted from the start of scoring, with the most of the requests from `first` on.
+fn busiest_day(times_ms: &Times, first: usize, setting: &Setting) -> u32 {
     let from_ms = setting.from().as_millis();
     let day_ms = DAY.as_millis() as i64;
-    let day = |at_ms: &i64| (at_ms - from_ms) / day_ms;
-    let busiest = times_ms
-        .chunk_by(|one, two| day(one) == day(two))
-        .max_by_key(|requests| requests.len())
-        .and_then(|requests| requests.first())
-        .map_or(0, day);
+    let mut days = BTreeMap::<i64, u64>::new();
+    for at_ms in times_ms.walk().skip(first) {
+        *days.entry((at_ms - from_ms) / day_ms).or_default() += 1;
+    }
+    let busiest = days.into_iter().max_by_key(|&(_, requests)| requests);
+    let busiest = busiest.map_or(0, |(day, _)| day);
     u32::try_from(busiest).unwrap_or(0)
 }

@@ -1,7 +1,7 @@
 //! Why requests waited, as bars and as a table.
 
-use foreshadow_planner::{MissCause, MissCounts};
-use foreshadow_simulation::backtest::PolicyRow;
+use foreshadow_planner::MissCounts;
+use foreshadow_simulation::backtest::{Backtest, PolicyRow};
 use maud::{Markup, html};
 
 use super::page::{none, percent};
@@ -18,7 +18,7 @@ pub(super) fn render(rows: &[PolicyRow]) -> Markup {
     html! {
         h2 { "Why requests waited" }
         p.legend {
-            @for cause in MissCause::ALL { span class={ "key " (cause.key()) } { (cause) } " " }
+            @for cause in Backtest::CAUSES { span class={ "key " (cause.key()) } { (cause) } " " }
         }
         div.wide {
             table {
@@ -27,7 +27,7 @@ pub(super) fn render(rows: &[PolicyRow]) -> Markup {
                         th { "policy" }
                         th { "target" }
                         th.bar { "waits" }
-                        @for cause in MissCause::ALL { th { (cause) } }
+                        @for cause in Backtest::CAUSES { th { (cause) } }
                         th { "waiting, half of the users at most" }
                         th { "three quarters" }
                     }
@@ -44,7 +44,7 @@ fn line(row: &PolicyRow, misses: &MissCounts, most: u64) -> Markup {
             td { (row.policy) }
             td { (row.target_hit_rate) }
             td.bar { (bar(misses, most)) }
-            @for cause in MissCause::ALL { td { (misses.of(cause)) } }
+            @for cause in Backtest::CAUSES { td { (misses.of(cause)) } }
             td { (row.by_user.map_or_else(none, |users| percent(users.waiting.p50))) }
             td { (row.by_user.map_or_else(none, |users| percent(users.waiting.p75))) }
         }
@@ -56,7 +56,7 @@ fn bar(misses: &MissCounts, most: u64) -> Markup {
     let share = |cause| 1e2 * misses.of(cause) as f64 / most.max(1) as f64;
     html! {
         div.bar {
-            @for cause in MissCause::ALL {
+            @for cause in Backtest::CAUSES {
                 @if misses.of(cause) > 0 {
                     span class=(cause.key()) style={ "width:" (format!("{:.2}", share(cause))) "%" }
                         title={ (cause) ": " (misses.of(cause)) } {}

@@ -1,6 +1,6 @@
 //! The settings that follow from a backtest, as a configuration of `foreshadow serve`.
 
-use std::{cmp::Reverse, collections::BinaryHeap, fmt::Write, time::Duration};
+use std::{cmp::Reverse, collections::BinaryHeap, fmt::Write, num::NonZeroU32, time::Duration};
 
 use foreshadow_simulation::backtest::{Backtest, PolicyKind, PoolTrace, Setting, Trace};
 use foreshadow_types::format_duration;
@@ -61,6 +61,9 @@ expected_startup = {startup}
         name = quoted(pool.name().as_str()),
         startup = quoted(&format_duration(startup)),
     );
+    if pool.share() > NonZeroU32::MIN {
+        let _ = writeln!(text, "shareable = {}", pool.share());
+    }
     text
 }
 
@@ -94,7 +97,7 @@ mod tests {
     use super::*;
 
     fn trace(name: &str) -> Trace {
-        let mut builder = TraceBuilder::new();
+        let mut builder = TraceBuilder::new().with_share(NonZeroU32::new(3).unwrap());
         for second in [0, 10, 20, 400] {
             let arrival = Arrival {
                 at: Timestamp::from_millis(second * 1_000),
@@ -131,6 +134,7 @@ mod tests {
         assert_eq!(pools.len(), 1);
         assert_eq!(pools[0].aim.hit_rate(), Some(0.95));
         assert_eq!(pools[0].spec.startup, Duration::from_secs(90));
+        assert_eq!(pools[0].spec.shares, 3);
         // Three overlap; four were kept warm beside them.
         assert!(text.contains("max = 7 "), "{text}");
     }

@@ -1,0 +1,165 @@
+//! The requests of one pool as compact columns.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use foreshadow_planner::Arrival;
+use foreshadow_types::{PoolName, Timestamp};
+
+use super::{Times, TraceError, column::Column, names::Names, shared::Shared};
+use crate::backtest::sharing::{Guest, Sharing};
+
+/// Marks a request without a hold time in the column of hold times.
+const NO_HOLD: u32 = u32::MAX;
+
+/// The requests of one pool in order of time.
+#[derive(Debug, Clone)]
+pub struct PoolTrace {
+    name: PoolName,
+    at_ms: Times,
+    users: Names,
+    applications: Names,
+    holds_ms: Column<u32>,
+    merge_keys: Names,
+    shared: Option<Shared>,
+}
+
+impl PoolTrace {
+    /// A pool without requests.
+    pub fn new(name: PoolName) -> Self {
+        Self {
+            name,
+            at_ms: Times::default(),
+            users: Names::default(),
+            applications: Names::default(),
+            holds_ms: Column::new(NO_HOLD),
+            merge_keys: Names::default(),
+            shared: None,
+        }
+    }
+
+    /// The pool's name.
+    pub fn name(&self) -> &PoolName {
+        &self.name
+    }
+
+    /// How many requests there are.
+    pub fn len(&self) -> usize {
+        self.at_ms.len()
+    }
+
+    /// Whether there is no request.
+    pub fn is_empty(&self) -> bool {
+        self.at_ms.is_empty()
+    }
+
+    /// The times of the requests.
+    pub fn times_ms(&self) -> &Times {
+        &self.at_ms
+    }
+
+    /// The times of the requests that take an instance: all, but for those that share one which others
+    /// hold, if everybody is served at once.
+    pub fn demand_ms(&self) -> &Times {
+        self.shared.as_ref().map_or(&self.at_ms, Shared::demand_ms)
+    }
+
+    /// How many of [`demand_ms`](Self::demand_ms) there are up to request `index`.
+    pub(crate) fn demand_until(&self, index: usize) -> usize {
+        self.shared
+            .as_ref()
+            .map_or(index + 1, |shared| shared.demand_until(&self.at_ms, index))
+    }
+
+    /// Whether requests share instances.
+    pub fn is_shared(&self) -> bool {
+        self.shared.is_some()
+    }
+
+    /// At most so many requests share an instance by room.
+    pub fn share(&self) -> NonZeroU32 {
+        self.shared.as_ref().map_or(NonZeroU32::MIN, Shared::most)
+    }
+
+    /// Whether request `index` is none of [`demand_ms`](Self::demand_ms).
+    #[inline]
+    pub(crate) fn is_merged(&self, index: usize) -> bool {
+        self.shared
+            .as_ref()
+            .is_some_and(|shared| shared.is_merged(index))
+    }
+
+    /// Who shares instances with whom in one replay; nothing where nobody does.
+    pub(crate) fn sharing(&self) -> Option<Sharing> {
+        self.shared.as_ref().map(Shared::sharing)
+    }
+
+    /// Request `index` as far as sharing goes.
+    pub(crate) fn guest(&self, index: usize) -> Guest {
+        Guest {
+            at_ms: self.at_ms.at(index),
+            hold_ms: self.hold_ms(index),
+            key: self.merge_keys.get(index),
+        }
+    }
+
+    /// Whether each request says how long it holds its instance.
+    pub fn holds_are_known(&self) -> bool {
+        self.holds_ms.is_complete(self.len())
+    }
+
+    /// How long request `index` holds its instance, in milliseconds; 0 where nothing is known of it.
+    #[inline]
+    pub(crate) fn hold_ms(&self, index: usize) -> i64 {
+        match self.holds_ms.get(index) {
+            NO_HOLD => 0,
+            hold_ms => i64::from(hold_ms),
+        }
+    }
+
+    /// Request `index`.
+    ///
+    /// # Panics
+    /// If there is no such request.
+    #[inline]
+    pub fn arrival(&self, index: usize) -> Arrival {
+        self.arrival_at(index, self.at_ms.at(index))
+    }
+
+    /// Request `index`, whose time is known.
+    #[inline]
+    pub(crate) fn arrival_at(&self, index: usize, at_ms: i64) -> Arrival {
+        let hold_ms = self.holds_ms.get(index);
+        Arrival {
+            at: Timestamp::from_millis(at_ms),
+            user: self.users.get(index),
+            application: self.applications.get(index),
+            hold: (hold_ms != NO_HOLD).then(|| Duration::from_millis(u64::from(hold_ms))),
+        }
+    }
+
+    /// Adds a request, which is not earlier than the last one.
+    pub(super) fn push(&mut self, arrival: &Arrival, merge_key: u64) {
+        let index = self.at_ms.len();
+        self.at_ms.push(arrival.at.as_millis());
+        self.users.push(index, arrival.user);
+        self.applications.push(index, arrival.application);
+        let hold_ms = arrival.hold.map_or(NO_HOLD, |hold| {
+            u32::try_from(hold.as_millis()).map_or(NO_HOLD - 1, |ms| ms.min(NO_HOLD - 1))
+        });
+        self.holds_ms.push(index, hold_ms);
+        self.merge_keys.push(index, merge_key);
+    }
+
+    /// Finds out which requests share instances when at most so many may share one by room.
+    pub(super) fn find_shared(&mut self, most: NonZeroU32) -> Result<(), TraceError> {
+        if most == NonZeroU32::MIN && self.merge_keys.is_empty() {
+            return Ok(());
+        }
+        if most > NonZeroU32::MIN && !self.holds_are_known() {
+            return Err(TraceError::HoldUnknown(self.name.clone()));
+        }
+        let guests = (0..self.len()).map(|index| self.guest(index));
+        self.shared = Some(Shared::of(most, guests));
+        Ok(())
+    }
+}
