@@ -273,20 +273,3 @@ impl fmt::Display for PoolPlan {
         Ok(())
     }
 }
-
-/// The plans of all pools at one tick.
-#[must_use]
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct PlanReport {
-    /// By pool.
-    pub pools: BTreeMap<PoolName, PoolPlan>,
-}
-
-impl fmt::Display for PlanReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (pool, plan) in &self.pools {
-            writeln!(f, "{pool}: {plan}")?;
-        }
-        Ok(())
-    }
-}
