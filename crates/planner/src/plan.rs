@@ -1,8 +1,8 @@
 //! A plan and the reasons for it.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{fmt, time::Duration};
 
-use foreshadow_types::{PoolName, Timestamp};
+use foreshadow_types::Timestamp;
 
 use crate::known::FloorCause;
 
