@@ -68,46 +68,36 @@ pub(crate) fn loss(
     model: &mut dyn Forecaster,
 ) -> Result<f64, EvaluationError> {
     let evaluation = Evaluation::new(panel, protocol)?;
-    let mut by_series: BTreeMap<usize, (AccuracySums, Level)> = BTreeMap::new();
+    let mut by_series: BTreeMap<usize, AccuracySums> = BTreeMap::new();
     evaluation.score(model, |scored| {
-        let (sums, level) = by_series
+        by_series
             .entry(scored.series)
-            .or_insert_with(|| (AccuracySums::new(&EVALUATION_LEVELS), Level::default()));
-        sums.add(scored.forecast, scored.actual, None);
-        level.add(scored.actual);
+            .or_insert_with(|| AccuracySums::new(&EVALUATION_LEVELS))
+            .add(scored.forecast, scored.actual, None);
         Ok::<(), EvaluationError>(())
     })?;
     let mut by_metric: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
-    for (series, (sums, level)) in &by_series {
-        let (loss, weight) = (sums.accuracy().crps, level.sum / level.mean().sqrt());
-        if loss.is_finite() && weight.is_finite() {
-            let metric = by_metric.entry(&panel.ids()[*series].metric).or_default();
-            metric.0 += loss * weight;
-            metric.1 += weight;
+    for (series, sums) in by_series {
+        let (level, accuracy) = (level(panel.series(series)), sums.accuracy());
+        if level > 0.0 && accuracy.points > 0 {
+            let metric = by_metric.entry(&panel.ids()[series].metric).or_default();
+            let points = accuracy.points as f64;
+            metric.0 += points * accuracy.pinball.iter().sum::<f64>() / level.sqrt();
+            metric.1 += points * level.sqrt();
         }
     }
-    let losses = by_metric.values().map(|(loss, weight)| loss / weight);
+    let share = 2.0 / EVALUATION_LEVELS.len() as f64;
+    let losses = by_metric.values().map(|(loss, size)| share * loss / size);
     Ok(losses.sum::<f64>() / by_metric.len().max(1) as f64)
 }
 
-/// The magnitude of what came of a series.
-#[derive(Debug, Default)]
-struct Level {
-    sum: f64,
-    values: f64,
-}
-
-impl Level {
-    fn add(&mut self, actual: &[f32]) {
-        for value in actual.iter().filter(|value| value.is_finite()) {
-            self.sum += f64::from(value.abs());
-            self.values += 1.0;
-        }
-    }
-
-    fn mean(&self) -> f64 {
-        self.sum / self.values
-    }
+/// The mean magnitude of a series.
+fn level(values: &[f32]) -> f64 {
+    let known = values.iter().filter(|value| value.is_finite());
+    let (sum, count) = known.fold((0.0, 0.0), |(sum, count), value| {
+        (sum + f64::from(value.abs()), count + 1.0)
+    });
+    sum / f64::max(count, 1.0)
 }
 
 /// Scores the model beside the naive ones.

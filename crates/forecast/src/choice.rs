@@ -58,22 +58,20 @@ impl Choice {
         chosen
     }
 
-    /// Counts the forecasts of a series whose time has passed at an origin.
+    /// Counts the forecasts of a series whose time has passed at an origin. Of those from before the
+    /// panel nothing can be said any more.
     fn settle(&mut self, panel: &Panel, series: usize, origin: usize) {
         let id = &panel.ids()[series];
-        let passed = |pending: &Pending| {
-            let steps = pending
-                .forecasts
-                .first()
-                .map_or(0, QuantileForecast::horizon);
-            let bin = bin_of(panel, pending.from)?;
-            let due = bin + steps.min(COMPARED) <= origin;
-            due.then_some((bin, steps.min(COMPARED)))
-        };
-        let Some((bin, steps)) = self.pending.get(id).and_then(passed) else {
+        let Some(pending) = self.pending.get(id) else {
             return;
         };
-        let Some(pending) = self.pending.remove(id) else {
+        let first = pending.forecasts.first();
+        let steps = first.map_or(0, QuantileForecast::horizon).min(COMPARED);
+        let bin = bin_of(panel, pending.from);
+        if bin.is_some_and(|bin| bin + steps > origin) {
+            return;
+        }
+        let Some((pending, bin)) = self.pending.remove(id).zip(bin) else {
             return;
         };
         let actual = &panel.series(series)[bin..bin + steps];
@@ -98,4 +96,39 @@ fn bin_of(panel: &Panel, at: Timestamp) -> Option<usize> {
     let since = at.as_millis().checked_sub(panel.start().as_millis())?;
     let interval = i64::try_from(panel.interval().as_millis()).ok()?;
     usize::try_from(since / interval.max(1)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use foreshadow_types::EntityId;
+
+    use super::*;
+
+    /// A series of zeros that has been known since a bin.
+    fn panel(first: i64, bins: usize) -> Panel {
+        let id = SeriesId {
+            entity: EntityId::new("pool").unwrap(),
+            metric: "requests".to_owned(),
+        };
+        let interval = Duration::from_mins(1);
+        let start = Timestamp::from_millis(first * 60_000);
+        Panel::new(start, interval, vec![id], bins, vec![0.0; bins])
+    }
+
+    #[test]
+    fn what_was_forecast_before_the_panel_does_not_end_the_choice() {
+        let point = |value| vec![QuantileForecast::from_points(&[0.5], &[value; 10])];
+        let by_model = [point(5.0), point(0.0)];
+        let mut choice = Choice::new(2);
+        let mut chosen = |first| {
+            let panel = panel(first, 100);
+            choice.choose(&panel, panel.bins(), &by_model)[0]
+        };
+        assert_eq!(chosen(0), 0);
+        // All that was known was forgotten meanwhile.
+        let later: Vec<_> = (0..80).map(|tick| chosen(10_000 + tick)).collect();
+        assert_eq!((later[0], later[79]), (0, 1));
+    }
 }

@@ -25,7 +25,7 @@ const LEAST_VARIANCE: f64 = 1e-12;
 /// noise, all priors (Taylor and Letham, 2018; `prophet.stan`) are normal but that of the changes of the
 /// trend's rate, which is double-exponential. Such a prior is a mixture of normal ones, so
 /// expectation-maximisation is a ridge regression, repeated with new weights (Figueiredo, 2003); the
-/// noise is maximised in between. Deterministic, and some milliseconds for thousands of values.
+/// noise is maximised in between. Without chance, and some milliseconds for thousands of values.
 #[derive(Debug, Default)]
 pub(crate) struct PosteriorMode {
     /// The parameters, in units of the largest value.
@@ -37,7 +37,7 @@ pub(crate) struct PosteriorMode {
 enum ModeError {
     #[error("only additive features on a linear trend can be fitted")]
     OtherModel,
-    #[error("the features or the values are not finite")]
+    #[error("no finite parameters fit the values")]
     NotFinite,
 }
 
@@ -111,14 +111,16 @@ impl Regression {
                 let size = fit.coefficients[change].abs().max(LEAST_CHANGE);
                 self.precision[change] = 1.0 / (self.tau * size);
             }
-            let next = self.ridge(fit.variance)?;
+            let Some(next) = self.ridge(fit.variance) else {
+                break;
+            };
             let gain = fit.loss - next.loss;
             fit = next;
             if gain < NO_GAIN * self.values {
                 break;
             }
         }
-        self.parameters(&fit)
+        fit.loss.is_finite().then(|| self.parameters(&fit))?
     }
 
     /// The likeliest coefficients given the noise, and the likeliest noise given those; none if they are

@@ -13,7 +13,7 @@ use super::WarmSeries;
 const KEPT: Duration = Duration::from_hours(48);
 
 /// The most bins that are kept of each series.
-const MOST_BINS: usize = 2_880;
+const MOST_BINS: usize = 2_881;
 
 /// What a series is of.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -231,7 +231,8 @@ impl SeriesStore {
 
     fn kept_bins(&self) -> usize {
         let fitting = KEPT.as_millis() / self.interval.as_millis().max(1);
-        (fitting as usize).clamp(2, MOST_BINS)
+        // With one more, the first and the last lie two whole days apart: enough for a day's season.
+        (fitting as usize + 1).clamp(2, MOST_BINS)
     }
 
     fn forget_stale(&mut self, now: i64, keep: usize) {

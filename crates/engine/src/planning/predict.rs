@@ -98,7 +98,11 @@ impl Planning {
             return None;
         };
         let model = match self.pools.get(pool)?.config.model {
-            PoolModel::Auto => self.forecasts.of_pool(pool)?.model.parse().ok()?,
+            PoolModel::Auto => {
+                let latest = self.forecasts.of_pool(pool)?;
+                let own = Some(latest).filter(|one| !one.fallback)?;
+                own.model.parse().ok()?
+            }
             model => model,
         };
         Some(Wish { series: 0, model })

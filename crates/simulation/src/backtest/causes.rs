@@ -10,6 +10,9 @@ pub(crate) struct Causes {
     startup_ms: i64,
     /// The first request in the start-up time before the last one asked about.
     first: usize,
+    /// Requests up to the last one asked about, and those of them that are demand.
+    seen: usize,
+    demand: usize,
 }
 
 impl Causes {
@@ -17,6 +20,8 @@ impl Causes {
         Self {
             startup_ms: setting.startup().typical().as_millis() as i64,
             first: 0,
+            seen: 0,
+            demand: 0,
         }
     }
 
@@ -35,7 +40,7 @@ impl Causes {
             return trouble;
         }
         let since_ms = pool.times_ms().at(index) - self.startup_ms;
-        let (demand, until) = (pool.demand_ms(), pool.demand_until(index));
+        let (demand, until) = (pool.demand_ms(), self.demand_until(pool, index));
         while self.first < until && demand.at(self.first) <= since_ms {
             self.first += 1;
         }
@@ -45,5 +50,14 @@ impl Causes {
         } else {
             MissCause::UnderForecast
         }
+    }
+
+    /// How much of the demand there is up to request `index`, which is after the last one asked about.
+    fn demand_until(&mut self, pool: &PoolTrace, index: usize) -> usize {
+        for request in self.seen..=index {
+            self.demand += usize::from(!pool.is_merged(request));
+        }
+        self.seen = index + 1;
+        self.demand
     }
 }

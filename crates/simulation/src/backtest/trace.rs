@@ -172,7 +172,7 @@ impl TraceBuilder {
             return Err(TraceError::Empty);
         };
         for pool in self.pools.values_mut() {
-            pool.find_shared(self.share)?;
+            pool.end(self.share)?;
         }
         Ok(Trace {
             start,
@@ -245,7 +245,7 @@ mod tests {
         );
         let keyed = keyed.unwrap();
         assert_eq!(demand(&keyed), [0, 10]);
-        assert_eq!(keyed.pools()[0].demand_until(2), 1);
+        assert!([1, 2].map(|index| keyed.pools()[0].is_merged(index)) == [true, true]);
         let unknown = build(2, &[(0, Some(9), 0), (1, None, 0)]).unwrap_err();
         assert_eq!(unknown, TraceError::HoldUnknown(name.clone()));
     }

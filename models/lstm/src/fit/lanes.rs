@@ -8,7 +8,7 @@ use crate::{
     features::{INPUTS, View},
     fit::{
         data::FitData,
-        variety::{Variation, Variety},
+        variety::{Followed, Variation, Variety},
     },
     forecaster::longest_steps,
     memory::Memory,
@@ -37,7 +37,7 @@ pub struct ChunkSize {
     pub dropout: f32,
 }
 
-/// Where a lane is. The values and the memory are rebuilt from the data, so that a checkpoint stays small.
+/// Where a lane is. The memory is rebuilt from the data, so that a checkpoint stays small.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Place {
     source: usize,
@@ -65,8 +65,6 @@ pub(crate) struct Lanes {
     /// Units of the top layer.
     hidden: usize,
     held: LanesState,
-    /// What each lane follows.
-    values: Vec<Vec<f32>>,
     memories: Vec<Memory>,
 }
 
@@ -97,16 +95,13 @@ impl Lanes {
         (cut, variety): (ChunkSize, Variety),
         held: LanesState,
     ) -> Self {
-        let values: Vec<_> = held.places.iter().map(|one| followed(data, one)).collect();
-        let lanes = held.places.iter().zip(&values);
-        let memories = lanes.map(|(place, values)| replay(data, place, values));
+        let memories = held.places.iter().map(|place| replay(data, place));
         Self {
             cut,
             variety,
             hidden: size.hidden,
             memories: memories.collect(),
             held,
-            values,
         }
     }
 
@@ -138,7 +133,6 @@ impl Lanes {
                 continue;
             }
             let place = restarted(data, self.variety, &mut self.held.random);
-            self.values[row] = followed(data, &place);
             self.memories[row] = Memory::new(data.sources[place.source].clock);
             self.held.places[row] = place;
             for unit in self.held.state.chunks_exact_mut(rows) {
@@ -179,20 +173,22 @@ impl Lanes {
     }
 
     fn fill(&mut self, data: &FitData, row: usize, chunk: &mut Chunk) {
-        let place = &mut self.held.places[row];
+        let place = &self.held.places[row];
         let source = &data.sources[place.source];
         let candidate = source.candidate(place.candidate);
-        let values = &self.values[row];
+        let values = place.followed(data);
         let memory = &mut self.memories[row];
         let longest = longest_steps(source.panel.interval());
+        let first = place.next;
+        let mut next = first;
         for step in 0..chunk.steps {
-            let Some(&value) = values.get(place.next) else {
-                return;
+            let bin = first + step;
+            let Some(value) = values.get(bin) else {
+                break;
             };
-            let at = source.panel.bin_start(place.next);
+            let at = source.panel.bin_start(bin);
             memory.push(source.clock, at, value);
-            let bin = place.next;
-            place.next += 1;
+            next = bin + 1;
             if !memory.started() {
                 continue;
             }
@@ -212,7 +208,7 @@ impl Lanes {
                     &mut self.held.random,
                     longest.min(source.end.saturating_sub(bin + 1)),
                 );
-                let target = values.get(bin + ahead).copied().unwrap_or(f32::NAN);
+                let target = values.get(bin + ahead).unwrap_or(f32::NAN);
                 if ahead == 0 || !target.is_finite() {
                     continue;
                 }
@@ -227,6 +223,7 @@ impl Lanes {
                 chunk.weights[column] = weight;
             }
         }
+        self.held.places[row].next = next;
     }
 }
 
@@ -272,20 +269,24 @@ fn drawn(data: &FitData, variety: Variety, random: &mut Random) -> Place {
         candidate,
         from,
         next: from,
-        variation: Variation::draw(variety, &data.sources[source], random),
+        variation: Variation::draw(variety, &data.sources[source], candidate, random),
     }
 }
 
-fn followed(data: &FitData, place: &Place) -> Vec<f32> {
+fn replay(data: &FitData, place: &Place) -> Memory {
     let source = &data.sources[place.source];
-    place.variation.values(source, place.candidate, place.from)
-}
-
-fn replay(data: &FitData, place: &Place, values: &[f32]) -> Memory {
-    let source = &data.sources[place.source];
+    let values = place.followed(data);
     let mut memory = Memory::new(source.clock);
-    for (bin, &value) in values.iter().enumerate().take(place.next).skip(place.from) {
+    for bin in place.from..place.next {
+        let Some(value) = values.get(bin) else { break };
         memory.push(source.clock, source.panel.bin_start(bin), value);
     }
     memory
+}
+
+impl Place {
+    fn followed<'a>(&'a self, data: &'a FitData) -> Followed<'a> {
+        let source = &data.sources[self.source];
+        self.variation.of(source, self.candidate, self.from)
+    }
 }

@@ -23,61 +23,97 @@ pub(crate) struct Variation {
     reversed: bool,
 }
 
-/// A second series, by the days that it is moved back, and its share.
+/// A second series, moved by whole days, at whose end it begins again.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Mixture {
     candidate: usize,
     shift: usize,
-    share: f32,
+    /// What the first series and the second are multiplied by.
+    factors: (f32, f32),
+}
+
+/// What a lane follows: the values of one series, varied.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Followed<'a> {
+    values: &'a [f32],
+    other: Option<(&'a [f32], &'a Mixture)>,
+    /// The bins from here on run backwards.
+    reversed_from: Option<usize>,
 }
 
 impl Variation {
-    pub(crate) fn draw(variety: Variety, source: &Source, random: &mut Random) -> Self {
+    pub(crate) fn draw(
+        variety: Variety,
+        source: &Source,
+        candidate: usize,
+        random: &mut Random,
+    ) -> Self {
         let mixed = random.unit() < variety.mixed;
         Self {
-            mixture: mixed.then(|| Mixture::draw(source, random)),
+            mixture: mixed.then(|| Mixture::draw(source, candidate, random)),
             reversed: random.unit() < variety.reversed,
         }
     }
 
-    /// A series' values; what is known of it begins at the bin `from`.
-    pub(crate) fn values(&self, source: &Source, candidate: usize, from: usize) -> Vec<f32> {
-        let mut values = source.values(candidate).to_vec();
-        if let Some(mixture) = &self.mixture {
-            mixture.mix_into(&mut values, source.values(mixture.candidate));
+    /// What becomes of a series that is known from the bin `from` on.
+    pub(crate) fn of<'a>(
+        &'a self,
+        source: &'a Source,
+        candidate: usize,
+        from: usize,
+    ) -> Followed<'a> {
+        let mixture = self.mixture.as_ref();
+        Followed {
+            values: source.values(candidate),
+            other: mixture.map(|mixture| (source.values(mixture.candidate), mixture)),
+            reversed_from: self.reversed.then_some(from),
         }
-        if self.reversed {
-            values[from..].reverse();
-        }
-        values
+    }
+}
+
+impl Followed<'_> {
+    /// The value of a bin; none behind the end. The second series adds nothing where it has no value.
+    pub(crate) fn get(&self, bin: usize) -> Option<f32> {
+        let last = self.values.len().checked_sub(1)?;
+        let bin = match self.reversed_from {
+            Some(from) if bin >= from && bin <= last => from + last - bin,
+            _ => bin,
+        };
+        let value = *self.values.get(bin)?;
+        let Some((other, mixture)) = self.other else {
+            return Some(value);
+        };
+        let added = other[(bin + mixture.shift) % other.len()];
+        let added = if added.is_finite() { added } else { 0.0 };
+        let (own, others) = mixture.factors;
+        Some(own * value + others * added)
     }
 }
 
 impl Mixture {
-    fn draw(source: &Source, random: &mut Random) -> Self {
+    fn draw(source: &Source, candidate: usize, random: &mut Random) -> Self {
         let day = (DAY_MS / source.panel.interval().as_millis().max(1)).max(1) as usize;
+        let other = source.draw(random);
         Self {
-            candidate: source.draw(random),
+            candidate: other,
             shift: day * random.below(source.end / day + 1),
-            share: random.unit(),
+            factors: factors(
+                source.values(candidate),
+                source.values(other),
+                random.unit(),
+            ),
         }
     }
+}
 
-    /// Counts are added up, so that they stay counts; other values are averaged, each in units of its
-    /// series' level. The other series adds nothing where it has no value.
-    fn mix_into(&self, values: &mut [f32], other: &[f32]) {
-        let (own, others) = if are_counts(values) && are_counts(other) {
-            (1.0, 1.0)
-        } else {
-            let ratio = level(values) / level(other).max(f32::MIN_POSITIVE);
-            (1.0 - self.share, self.share * ratio)
-        };
-        for (bin, value) in values.iter_mut().enumerate() {
-            let added = other[(bin + self.shift) % other.len()];
-            let added = if added.is_finite() { added } else { 0.0 };
-            *value = own * *value + others * added;
-        }
+/// Counts are added up, so that they stay counts; of other values an average is made, the second series
+/// with this share, each in units of its level.
+fn factors(values: &[f32], other: &[f32], share: f32) -> (f32, f32) {
+    if are_counts(values) && are_counts(other) {
+        return (1.0, 1.0);
     }
+    let ratio = level(values) / level(other).max(f32::MIN_POSITIVE);
+    (1.0 - share, share * ratio)
 }
 
 fn known(values: &[f32]) -> impl Iterator<Item = f32> {
@@ -100,15 +136,28 @@ fn level(values: &[f32]) -> f32 {
 mod tests {
     use super::*;
 
+    fn followed(variation: &Variation, one: &[f32], other: &[f32], from: usize) -> Vec<f32> {
+        let followed = Followed {
+            values: one,
+            other: variation.mixture.as_ref().map(|mixture| (other, mixture)),
+            reversed_from: variation.reversed.then_some(from),
+        };
+        assert_eq!(followed.get(one.len()), None);
+        let values = (0..one.len()).map(|bin| followed.get(bin).expect("it is before the end"));
+        values.collect()
+    }
+
     fn mixed(share: f32, shift: usize, one: &[f32], other: &[f32]) -> Vec<f32> {
         let mixture = Mixture {
             candidate: 0,
             shift,
-            share,
+            factors: factors(one, other, share),
         };
-        let mut values = one.to_vec();
-        mixture.mix_into(&mut values, other);
-        values
+        let variation = Variation {
+            mixture: Some(mixture),
+            reversed: false,
+        };
+        followed(&variation, one, other, 0)
     }
 
     #[test]
@@ -123,5 +172,15 @@ mod tests {
     #[test]
     fn counts_stay_counts() {
         assert_eq!(mixed(0.3, 0, &[0.0, 2.0], &[5.0, 1.0]), [5.0, 3.0]);
+    }
+
+    #[test]
+    fn what_is_known_runs_backwards() {
+        let variation = Variation {
+            mixture: None,
+            reversed: true,
+        };
+        let values = followed(&variation, &[1.0, 2.0, 3.0, 4.0], &[], 1);
+        assert_eq!(values, [1.0, 4.0, 3.0, 2.0]);
     }
 }

@@ -75,6 +75,11 @@ impl Names {
         matches!(self.cells, Cells::None)
     }
 
+    /// No row follows: what only [`push`](Self::push) needs is let go.
+    pub(super) fn end(&mut self) {
+        self.numbers = BTreeMap::new();
+    }
+
     /// The number of a hash, which may be new; `None` where there are too many to be numbered.
     fn number(&mut self, hash: u64) -> Option<u16> {
         if matches!(self.cells, Cells::Whole(_)) {

@@ -63,13 +63,6 @@ impl PoolTrace {
         self.shared.as_ref().map_or(&self.at_ms, Shared::demand_ms)
     }
 
-    /// How many of [`demand_ms`](Self::demand_ms) there are up to request `index`.
-    pub(crate) fn demand_until(&self, index: usize) -> usize {
-        self.shared
-            .as_ref()
-            .map_or(index + 1, |shared| shared.demand_until(&self.at_ms, index))
-    }
-
     /// Whether requests share instances.
     pub fn is_shared(&self) -> bool {
         self.shared.is_some()
@@ -150,8 +143,16 @@ impl PoolTrace {
         self.merge_keys.push(index, merge_key);
     }
 
-    /// Finds out which requests share instances when at most so many may share one by room.
-    pub(super) fn find_shared(&mut self, most: NonZeroU32) -> Result<(), TraceError> {
+    /// No request follows. Finds out which of them share instances when at most so many may share one by
+    /// room.
+    pub(super) fn end(&mut self, most: NonZeroU32) -> Result<(), TraceError> {
+        for names in [
+            &mut self.users,
+            &mut self.applications,
+            &mut self.merge_keys,
+        ] {
+            names.end();
+        }
         if most == NonZeroU32::MIN && self.merge_keys.is_empty() {
             return Ok(());
         }

@@ -56,12 +56,4 @@ impl Shared {
     pub(super) fn demand_ms(&self) -> &Times {
         &self.demand_ms
     }
-
-    /// How much of the demand there is up to request `index` of those with these times.
-    pub(super) fn demand_until(&self, times_ms: &Times, index: usize) -> usize {
-        let now_ms = times_ms.at(index);
-        let same_moment = times_ms.before(now_ms)..=index;
-        let now = self.merged[same_moment].iter().filter(|&&merged| !merged);
-        self.demand_ms.before(now_ms) + now.count()
-    }
 }
