@@ -41,7 +41,7 @@ impl TraceService for Taker {
         let mut taken = self.0.lock().expect("no test panicked");
         taken.metadata.push(metadata);
         taken.requests.push(request);
-        Ok(Response::default())
+        Ok(Response::new(ExportTraceServiceResponse::default()))
     }
 }
 

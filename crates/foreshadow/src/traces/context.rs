@@ -36,6 +36,10 @@ impl TraceContext for W3c {
             headers: headers.into_iter().collect(),
         }
     }
+
+    fn rename(&self, span: &Span, name: String) {
+        span.context().span().update_name(name);
+    }
 }
 
 /// What the headers of a call tell of its trace.

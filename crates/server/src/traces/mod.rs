@@ -11,9 +11,9 @@ use std::{
 
 use axum::{
     Router,
-    extract::{MatchedPath, Request as PageRequest},
+    extract::{MatchedPath, Request as PageRequest, State},
     http::Request,
-    middleware::{Next, from_fn},
+    middleware::{Next, from_fn_with_state},
     response::Response,
 };
 use foreshadow_engine::trace;
@@ -27,6 +27,9 @@ use crate::{access::is_grpc, options::ServerOptions};
 pub trait TraceContext: Debug + Send + Sync {
     /// Makes a fresh span go on the trace that the headers of its call tell of, or begin one.
     fn go_on(&self, span: &Span, header: &dyn Fn(&str) -> Option<String>) -> GoneOn;
+
+    /// Gives another name to a span that has gone on.
+    fn rename(&self, span: &Span, name: String);
 }
 
 /// A span in its trace.
@@ -90,15 +93,21 @@ async fn answered(answer: impl Future<Output = Answer>, span: Span, grpc: bool) 
 
 /// Has routes tell the spans of their calls which they are, where traces are collected.
 pub(crate) fn told(routes: Router, options: &ServerOptions) -> Router {
-    if options.traces.is_none() {
-        return routes;
+    match &options.traces {
+        Some(context) => routes.layer(from_fn_with_state(context.clone(), tell_route)),
+        None => routes,
     }
-    routes.layer(from_fn(tell_route))
 }
 
-async fn tell_route(route: Option<MatchedPath>, request: PageRequest, next: Next) -> Response {
+async fn tell_route(
+    State(context): State<Arc<dyn TraceContext>>,
+    route: Option<MatchedPath>,
+    request: PageRequest,
+    next: Next,
+) -> Response {
     if let Some(route) = route {
-        span::tell_route(&trace::current(), request.method(), route.as_str());
+        let name = span::tell_route(&trace::current(), request.method(), route.as_str());
+        context.rename(&trace::current(), name);
     }
     next.run(request).await
 }

@@ -117,10 +117,10 @@ fn known(method: &Method) -> &str {
     }
 }
 
-/// Tells a call's span which route it has taken.
-pub(super) fn tell_route(span: &Span, method: &Method, route: &str) {
+/// Tells a call's span which route it has taken; gives the name that it has then.
+pub(super) fn tell_route(span: &Span, method: &Method, route: &str) -> String {
     span.record("http.route", route);
-    span.record("otel.name", format!("{} {route}", known(method)));
+    format!("{} {route}", known(method))
 }
 
 /// The answer over HTTP ends the call.
