@@ -1,5 +1,10 @@
 //! Traces of the real binary, as a collector takes them.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "these tests wait for real processes"
+)]
+
 #[path = "support/collector.rs"]
 mod collector;
 mod support;

@@ -16,7 +16,7 @@ use opentelemetry_proto::tonic::{
     common::v1::{KeyValue, any_value::Value},
     trace::v1::Span,
 };
-use prost::Message as _;
+use prost::Message;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status, metadata::MetadataMap, transport::Server};
@@ -104,7 +104,7 @@ impl Collector {
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let taken = self.taker.0.lock().expect("no test panicked");
         let requests = taken.requests.iter();
-        requests.flat_map(|one| one.encode_to_vec()).collect()
+        requests.flat_map(Message::encode_to_vec).collect()
     }
 
     /// The values of a header that came with batches.
@@ -156,7 +156,8 @@ impl Seen {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digits = bytes.iter().map(|byte| format!("{byte:02x}"));
+    digits.collect::<Vec<_>>().concat()
 }
 
 fn texts(attributes: &[KeyValue]) -> BTreeMap<String, String> {

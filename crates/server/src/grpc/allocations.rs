@@ -14,7 +14,7 @@ use futures::{StreamExt, future::join_all, stream::BoxStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
-use tracing::{Instrument, Span, info_span};
+use tracing::Instrument;
 
 use super::{called, stream::until_shutdown};
 use crate::{
@@ -22,6 +22,7 @@ use crate::{
     clock::now,
     convert::durability_to_proto,
     error::ApiError,
+    traces::{exchange, not_taken},
 };
 
 /// Messages of one stream that are decided before the first of them is answered.
@@ -171,26 +172,6 @@ fn own_request(
 ) -> Result<AllocationRequest, ApiError> {
     caller.claim(&mut request)?;
     Ok(AllocationRequest::try_from(request)?)
-}
-
-/// Tells the span of a claim that it is refused before anything is decided.
-fn not_taken(error: ApiError) -> ApiError {
-    trace::current().record(trace::OUTCOME, trace::REFUSED);
-    error
-}
-
-/// The span of one message of a stream; none if the call is not traced.
-fn exchange(call: &Span, batch: &v1::AllocateStreamRequest) -> Span {
-    if call.is_disabled() {
-        return Span::none();
-    }
-    info_span!(
-        target: trace::TARGET,
-        parent: call,
-        "exchange",
-        foreshadow.requests = batch.requests.len(),
-        foreshadow.releases = batch.releases.len(),
-    )
 }
 
 /// What could be read, and for each in its place whether it could.

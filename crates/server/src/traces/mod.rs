@@ -1,5 +1,6 @@
 //! Traces of calls: one span for each, which goes on the caller's trace.
 
+mod claims;
 mod span;
 
 use std::{
@@ -21,6 +22,7 @@ use futures::future::{BoxFuture, Either, FutureExt};
 use tonic::codegen::Service;
 use tracing::{Instrument, Span};
 
+pub(crate) use self::claims::{exchange, not_taken};
 use crate::{access::is_grpc, options::ServerOptions};
 
 /// Carries the context of a trace from one process to the next, in headers.
