@@ -90,7 +90,7 @@ async fn a_claims_trace_goes_on_to_the_decision_and_the_commit() {
         ("rpc.system", "grpc"),
         ("rpc.service", "foreshadow.v1.Allocations"),
         ("rpc.method", "Allocate"),
-        ("rpc.grpc.status_code", "0"),
+        ("rpc.grpc.status_code", "#0"),
         ("foreshadow.pool", "notebook"),
         ("foreshadow.allocation.id", &held.allocation_id),
     ] {
@@ -115,7 +115,7 @@ async fn a_claims_trace_goes_on_to_the_decision_and_the_commit() {
 
     let call = one(&spans, OTHER_TRACE, ALLOCATE);
     assert_eq!(call.get("foreshadow.outcome"), "refused");
-    assert_ne!(call.get("rpc.grpc.status_code"), "0");
+    assert_ne!(call.get("rpc.grpc.status_code"), "#0");
     for name in ["tick", "start"] {
         assert!(spans.iter().any(|seen| seen.span.name == name), "{name}");
     }
@@ -158,7 +158,7 @@ async fn calls_over_http_and_messages_of_streams_are_in_their_traces() {
     assert_eq!((call.parent(), call.span.kind), (CALLER.to_owned(), 2));
     assert_eq!(call.get("http.request.method"), "POST");
     assert_eq!(call.get("http.route"), path);
-    assert_eq!(call.get("http.response.status_code"), "200");
+    assert_eq!(call.get("http.response.status_code"), "#200");
     assert_eq!(call.get("foreshadow.pool"), "notebook");
     assert_eq!(one(&spans, TRACE, "decide").parent(), call.id());
     one(&spans, OTHER_TRACE, "GET /user/{user_id}/resource_shadow");
@@ -173,7 +173,7 @@ async fn calls_over_http_and_messages_of_streams_are_in_their_traces() {
     );
     let message = one(&spans, QUIET_TRACE, "exchange");
     assert_eq!(message.parent(), call.id());
-    assert_eq!(message.get("foreshadow.requests"), "2");
+    assert_eq!(message.get("foreshadow.requests"), "#2");
     assert_eq!(one(&spans, QUIET_TRACE, "decide").parent(), message.id());
     assert!(message.span.end_time_unix_nano <= call.span.end_time_unix_nano);
 }

@@ -120,7 +120,7 @@ impl Collector {
     }
 }
 
-/// A span that has come, with its attributes as text.
+/// A span that has come, with its attributes as text, numbers as `#1`.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
     pub(crate) span: Span,
@@ -163,7 +163,7 @@ fn hex(bytes: &[u8]) -> String {
 fn texts(attributes: &[KeyValue]) -> BTreeMap<String, String> {
     let text = |one: &KeyValue| match one.value.as_ref().and_then(|value| value.value.as_ref()) {
         Some(Value::StringValue(text)) => text.clone(),
-        Some(Value::IntValue(number)) => number.to_string(),
+        Some(Value::IntValue(number)) => format!("#{number}"),
         other => format!("{other:?}"),
     };
     let pairs = attributes.iter().map(|one| (one.key.clone(), text(one)));

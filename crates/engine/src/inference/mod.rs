@@ -103,8 +103,8 @@ impl Inference {
         let span = info_span!(
             target: TARGET,
             "forecast",
-            foreshadow.series = question.panel.ids().len(),
-            foreshadow.horizon = question.horizon,
+            foreshadow.series = question.panel.ids().len() as i64,
+            foreshadow.horizon = question.horizon as i64,
             foreshadow.model = Empty,
             foreshadow.outcome = Empty,
         );

@@ -41,7 +41,7 @@ pub(super) type Plans = BTreeMap<PoolName, (PoolPlan, PoolPlanView)>;
 
 impl Planning {
     pub(super) async fn tick(&mut self) -> Result<(), EngineError> {
-        let pools = self.pools.len();
+        let pools = self.pools.len() as i64;
         let span = info_span!(target: TARGET, parent: None, "tick", foreshadow.pools = pools);
         self.whole_tick().instrument(span).await
     }

@@ -81,7 +81,10 @@ fn checked(
     let raw = raw.unwrap_or_default();
     // What is empty counts as not set.
     let variable = |name| variable(name).filter(|value| !value.is_empty());
-    let Some(endpoint) = raw.endpoint.or_else(|| variable(ENDPOINT)) else {
+    let own = raw
+        .endpoint
+        .map(|endpoint| ("[traces] `endpoint`", endpoint));
+    let Some((key, endpoint)) = own.or_else(|| Some((ENDPOINT, variable(ENDPOINT)?))) else {
         if told {
             return Err(format!(
                 "[traces] says not where they go; give `endpoint = \"http://127.0.0.1:4317\"`, \
@@ -90,14 +93,12 @@ fn checked(
         }
         return Ok(None);
     };
-    check_endpoint(&endpoint)?;
-    let sample = match raw.sample {
-        Some(share) => share,
-        None => variable(SAMPLE).map_or(Ok(1.0), |text| ratio(&text))?,
+    check_endpoint(key, &endpoint)?;
+    let sample = match (raw.sample, variable(SAMPLE)) {
+        (Some(share), _) => ratio("[traces] `sample`", &share.to_string())?,
+        (None, Some(text)) => ratio(SAMPLE, &text)?,
+        (None, None) => 1.0,
     };
-    if !(0.0..=1.0).contains(&sample) {
-        return Err(format!("[traces] `sample` is {sample}; give 0 to 1"));
-    }
     let service = raw.service.or_else(|| variable(SERVICE));
     let headers = raw.headers.map(|file| read_headers(&base.join(file)));
     Ok(Some(TracesConfig {
@@ -108,27 +109,27 @@ fn checked(
     }))
 }
 
-fn check_endpoint(endpoint: &str) -> Result<(), String> {
+fn check_endpoint(key: &str, endpoint: &str) -> Result<(), String> {
     let host = ["http://", "https://"]
         .iter()
         .find_map(|scheme| endpoint.strip_prefix(scheme));
     match host {
-        Some(host) if host.contains('@') => Err(
-            "[traces] `endpoint` has a password in it; put secrets into the file of `headers`"
-                .to_owned(),
-        ),
+        Some(host) if host.contains('@') => Err(format!(
+            "{key} has a password in it; put secrets into the file of `headers`"
+        )),
         Some(host) if !host.is_empty() => Ok(()),
         Some(_) | None => Err(format!(
-            "[traces] `endpoint` is {endpoint:?}; give `http://HOST:4317` or `https://…` of a \
+            "{key} is {endpoint:?}; give `http://HOST:4317` or `https://…` of a \
              collector that takes OTLP over gRPC"
         )),
     }
 }
 
-fn ratio(text: &str) -> Result<f64, String> {
-    text.trim()
-        .parse()
-        .map_err(|_| format!("{SAMPLE} is {text:?}; give 0 to 1"))
+fn ratio(key: &str, text: &str) -> Result<f64, String> {
+    let share = text.trim().parse().ok();
+    share
+        .filter(|share| (0.0..=1.0).contains(share))
+        .ok_or_else(|| format!("{key} is `{text}`; give 0 to 1"))
 }
 
 fn read_headers(file: &Path) -> Result<Headers, String> {
@@ -223,6 +224,7 @@ mod tests {
             (&*format!("{endpoint}sample = 1.5"), vec![], "0 to 1"),
             (&*format!("{endpoint}sample = nan"), vec![], "0 to 1"),
             (endpoint, vec![(SAMPLE, "often")], SAMPLE),
+            ("", vec![(ENDPOINT, "here:4317")], ENDPOINT),
             (
                 &*format!("{endpoint}headers = \"/no/file\""),
                 vec![],

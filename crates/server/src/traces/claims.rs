@@ -21,7 +21,7 @@ pub(crate) fn exchange(stream: &Span, message: &AllocateStreamRequest) -> Span {
         target: trace::TARGET,
         parent: stream,
         "exchange",
-        foreshadow.requests = message.requests.len(),
-        foreshadow.releases = message.releases.len(),
+        foreshadow.requests = message.requests.len() as i64,
+        foreshadow.releases = message.releases.len() as i64,
     )
 }

@@ -126,7 +126,8 @@ pub(super) fn tell_route(span: &Span, method: &Method, route: &str) -> String {
 /// The answer over HTTP ends the call.
 pub(super) fn of_http(response: Response, span: &Span) -> Response {
     let status = response.status();
-    span.record("http.response.status_code", status.as_u16());
+    // The conventions want a number, and of numbers only signed ones stay numbers.
+    span.record("http.response.status_code", i64::from(status.as_u16()));
     if status.is_server_error() {
         span.record("otel.status_code", "ERROR");
     }
