@@ -21,6 +21,7 @@ mod owner;
 mod planning;
 mod retraining;
 mod scribe;
+pub mod trace;
 mod views;
 
 pub use config::{ConfigError, EngineConfig};

@@ -11,6 +11,7 @@ mod format;
 mod logging;
 mod remote;
 mod table;
+mod traces;
 
 use std::process::ExitCode;
 

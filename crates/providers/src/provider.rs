@@ -47,6 +47,12 @@ pub struct Claim {
 /// given. All commands are safe to repeat. Holding, thawing and probing an instance that is not
 /// known does nothing, since its end is reported already.
 pub trait Provider: Send + Sync + 'static {
+    /// The kind of provider that a pool's instances are started by, in the configuration's word.
+    fn kind(&self, pool: &PoolName) -> &'static str {
+        let _ = pool;
+        "other"
+    }
+
     /// Starts an instance under an id minted beforehand, or goes on with a start that an earlier
     /// run of the server began. Answered by `Ready` or `Failed`.
     fn start(&self, pool: &PoolName, instance: InstanceId);

@@ -211,6 +211,11 @@ impl Own {
         if self.knows(instance) {
             return self.of(instance);
         }
+        self.starter(pool)
+    }
+
+    /// Who starts instances of this pool.
+    fn starter(&self, pool: &PoolName) -> &dyn Provider {
         match self.elsewhere().find(|provider| provider.has(pool)) {
             Some(provider) => provider,
             None => &self.processes,
@@ -219,6 +224,10 @@ impl Own {
 }
 
 impl Provider for Providers {
+    fn kind(&self, pool: &PoolName) -> &'static str {
+        self.own.kind(pool)
+    }
+
     fn start(&self, pool: &PoolName, instance: InstanceId) {
         if !self.fallbacks.take_up(instance, |_| {}) {
             self.own.start(pool, instance);
@@ -277,6 +286,10 @@ impl Provider for Providers {
 }
 
 impl Provider for Own {
+    fn kind(&self, pool: &PoolName) -> &'static str {
+        self.starter(pool).kind(pool)
+    }
+
     fn start(&self, pool: &PoolName, instance: InstanceId) {
         self.of_pool(pool, instance).start(pool, instance);
     }

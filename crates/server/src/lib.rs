@@ -15,9 +15,11 @@ mod options;
 mod path;
 mod replicas;
 mod server;
+mod traces;
 
 pub use access::Access;
 pub use cluster::{Cluster, PeerTls, Place};
 pub use listen::{ClientCertificates, Tls, TlsError, TlsFiles};
 pub use options::{OptionsError, ServerOptions};
 pub use server::{ServeError, Server};
+pub use traces::{GoneOn, TraceContext};

@@ -1,11 +1,11 @@
 //! What a server is started with.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use foreshadow_telemetry::{IntakeLimits, Mapping};
 use thiserror::Error;
 
-use crate::{access::Access, listen::Tls};
+use crate::{access::Access, listen::Tls, traces::TraceContext};
 
 /// Where and how to serve.
 #[derive(Debug, Clone)]
@@ -34,6 +34,8 @@ pub struct ServerOptions {
     pub intake: IntakeLimits,
     /// Which metrics of passive senders are of which entities.
     pub mappings: Vec<Mapping>,
+    /// Carries traces on, where they are collected.
+    pub traces: Option<Arc<dyn TraceContext>>,
 }
 
 /// Why the options were refused.
@@ -59,6 +61,7 @@ impl ServerOptions {
             drain: Duration::from_secs(10),
             intake: IntakeLimits::default(),
             mappings: Vec::new(),
+            traces: None,
         }
     }
 

@@ -35,6 +35,7 @@ use crate::{
     http::{self, HttpState, Receivers},
     listen::connections,
     options::{OptionsError, ServerOptions},
+    traces::{self, Traced},
 };
 
 /// How often the health service looks at the engine.
@@ -153,6 +154,7 @@ impl Server {
         tasks.spawn(follow(places, cluster.tls.clone(), open, routing));
         tasks.spawn(follow_triggers(cluster, routes, watching));
         let pages = cluster::pages(front.clone()).merge(http::passive(receivers));
+        let pages = traces::told(pages, &self.options);
         let pages = pages.fallback_service(cluster::calls(front.clone()));
         let ready = move || front.is_ready();
         let served = self.serve((grpc, pages), ready, stopping, shutdown).await;
@@ -171,7 +173,8 @@ impl Server {
         let (reporter, health) = tonic_health::server::health_reporter();
         let grpc = with_reflection(grpc)?.add_service(health);
         let gate = Gate::of(self.options.access.as_ref());
-        let services = Gated::new(gate, merged(grpc, pages));
+        let traced = Traced::new(self.options.traces.clone(), merged(grpc, pages));
+        let services = Gated::new(gate, traced);
 
         let mut tasks = JoinSet::new();
         // Before the first call can ask.

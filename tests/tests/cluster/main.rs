@@ -7,6 +7,8 @@
 )]
 
 mod calls;
+#[path = "../support/collector.rs"]
+mod collector;
 mod elsewhere;
 mod faults;
 mod guarded;
@@ -16,6 +18,7 @@ mod once;
 #[path = "../../../crates/ledger/tests/support/postgres.rs"]
 mod postgres;
 mod replicas;
+mod traced;
 mod trial;
 #[path = "../support/worker.rs"]
 mod worker;

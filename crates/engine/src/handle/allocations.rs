@@ -14,7 +14,7 @@ use foreshadow_types::{AllocationId, FencingToken, InstanceId, PoolName, TenantI
 use tokio_stream::{Stream, wrappers::WatchStream};
 
 use super::EngineHandle;
-use crate::{clock::Stopwatch, error::EngineError, owner::OwnerCommand};
+use crate::{clock::Stopwatch, error::EngineError, owner::OwnerCommand, trace};
 
 impl EngineHandle {
     /// Asks for an instance: granted, joined, queued or booked.
@@ -49,6 +49,7 @@ impl EngineHandle {
             .ask_owner(|reply| OwnerCommand::Many {
                 inputs,
                 asked,
+                span: trace::current(),
                 reply,
             })
             .await?;
@@ -211,6 +212,7 @@ impl EngineHandle {
         self.ask_owner(|reply| OwnerCommand::One {
             input,
             asked,
+            span: trace::current(),
             reply,
         })
         .await?

@@ -10,6 +10,7 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
 };
+use tracing::{Instrument, Span, field::Empty, info_span};
 
 pub(crate) use self::{
     others::Wish,
@@ -19,7 +20,11 @@ use self::{
     others::{Named, Others},
     standby::fallback_batch,
 };
-use crate::{clock::Stopwatch, numbers::ForecastNumbers};
+use crate::{
+    clock::Stopwatch,
+    numbers::ForecastNumbers,
+    trace::{OUTCOME, TARGET},
+};
 
 /// The share of the time for a batch that the models beside the one in use may have taken when another
 /// of them begins.
@@ -95,7 +100,20 @@ impl Inference {
     /// Forecasts all series of the panel from its end. Where the model is late, fails or gives what
     /// is no number, seasonal-naive answers instead and that is counted.
     pub(crate) async fn forecast(&self, question: Question, numbers: &ForecastNumbers) -> Batch {
+        let span = info_span!(
+            target: TARGET,
+            "forecast",
+            foreshadow.series = question.panel.ids().len() as i64,
+            foreshadow.horizon = question.horizon as i64,
+            foreshadow.model = Empty,
+            foreshadow.outcome = Empty,
+        );
+        self.answered(question, numbers).instrument(span).await
+    }
+
+    async fn answered(&self, question: Question, numbers: &ForecastNumbers) -> Batch {
         let watch = Stopwatch::start();
+        let span = Span::current();
         let (panel, horizon, within) = (question.panel.clone(), question.horizon, question.within);
         numbers.series.set(panel.ids().len() as u64);
         let answer = timeout(within, self.ask(question, watch)).await;
@@ -103,21 +121,26 @@ impl Inference {
         match answer {
             Ok(Some((model, Ok(forecasts)))) => {
                 numbers.model.set(&*model);
+                span.record("foreshadow.model", &*model);
+                span.record(OUTCOME, "forecast");
                 checked(&panel, horizon, forecasts, numbers)
             }
             Ok(Some((model, Err(error)))) => {
                 tracing::warn!(%model, %error, "the forecast failed; seasonal-naive answers");
                 numbers.failed.add(1);
+                span.record(OUTCOME, "failed");
                 fallback_batch(&panel, horizon)
             }
             Ok(None) => {
                 tracing::error!("the inference thread has ended; seasonal-naive answers");
                 numbers.failed.add(1);
+                span.record(OUTCOME, "failed");
                 fallback_batch(&panel, horizon)
             }
             Err(_) => {
                 tracing::warn!(?within, "the forecast is late; seasonal-naive answers");
                 numbers.late.add(1);
+                span.record(OUTCOME, "late");
                 fallback_batch(&panel, horizon)
             }
         }

@@ -5,6 +5,7 @@ use foreshadow_types::{
     AllocationId, FencingToken, InstanceId, PoolName, TenantId, Timestamp, UserId,
 };
 use tokio::sync::{oneshot, watch};
+use tracing::Span;
 
 use crate::{clock::Stopwatch, error::EngineError};
 
@@ -28,11 +29,15 @@ pub(crate) enum OwnerCommand {
     One {
         input: Input,
         asked: Stopwatch,
+        /// Of whoever asks, if traced.
+        span: Span,
         reply: Answer<Outcome>,
     },
     Many {
         inputs: Vec<Input>,
         asked: Stopwatch,
+        /// Of whoever asks, if traced.
+        span: Span,
         reply: Answer<Vec<Outcome>>,
     },
     Get {

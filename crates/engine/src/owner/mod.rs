@@ -6,6 +6,7 @@ mod forget;
 mod index;
 mod recorder;
 mod run;
+mod spans;
 mod waits;
 mod watchers;
 
@@ -19,7 +20,7 @@ use foreshadow_providers::{Claim, Provider, ProviderEvent};
 use foreshadow_types::{AllocationId, InstanceId, PoolName, Timestamp};
 use tokio::sync::mpsc;
 
-use self::{batch::Replies, index::UserIndex, waits::Waits, watchers::Watchers};
+use self::{batch::Replies, index::UserIndex, spans::Spans, waits::Waits, watchers::Watchers};
 pub(crate) use self::{
     command::{OwnerCommand, PoolInventory},
     recorder::Recorder,
@@ -30,6 +31,7 @@ use crate::{
     demand::{Fate, Happening, Recorded, RequestSeen},
     error::EngineError,
     numbers::Numbers,
+    trace,
 };
 
 /// Happenings that wait for the collector at most; beyond it the oldest are dropped and counted.
@@ -47,6 +49,7 @@ pub(crate) struct Owner {
     watchers: Watchers,
     users: UserIndex,
     waits: Waits,
+    spans: Spans,
     recorder: Recorder,
     /// The newest allocation so far: a request answered with an older one was a repetition.
     newest: Option<AllocationId>,
@@ -74,6 +77,7 @@ impl Owner {
             watchers: Watchers::default(),
             users: UserIndex::default(),
             waits: Waits::default(),
+            spans: Spans::default(),
             recorder,
             newest: None,
             happenings,
@@ -104,19 +108,27 @@ impl Owner {
             OwnerCommand::One {
                 input,
                 asked,
+                span,
                 reply,
             } => {
+                let decision = Spans::decision(&span);
                 let outcome = self.decide(input, now);
-                replies.one(reply, outcome, asked);
+                let commit = self
+                    .spans
+                    .decided(&span, decision, std::slice::from_ref(&outcome));
+                replies.one(reply, outcome, (asked, commit));
             }
             OwnerCommand::Many {
                 inputs,
                 asked,
+                span,
                 reply,
             } => {
+                let decision = Spans::decision(&span);
                 let outcomes = inputs.into_iter().map(|input| self.decide(input, now));
-                let outcomes = outcomes.collect();
-                replies.many(reply, outcomes, asked);
+                let outcomes: Vec<_> = outcomes.collect();
+                let commit = self.spans.decided(&span, decision, &outcomes);
+                replies.many(reply, outcomes, (asked, commit));
             }
             OwnerCommand::Get { id, reply } => {
                 replies.read(reply, self.known(id, now));
@@ -237,14 +249,17 @@ impl Owner {
                 {
                     self.happened(Happening::Started { pool, took });
                 }
+                self.spans.started(instance, "ready");
                 let address = address.into();
                 (instance, Input::Ready { instance, address })
             }
             ProviderEvent::Given { instance, address } => {
+                self.spans.given(instance);
                 let address = address.into();
                 (instance, Input::Given { instance, address })
             }
             ProviderEvent::Failed { instance, reason } => {
+                self.spans.failed(instance, &reason);
                 if let Some(pool) = self.pool_of(instance) {
                     tracing::warn!(%pool, %instance, reason, "a start failed");
                     self.happened(Happening::StartFailed { pool });
@@ -253,6 +268,7 @@ impl Owner {
             }
             ProviderEvent::Gone { instance, reason } => {
                 tracing::debug!(%instance, %reason, "an instance is gone");
+                self.spans.started(instance, "gone");
                 (instance, Input::Gone { instance })
             }
         };
@@ -284,6 +300,7 @@ impl Owner {
             for event in &events {
                 self.users.note(event, &self.allocator);
                 self.waits.note(event, &decisions.wait_error);
+                self.spans.note(event);
                 if let Some(recorded) = self.recorder.note(event, &self.allocator) {
                     self.happened(Happening::Recorded(recorded));
                 }
@@ -327,10 +344,7 @@ impl Owner {
 
     fn carry_out(&mut self, effect: &Effect, now: Timestamp) {
         match effect {
-            Effect::Start { instance, pool } => match self.allocator.first_holder(*instance, now) {
-                Some(holder) => self.provider.start_for(pool, *instance, &claim_of(holder)),
-                None => self.provider.start(pool, *instance),
-            },
+            Effect::Start { instance, pool } => self.start(*instance, pool, now),
             Effect::Stop { instance, .. } => self.provider.stop(*instance),
             Effect::Reset { instance, pool } => self.provider.reset(pool, *instance),
             Effect::Hold { instance, .. } => self.provider.hold(*instance),
@@ -339,6 +353,19 @@ impl Owner {
             Effect::Notify { allocation } => {
                 self.watchers.notify(*allocation, &self.allocator, now);
             }
+        }
+    }
+
+    fn start(&mut self, instance: InstanceId, pool: &PoolName, now: Timestamp) {
+        let holder = self.allocator.first_holder(instance, now);
+        if trace::is_on() {
+            let holder = holder.as_ref().map(|holder| holder.id);
+            let kind = self.provider.kind(pool);
+            self.spans.start(pool, instance, kind, holder);
+        }
+        match holder {
+            Some(holder) => self.provider.start_for(pool, instance, &claim_of(holder)),
+            None => self.provider.start(pool, instance),
         }
     }
 

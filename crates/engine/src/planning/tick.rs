@@ -9,6 +9,7 @@ use foreshadow_planner::{
     PreAllocation,
 };
 use foreshadow_types::{EntityId, InstanceCount, PoolName, Timestamp};
+use tracing::{Instrument, Span, info_span};
 
 use super::{
     LatestForecasts, Planning,
@@ -25,6 +26,7 @@ use crate::{
     inference::{Question, Wish},
     owner::{OwnerCommand, PoolInventory},
     retraining::{TrainNow, holdout},
+    trace::TARGET,
     views::PoolPlanView,
 };
 
@@ -39,6 +41,12 @@ pub(super) type Plans = BTreeMap<PoolName, (PoolPlan, PoolPlanView)>;
 
 impl Planning {
     pub(super) async fn tick(&mut self) -> Result<(), EngineError> {
+        let pools = self.pools.len() as i64;
+        let span = info_span!(target: TARGET, parent: None, "tick", foreshadow.pools = pools);
+        self.whole_tick().instrument(span).await
+    }
+
+    async fn whole_tick(&mut self) -> Result<(), EngineError> {
         let now = self.now();
         let gathered = self
             .ask_collector(|reply| CollectorCommand::Gather { now, reply })
@@ -222,6 +230,7 @@ impl Planning {
             .ask_owner(|reply| OwnerCommand::One {
                 input,
                 asked,
+                span: Span::none(),
                 reply,
             })
             .await?;

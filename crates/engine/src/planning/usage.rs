@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use foreshadow_allocator::{Input, MAX_USAGE};
 use foreshadow_types::EntityId;
+use tracing::Span;
 
 use super::Planning;
 use crate::{clock::Stopwatch, error::EngineError, owner::OwnerCommand};
@@ -27,6 +28,7 @@ impl Planning {
         let told = self.ask_owner(|reply| OwnerCommand::One {
             input,
             asked,
+            span: Span::none(),
             reply,
         });
         // A rank that is out of date is no reason not to plan.

@@ -9,6 +9,7 @@ mod shadow;
 mod telemetry;
 mod tenant;
 mod text;
+mod traces;
 
 use std::path::{Path, PathBuf};
 
@@ -33,6 +34,8 @@ use telemetry::RawTelemetry;
 pub(crate) use telemetry::TelemetryConfig;
 use tenant::{RawPriority, RawTenant};
 use text::Span;
+use traces::RawTraces;
+pub(crate) use traces::{Headers, TracesConfig};
 
 /// Why a configuration was refused.
 #[derive(Debug, Error)]
@@ -89,6 +92,7 @@ struct RawConfig {
     tls: Option<Spanned<RawTls>>,
     telemetry: RawTelemetry,
     history: RawHistory,
+    traces: Option<Spanned<RawTraces>>,
     cluster: Option<Spanned<RawCluster>>,
 }
 
@@ -102,6 +106,8 @@ pub(crate) struct ServeConfig {
     pub(crate) engine: EngineConfig,
     pub(crate) telemetry: TelemetryConfig,
     pub(crate) access: AccessConfig,
+    /// Where traces go, if anywhere.
+    pub(crate) traces: Option<TracesConfig>,
     /// What this server is among others, if it is one of several.
     #[cfg(feature = "cluster")]
     pub(crate) cluster: Option<ClusterConfig>,
@@ -256,6 +262,7 @@ fn parse_from(text: &str, data: &Path, base: &Path) -> Result<ServeConfig, Fault
         engine: config,
         telemetry: raw.telemetry.check()?,
         access: access.check()?,
+        traces: TracesConfig::of(raw.traces, base, |name| std::env::var(name).ok())?,
         #[cfg(feature = "cluster")]
         cluster: cluster.transpose()?,
     })

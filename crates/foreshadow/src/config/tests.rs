@@ -151,6 +151,15 @@ fn the_example_of_the_documentation_is_a_configuration() {
     let config = parse(example, Path::new("data")).expect("the example is valid");
     assert_eq!(config.engine.pools.len(), 2);
     assert_eq!(config.engine.shadow.follows.len(), 1);
+    assert_eq!(config.traces.map(|traces| traces.sample), Some(0.1));
+}
+
+#[test]
+fn a_fault_in_where_traces_go_has_its_line() {
+    let table = "\n[traces]\nendpoint = \"nowhere\"\n";
+    refused(&format!("{POOL}{table}"), "[traces] `endpoint`", Some(13));
+    let typo = "\n[traces]\nendpoints = \"http://here:4317\"\n";
+    refused(&format!("{POOL}{typo}"), "endpoints", Some(14));
 }
 
 #[test]

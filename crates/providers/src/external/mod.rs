@@ -135,6 +135,10 @@ impl ExternalProvider {
 }
 
 impl Provider for ExternalProvider {
+    fn kind(&self, _: &PoolName) -> &'static str {
+        "grpc"
+    }
+
     fn start(&self, pool: &PoolName, instance: InstanceId) {
         self.shared.supervise(pool, instance, Origin::New);
     }

@@ -109,6 +109,10 @@ impl KubernetesProvider {
 }
 
 impl Provider for KubernetesProvider {
+    fn kind(&self, _: &PoolName) -> &'static str {
+        "kubernetes"
+    }
+
     fn start(&self, pool: &PoolName, instance: InstanceId) {
         self.shared.supervise(pool, instance, Origin::New);
     }

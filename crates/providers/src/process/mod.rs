@@ -185,6 +185,10 @@ impl ProcessProvider {
 }
 
 impl Provider for ProcessProvider {
+    fn kind(&self, _: &PoolName) -> &'static str {
+        "process"
+    }
+
     fn start(&self, pool: &PoolName, instance: InstanceId) {
         let origin = self.adopt(instance).map_or(Origin::New, Origin::Starting);
         self.supervise(pool, instance, origin);

@@ -14,7 +14,6 @@ use std::{
 };
 
 use axum::{
-    Router,
     http::{HeaderMap, HeaderValue, Request, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -24,7 +23,7 @@ use tonic::{Code, Status, codegen::Service};
 
 pub(crate) use self::caller::{Caller, is_grpc};
 use self::{credentials::bearer, table::Need};
-use crate::{clock::now, cluster::FORWARDED, error::ApiError, listen::Peer};
+use crate::{clock::now, cluster::FORWARDED, error::ApiError, listen::Peer, traces::Traced};
 
 /// What a name that resolves to this machine is told: a page of another site may have made it do so.
 const NOT_LOCAL: &str = "without tokens the server answers to 127.0.0.1, [::1] and localhost only; \
@@ -75,23 +74,23 @@ impl Gate {
 #[derive(Debug, Clone)]
 pub(crate) struct Gated {
     gate: Gate,
-    inner: Router,
+    inner: Traced,
 }
 
 impl Gated {
-    pub(crate) fn new(gate: Gate, inner: Router) -> Self {
+    pub(crate) fn new(gate: Gate, inner: Traced) -> Self {
         Self { gate, inner }
     }
 }
 
 impl<B> Service<Request<B>> for Gated
 where
-    Router: Service<Request<B>, Response = Response, Error = Infallible>,
+    Traced: Service<Request<B>, Response = Response, Error = Infallible>,
 {
     type Response = Response;
     type Error = Infallible;
     type Future =
-        Either<<Router as Service<Request<B>>>::Future, Ready<Result<Response, Infallible>>>;
+        Either<<Traced as Service<Request<B>>>::Future, Ready<Result<Response, Infallible>>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Service::<Request<B>>::poll_ready(&mut self.inner, cx)

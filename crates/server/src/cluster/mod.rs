@@ -64,6 +64,9 @@ pub(crate) const FORWARDED: &str = "foreshadow-forwarded";
 /// Says for whom another replica has sent a call on.
 pub(crate) const CLIENT: &str = "foreshadow-client";
 
+/// What tells of the trace that a call is part of.
+const TRACE_HEADERS: [&str; 2] = ["traceparent", "tracestate"];
+
 /// Marks the answer of a replica that has not the shard any more, and has done nothing.
 const MOVING: &str = "foreshadow-moving";
 
@@ -228,6 +231,8 @@ pub(crate) struct Credentials {
     authorization: Option<HeaderValue>,
     /// For which shard another replica has sent the call on.
     forwarded: Option<ShardId>,
+    /// The trace that the call is part of, in the headers of W3C.
+    trace: [Option<HeaderValue>; TRACE_HEADERS.len()],
 }
 
 impl Credentials {
@@ -240,6 +245,7 @@ impl Credentials {
             caller: Caller::of(extensions)?,
             authorization: headers.get(header::AUTHORIZATION).cloned(),
             forwarded: forwarded(headers),
+            trace: TRACE_HEADERS.map(|name| headers.get(name).cloned()),
         })
     }
 

@@ -15,7 +15,7 @@ use foreshadow_types::ShardId;
 use futures::future::BoxFuture;
 use tonic::{ConnectError, Status, codegen::Service};
 
-use super::{CLIENT, Credentials, FORWARDED, MOVING, moving, routes::Route};
+use super::{CLIENT, Credentials, FORWARDED, MOVING, TRACE_HEADERS, moving, routes::Route};
 
 /// Headers of one connection, or of a browser's page, that are not for the next.
 const NOT_SENT_ON: [HeaderName; 8] = [
@@ -115,6 +115,11 @@ fn sent_on<B>(shard: ShardId, credentials: &Credentials, request: Request<B>) ->
     headers.insert(FORWARDED, HeaderValue::from(shard.0));
     if let Some(shown) = &credentials.authorization {
         headers.insert(header::AUTHORIZATION, shown.clone());
+    }
+    for (name, value) in TRACE_HEADERS.into_iter().zip(&credentials.trace) {
+        if let Some(value) = value {
+            headers.insert(name, value.clone());
+        }
     }
     let address = credentials.caller.address().map(|at| at.to_string());
     if let Some(Ok(address)) = address.map(HeaderValue::try_from) {

@@ -8,12 +8,13 @@ use foreshadow_api::{
     positive_duration, release_from_proto,
     v1::{self, allocate_result, allocation::Durability, allocations_server::Allocations},
 };
-use foreshadow_engine::{EngineError, EngineHandle};
+use foreshadow_engine::{EngineError, EngineHandle, trace};
 use foreshadow_types::{AllocationId, FencingToken, InstanceId};
 use futures::{StreamExt, future::join_all, stream::BoxStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
+use tracing::Instrument;
 
 use super::{called, stream::until_shutdown};
 use crate::{
@@ -21,6 +22,7 @@ use crate::{
     clock::now,
     convert::durability_to_proto,
     error::ApiError,
+    traces::{exchange, not_taken},
 };
 
 /// Messages of one stream that are decided before the first of them is answered.
@@ -49,8 +51,9 @@ impl AllocationsService {
         caller: &Caller,
         request: v1::AllocateRequest,
     ) -> Result<v1::Allocation, ApiError> {
-        let _permit = self.permits.try_acquire().map_err(|_| ApiError::busy())?;
-        let request = own_request(caller, request)?;
+        let permit = self.permits.try_acquire();
+        let _permit = permit.map_err(|_| not_taken(ApiError::busy()))?;
+        let request = own_request(caller, request).map_err(not_taken)?;
         self.answer(self.engine.allocate(request).await)
     }
 
@@ -236,11 +239,17 @@ impl Allocations for AllocationsService {
     ) -> Result<Response<Self::AllocateStreamStream>, Status> {
         let service = self.clone();
         let caller = Caller::of(request.extensions())?;
+        let call = trace::current();
         let answers = request
             .into_inner()
             .map(move |batch| {
-                let (service, caller) = (service.clone(), caller.clone());
-                async move { service.decide(caller, batch?).await.map_err(Status::from) }
+                let (service, caller, call) = (service.clone(), caller.clone(), call.clone());
+                async move {
+                    let batch = batch?;
+                    let span = exchange(&call, &batch);
+                    let decided = service.decide(caller, batch).instrument(span);
+                    decided.await.map_err(Status::from)
+                }
             })
             .buffered(STREAM_WINDOW);
         Ok(Response::new(until_shutdown(answers, &self.shutdown)))

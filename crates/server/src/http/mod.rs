@@ -35,6 +35,7 @@ pub(crate) use self::{
 };
 use crate::{
     access::is_grpc, console, error::ApiError, grpc::AllocationsService, options::ServerOptions,
+    traces::told,
 };
 
 /// What handlers are given.
@@ -57,13 +58,13 @@ pub(crate) fn router(state: HttpState, options: &ServerOptions) -> Router {
         .route("/openapi.json", get(openapi::document))
         .with_state(state.clone());
     let passive = passive(state.receivers.clone());
-    engine_routes(state, options).merge(own).merge(passive)
+    engine_routes(state, options).merge(told(own.merge(passive), options))
 }
 
 /// The routes that are about one engine.
 pub(crate) fn engine_routes(state: HttpState, options: &ServerOptions) -> Router {
     let timeout = TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, options.http_timeout);
-    Router::new()
+    let routes = Router::new()
         .route(
             "/user/{user_id}/resource_shadow",
             get(shadow::resource_shadow),
@@ -109,7 +110,8 @@ pub(crate) fn engine_routes(state: HttpState, options: &ServerOptions) -> Router
         .method_not_allowed_fallback(wrong_method)
         .layer(timeout)
         .layer(DefaultBodyLimit::max(options.max_http_body_bytes))
-        .with_state(state)
+        .with_state(state);
+    told(routes, options)
 }
 
 /// Neither an HTTP route nor a service.

@@ -5,7 +5,7 @@ mod guard;
 mod replica;
 mod signals;
 
-use std::{future::Future, net::SocketAddr, path::PathBuf};
+use std::{future::Future, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use foreshadow_engine::{Engine, EngineConfig, StartError};
 use foreshadow_server::{ServeError, Server, ServerOptions};
@@ -15,7 +15,12 @@ use self::{
     guard::Guard,
     signals::{reload_signals, stop_signal},
 };
-use crate::{config, failure::Failure, logging};
+use crate::{
+    config,
+    failure::Failure,
+    logging,
+    traces::{Traces, W3c},
+};
 
 /// Arguments of `foreshadow serve`.
 #[derive(Debug, clap::Args)]
@@ -52,12 +57,13 @@ pub(crate) struct Args {
 
 /// Runs the command.
 pub(crate) fn run(args: Args) -> Result<(), Failure> {
-    logging::start();
     tokio::runtime::Runtime::new()?.block_on(async { started(args).await })
 }
 
 async fn started(args: Args) -> Result<(), Failure> {
     let loaded = config::load(args.config.as_deref(), &args.data).map_err(Failure::bad_input)?;
+    let traces = loaded.traces.as_ref().map(Traces::new).transpose()?;
+    logging::start(traces.as_ref());
     let mut guard = Guard::new(loaded.access, args.token)?;
     let mut options = ServerOptions::new(args.listen);
     options.access = guard.access.clone();
@@ -70,6 +76,7 @@ async fn started(args: Args) -> Result<(), Failure> {
     }
     options.mappings = loaded.telemetry.mappings;
     options.intake = loaded.telemetry.limits;
+    options.traces = traces.as_ref().map(|_| Arc::new(W3c::default()) as _);
     let mut engine = loaded.engine;
     engine.retraining.command = Some(train_command()?);
     let stop = stop_signal();
@@ -78,13 +85,16 @@ async fn started(args: Args) -> Result<(), Failure> {
         guard.reload(loaded.access)
     }));
     #[cfg(feature = "cluster")]
-    if let Some(cluster) = loaded.cluster {
-        let served = replica::serve(options, engine, cluster, stop).await;
-        reloading.abort();
-        return served;
-    }
+    let served = match loaded.cluster {
+        Some(cluster) => replica::serve(options, engine, cluster, stop).await,
+        None => serve(options, engine, stop).await,
+    };
+    #[cfg(not(feature = "cluster"))]
     let served = serve(options, engine, stop).await;
     reloading.abort();
+    if let Some(traces) = traces {
+        traces.flush().await;
+    }
     served
 }
 
