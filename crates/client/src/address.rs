@@ -1,10 +1,39 @@
 //! Where a server is, and whether a secret may go there.
 
-use std::net::IpAddr;
+use std::{fmt, net::IpAddr};
 
 use tonic::transport::Uri;
 
 use crate::Error;
+
+/// An address as it was given. One that may have a password in it is never printed.
+#[derive(Clone)]
+pub(crate) struct Given(String);
+
+impl Given {
+    pub(crate) fn new(address: &str) -> Self {
+        Self(address.to_owned())
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it names a user, maybe with a password.
+    fn names_a_user(&self) -> bool {
+        self.0.contains('@')
+    }
+}
+
+impl fmt::Debug for Given {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.names_a_user() {
+            f.write_str("an address with a user")
+        } else {
+            self.0.fmt(f)
+        }
+    }
+}
 
 /// Where a server is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +45,13 @@ impl Address {
     ///
     /// # Errors
     /// [`Error::Setup`] if it is none of these.
-    pub(crate) fn parse(text: &str, encrypted: bool) -> Result<Self, Error> {
+    pub(crate) fn parse(given: &Given, encrypted: bool) -> Result<Self, Error> {
+        if given.names_a_user() {
+            let problem = "has an @, and so a user or a password, which are sent nowhere; give \
+                           https://HOST:PORT, and a token with `token`";
+            return Err(Error::setup("address", problem));
+        }
+        let text = given.as_str();
         let wrong = |problem: String| Error::setup("address", format!("{text:?} {problem}"));
         let scheme = if encrypted { "https" } else { "http" };
         let full = if text.contains("://") {
@@ -66,6 +101,26 @@ fn is_loopback(host: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn parse(text: &str, encrypted: bool) -> Result<Address, Error> {
+        Address::parse(&Given::new(text), encrypted)
+    }
+
+    #[test]
+    fn a_password_in_an_address_is_refused_and_never_printed() {
+        for text in [
+            "ada:secret@pools.example:1",
+            "https://ada:secret@h/",
+            "secret@",
+        ] {
+            let error = parse(text, false).unwrap_err().to_string();
+            let printed = format!("{error} {:?}", Given::new(text));
+            assert!(!printed.contains("secret"), "{printed}");
+            assert!(error.contains("`token`"), "{error}");
+        }
+        let plain = Given::new("127.0.0.1:7070");
+        assert_eq!(format!("{plain:?}"), "\"127.0.0.1:7070\"");
+    }
+
     #[test]
     fn an_address_may_leave_out_its_scheme() {
         for (text, encrypted, uri) in [
@@ -74,7 +129,7 @@ mod tests {
             ("https://pools.example", false, "https://pools.example/"),
             ("http://[::1]:7070", false, "http://[::1]:7070/"),
         ] {
-            let address = Address::parse(text, encrypted).unwrap();
+            let address = parse(text, encrypted).unwrap();
             assert_eq!(address.uri().to_string(), uri);
         }
     }
@@ -88,7 +143,7 @@ mod tests {
             ("http://pools.example", true, "settings for TLS"),
             ("pools example:1", false, "give https://HOST:PORT"),
         ] {
-            let error = Address::parse(text, encrypted).unwrap_err().to_string();
+            let error = parse(text, encrypted).unwrap_err().to_string();
             assert!(error.starts_with("`address`"), "{error}");
             assert!(error.contains(said), "{error}");
         }
@@ -107,7 +162,7 @@ mod tests {
             ("http://localhost.example", false),
             ("http://127.0.0.1.example", false),
         ] {
-            let address = Address::parse(text, false).unwrap();
+            let address = parse(text, false).unwrap();
             assert_eq!(address.is_private(), private, "{text}");
         }
     }

@@ -1,10 +1,10 @@
 //! How a client is set up.
 
-use std::{env, fs, time::Duration};
+use std::{env, ffi::OsString, fs, path::PathBuf, time::Duration};
 
 use tonic::transport::Identity;
 
-use crate::{Error, client::Settings, credentials::Token, tls::Tls};
+use crate::{Error, address::Given, client::Settings, credentials::Token, tls::Tls};
 
 /// Where a server listens unless told otherwise.
 const DEFAULT_ADDRESS: &str = "127.0.0.1:7070";
@@ -30,7 +30,7 @@ const RETRY_FOR: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone)]
 #[must_use = "a builder does nothing until it connects"]
 pub struct ClientBuilder {
-    pub(crate) address: String,
+    pub(crate) address: Given,
     pub(crate) token: Option<Token>,
     pub(crate) tls: Tls,
     pub(crate) plain_token: bool,
@@ -41,7 +41,7 @@ pub struct ClientBuilder {
 impl ClientBuilder {
     pub(crate) fn new(address: &str) -> Self {
         Self {
-            address: address.to_owned(),
+            address: Given::new(address),
             token: None,
             tls: Tls::default(),
             plain_token: false,
@@ -53,22 +53,26 @@ impl ClientBuilder {
         }
     }
 
-    /// What the command line reads too: `FORESHADOW_SERVER` (`127.0.0.1:7070` if it is not set),
-    /// `FORESHADOW_TOKEN`, and `FORESHADOW_CA`, a file of certificates in PEM.
+    /// By the same variables as the command line: `FORESHADOW_SERVER` (`127.0.0.1:7070` if it is not
+    /// set), `FORESHADOW_TOKEN`, and `FORESHADOW_CA`, a file of certificates in PEM.
     ///
     /// # Errors
-    /// [`Error::Setup`] if the file cannot be read.
+    /// [`Error::Setup`] if the file cannot be read, or another value is not UTF-8.
     pub(crate) fn from_env() -> Result<Self, Error> {
-        let set = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
-        let address = set("FORESHADOW_SERVER");
+        Self::from_variables(|name| env::var_os(name))
+    }
+
+    fn from_variables(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, Error> {
+        let set = |name| variable(name).filter(|value| !value.is_empty());
+        let address = text("FORESHADOW_SERVER", set("FORESHADOW_SERVER"))?;
         let mut builder = Self::new(address.as_deref().unwrap_or(DEFAULT_ADDRESS));
-        if let Some(token) = set("FORESHADOW_TOKEN") {
+        if let Some(token) = text("FORESHADOW_TOKEN", set("FORESHADOW_TOKEN"))? {
             builder = builder.token(token);
         }
-        if let Some(path) = set("FORESHADOW_CA") {
-            let read = fs::read(&path);
-            let pem =
-                read.map_err(|error| Error::setup("FORESHADOW_CA", format!("{path}: {error}")))?;
+        if let Some(path) = set("FORESHADOW_CA").map(PathBuf::from) {
+            let pem = fs::read(&path).map_err(|error| {
+                Error::setup("FORESHADOW_CA", format!("{}: {error}", path.display()))
+            })?;
             builder = builder.ca_certificate(pem);
         }
         Ok(builder)
@@ -107,7 +111,8 @@ impl ClientBuilder {
         self
     }
 
-    /// How long a connection may take to be made; 5 s unless given.
+    /// How long a connection may take to be made, and its encryption to be agreed on after that; 5 s
+    /// each unless given.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
@@ -125,5 +130,46 @@ impl ClientBuilder {
     pub fn retry_for(mut self, patience: Duration) -> Self {
         self.settings.retry_for = patience;
         self
+    }
+}
+
+/// The value of a variable that must be text.
+fn text(name: &'static str, value: Option<OsString>) -> Result<Option<String>, Error> {
+    let text = value.map(OsString::into_string).transpose();
+    // The value may be a secret, and is not printed.
+    text.map_err(|_| Error::setup(name, "is not UTF-8; set it anew, or unset it"))
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::ffi::OsStringExt as _;
+
+    use super::*;
+
+    fn with(name: &str, value: &[u8]) -> Result<ClientBuilder, Error> {
+        let value = OsString::from_vec(value.to_vec());
+        ClientBuilder::from_variables(|asked| (asked == name).then(|| value.clone()))
+    }
+
+    #[test]
+    fn a_variable_that_is_not_text_is_told_and_not_passed_over() {
+        for name in ["FORESHADOW_SERVER", "FORESHADOW_TOKEN"] {
+            let error = with(name, b"secret\xff").unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains("UTF-8"), "{error}");
+            assert!(!error.contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_path_need_not_be_text() {
+        let error = with("FORESHADOW_CA", b"/nowhere/\xff").unwrap_err();
+        assert!(error.to_string().contains("/nowhere/"), "{error}");
+    }
+
+    #[test]
+    fn what_is_empty_is_not_set() {
+        let builder = with("FORESHADOW_SERVER", b"").unwrap();
+        assert_eq!(builder.address.as_str(), DEFAULT_ADDRESS);
+        assert!(with("FORESHADOW_TOKEN", b"").unwrap().token.is_none());
     }
 }

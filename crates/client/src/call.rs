@@ -1,6 +1,10 @@
 //! Calls, and when they are made again.
 
-use std::{future::Future, sync::Arc};
+use std::{
+    future::{Future, pending},
+    pin::pin,
+    sync::Arc,
+};
 
 use tokio::time::{sleep, timeout};
 use tonic::{Response, Status, metadata::MetadataMap};
@@ -16,7 +20,8 @@ pub(crate) struct Answer<T> {
 }
 
 impl Client {
-    /// Makes a call, and again while the server is away or full.
+    /// Makes a call, and again while the server is away, late or full. It must be one that may be done
+    /// twice, for its answer may be lost.
     pub(crate) async fn ask<Q, R, F>(
         &self,
         call: &'static str,
@@ -27,14 +32,16 @@ impl Client {
         Q: Clone,
         F: Future<Output = Result<Response<R>, Status>>,
     {
-        self.ask_while(Error::may_pass, call, request, attempt)
+        self.ask_while(Error::may_pass, pending(), call, request, attempt)
             .await
     }
 
-    /// Makes a call, and again while its errors pass.
+    /// Makes a call, and again while its errors pass. Once it is `given_up`, a server that is full is not
+    /// asked again; one that did not answer may have done it, and is.
     pub(crate) async fn ask_while<Q, R, F>(
         &self,
         passes: impl Fn(&Error) -> bool,
+        given_up: impl Future<Output = ()>,
         call: &'static str,
         request: Q,
         attempt: impl Fn(Transport, Q) -> F,
@@ -45,6 +52,7 @@ impl Client {
     {
         let inner = self.inner();
         let began = clock::now();
+        let mut given_up = pin!(given_up);
         let mut failures = 0;
         loop {
             let made = attempt(inner.calls.clone(), request.clone());
@@ -57,8 +65,10 @@ impl Client {
             let Some(pause) = pause.filter(|_| passes(&error)) else {
                 return Err(error);
             };
-            sleep(pause).await;
-            failures += 1;
+            tokio::select! {
+                () = sleep(pause) => failures += 1,
+                () = &mut given_up, if error.is_full() => return Err(error),
+            }
         }
     }
 

@@ -92,7 +92,8 @@ impl Claim {
     }
 
     /// How long the lease lasts from each renewal; the pool's default unless given. It is how long an
-    /// instance stays taken after this program has died.
+    /// instance stays taken after this program has died. Give it a few seconds at the least: its end
+    /// is reckoned up to a second early.
     pub fn lease_duration(mut self, duration: Duration) -> Self {
         self.0.lease_duration = Some(duration_to_proto(duration));
         self

@@ -1,14 +1,15 @@
 //! A connection to a server.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
 
 use foreshadow_api::v1;
-use tokio::runtime::Handle;
+use futures::FutureExt as _;
+use tokio::{runtime::Handle, sync::oneshot};
 use tonic::{service::interceptor::InterceptedService, transport::Channel};
 
 use crate::{
     Allocation, Claim, Claimed, ClientBuilder, Error, Lease, Waiting, call::Answer,
-    credentials::Credentials, lease, waiting::Terms, watch::Seen,
+    credentials::Credentials, lease, tasks::Tasks, waiting::Terms, watch::Seen,
 };
 
 /// A connection that shows the client's token: what generated clients are made over.
@@ -16,8 +17,8 @@ pub type Transport = InterceptedService<Channel, Credentials>;
 
 /// A connection to a server. Clones share it, and it is made again by itself when it breaks.
 ///
-/// Calls that find the server away or full are made again, with pauses that grow and differ and are
-/// never shorter than the server asks for, for [`ClientBuilder::retry_for`]; nothing else is.
+/// Calls that find the server away, late or full are made again, with pauses that grow and differ and
+/// are never shorter than the server asks for, for [`ClientBuilder::retry_for`]; nothing else is.
 ///
 /// One client watches about 4,000 leases and waiting claims at a time; make another for more. Leases
 /// beyond that are renewed all the same, and their loss is told at the next renewal.
@@ -47,6 +48,8 @@ pub(crate) struct Inner {
     pub(crate) settings: Settings,
     /// Where leases are renewed and given back.
     pub(crate) runtime: Handle,
+    /// What is still to be given back.
+    pub(crate) tasks: Tasks,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -86,9 +89,9 @@ impl Client {
         ClientBuilder::new(address)
     }
 
-    /// Settings from the environment, the same as the command line reads: `FORESHADOW_SERVER`
+    /// Settings from the environment, by the same variables as the command line: `FORESHADOW_SERVER`
     /// (`127.0.0.1:7070` if it is not set), `FORESHADOW_TOKEN`, and `FORESHADOW_CA`, a file of
-    /// certificates in PEM.
+    /// certificates in PEM. One that is empty is not set.
     ///
     /// ```no_run
     /// # async fn example() -> Result<(), foreshadow_client::Error> {
@@ -98,7 +101,7 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Setup`] if the file cannot be read.
+    /// [`Error::Setup`] if the file cannot be read, or the server or the token is not UTF-8.
     pub fn from_env() -> Result<ClientBuilder, Error> {
         ClientBuilder::from_env()
     }
@@ -126,7 +129,8 @@ impl Client {
 
     /// Claims an instance: a [`Lease`] if one is ready, else a place to wait ([`Waiting`]).
     ///
-    /// If the future is dropped before, what it would have given is given back.
+    /// If the future is dropped before, what it would have given is given back, and a full server is not
+    /// asked again.
     ///
     /// ```no_run
     /// # async fn example(client: foreshadow_client::Client) -> Result<(), foreshadow_client::Error> {
@@ -146,17 +150,37 @@ impl Client {
     /// an allocation that has ended; and those of any call.
     pub async fn claim(&self, claim: impl Into<Claim>) -> Result<Claimed, Error> {
         let (client, claim) = (self.clone(), claim.into());
+        let (_caller, gone) = oneshot::channel::<Infallible>();
+        let busy = self.inner.tasks.begin();
         // It runs to its end even if nobody waits for it any more: what it gives is then dropped, which
-        // gives it back.
-        let made = self
-            .inner
-            .runtime
-            .spawn(async move { client.claimed(claim).await });
+        // gives it back, and only then it is no longer busy.
+        let made = self.inner.runtime.spawn(async move {
+            let given_up = gone.map(drop);
+            (client.claimed(claim, given_up).await, busy)
+        });
         match made.await {
-            Ok(outcome) => outcome,
+            Ok((outcome, _busy)) => outcome,
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
             Err(_) => Err(self.unavailable("Allocate", "the client's runtime has ended")),
         }
+    }
+
+    /// Waits until all is given back that was dropped before, by any clone: leases, claims that waited
+    /// and claims that were being made. It is what a program does last, before its runtime ends. Leases
+    /// that are still held are not waited for.
+    ///
+    /// A server that is away is tried for [`ClientBuilder::retry_for`]; what could not be given back ends
+    /// by itself when its time is over.
+    ///
+    /// ```no_run
+    /// # async fn example(client: foreshadow_client::Client) -> Result<(), foreshadow_client::Error> {
+    /// let lease = client.lease("notebook").await?;
+    /// drop(lease);
+    /// client.close().await;
+    /// # Ok(()) }
+    /// ```
+    pub async fn close(self) {
+        self.inner.tasks.finished().await;
     }
 
     /// Shows another token from now on, on all clones: for tokens that expire.
@@ -199,9 +223,22 @@ impl Client {
         &self.inner
     }
 
-    async fn claimed(&self, claim: Claim) -> Result<Claimed, Error> {
+    /// Does something that [`close`](Self::close) waits for.
+    pub(crate) fn in_background(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let busy = self.inner.tasks.begin();
+        self.inner.runtime.spawn(async move {
+            work.await;
+            drop(busy);
+        });
+    }
+
+    async fn claimed(
+        &self,
+        claim: Claim,
+        given_up: impl Future<Output = ()>,
+    ) -> Result<Claimed, Error> {
         let terms = Terms::of(&claim);
-        let seen = self.allocated(claim).await?;
+        let seen = self.allocated(claim, given_up).await?;
         let allocation = &seen.allocation;
         if allocation.state.is_over() {
             return Err(Error::NotGranted(Box::new(seen.allocation)));

@@ -14,6 +14,7 @@ use crate::{
     address::Address,
     client::{Inner, Settings},
     credentials::Credentials,
+    tasks::Tasks,
 };
 
 /// A connection that says nothing is asked whether it lives, and given up if it does not say so.
@@ -86,8 +87,8 @@ impl ClientBuilder {
             .user_agent(AGENT)
             .map_err(|error| refused(&error))?;
         if address.is_encrypted() {
-            let tls = endpoint.tls_config(self.tls.config()?);
-            endpoint = tls.map_err(|error| refused(&error))?;
+            let tls = self.tls.config()?.timeout(self.connect_timeout);
+            endpoint = endpoint.tls_config(tls).map_err(|error| refused(&error))?;
         }
         Ok(endpoint)
     }
@@ -103,6 +104,7 @@ impl Parts {
             credentials: self.credentials,
             settings: self.settings,
             runtime: Handle::current(),
+            tasks: Tasks::default(),
         })
     }
 }

@@ -53,8 +53,9 @@ pub enum Error {
     /// client may ([`ClientBuilder::retry_for`](crate::ClientBuilder::retry_for)).
     #[error("{0}; is a server there, and can it be reached from here?")]
     Unavailable(Failure),
-    /// There was no answer in time. What was asked may have been done all the same.
-    #[error("{0}; ask again with the same idempotency key, or raise `call_timeout`")]
+    /// There was no answer in time, however often it was asked for as long as the client may. It may
+    /// have been done all the same.
+    #[error("{0}; it may have been done all the same; raise `call_timeout` or `retry_for`")]
     Timeout(Failure),
     /// Nothing is free, or the caller asks too often.
     #[error("{failure}{}", come_back(*.retry_after))]
@@ -115,9 +116,17 @@ impl Error {
         }
     }
 
-    /// Whether the same call may succeed later: the server is away or full.
+    /// Whether the same call may succeed later: the server is away, late or full.
     pub fn may_pass(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::Exhausted { .. })
+        match self {
+            Self::Unavailable(_) | Self::Timeout(_) => true,
+            error => error.is_full(),
+        }
+    }
+
+    /// Whether the server is there and has no room: nothing was granted.
+    pub(crate) fn is_full(&self) -> bool {
+        matches!(self, Self::Exhausted { .. })
     }
 
     pub(crate) fn setup(setting: &'static str, problem: impl fmt::Display) -> Self {
@@ -172,6 +181,10 @@ mod tests {
     fn an_error_says_what_where_and_how_to_mend_it() {
         for (code, end) in [
             (Code::Unavailable, "can it be reached from here?"),
+            (
+                Code::DeadlineExceeded,
+                "raise `call_timeout` or `retry_for`",
+            ),
             (Code::ResourceExhausted, "ask again later"),
             (Code::Unauthenticated, "with `token`"),
             (Code::PermissionDenied, "that may"),
@@ -185,11 +198,15 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_away_or_full_may_pass() {
+    fn only_what_is_away_late_or_full_may_pass() {
         let passing: Vec<i32> = (1..=16)
             .filter(|code| said(Code::from_i32(*code)).may_pass())
             .collect();
-        let expected = [Code::ResourceExhausted, Code::Unavailable];
+        let expected = [
+            Code::DeadlineExceeded,
+            Code::ResourceExhausted,
+            Code::Unavailable,
+        ];
         assert_eq!(passing, expected.map(|code| code as i32));
     }
 }

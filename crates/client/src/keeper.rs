@@ -13,11 +13,21 @@ use tokio::{
 use crate::{
     Allocation, Client, Error, Lost, chance, clock, renewal,
     steps::Hold,
+    tasks::Busy,
     watch::{Seen, Watcher},
 };
 
 /// Who waits for a lease to be given back.
 pub(crate) type Reply = oneshot::Sender<Result<(), Error>>;
+
+/// That a lease is to be given back.
+#[derive(Debug)]
+pub(crate) struct Order {
+    /// None if nobody waits for it.
+    pub(crate) reply: Option<Reply>,
+    /// Kept until that is done.
+    pub(crate) busy: Busy,
+}
 
 /// How long a watch is left alone that was refused, for a token that is not taken for one.
 const WATCH_AGAIN: Duration = Duration::from_secs(10);
@@ -30,6 +40,8 @@ pub(crate) struct Held {
     /// The same by ours, and never later.
     pub(crate) deadline: Instant,
     pub(crate) lost: Option<Lost>,
+    /// Whether it is given back, so that it cannot be lost any more.
+    pub(crate) given_back: bool,
 }
 
 impl Held {
@@ -39,6 +51,7 @@ impl Held {
             expires_at,
             deadline: expires_at.map_or_else(clock::now, |at| seen.time.when(at)),
             lost: None,
+            given_back: false,
         }
     }
 }
@@ -66,17 +79,20 @@ impl Keeper {
         }
     }
 
-    /// Keeps the lease until it is given back, by an order or by the end of who may give one, or lost.
-    pub(crate) async fn run(self, orders: oneshot::Receiver<Reply>) {
+    /// Keeps the lease until it is given back or lost.
+    pub(crate) async fn run(self, mut orders: oneshot::Receiver<Order>) {
         let lost = tokio::select! {
-            order = orders => return self.give_back(order.ok()).await,
+            Ok(order) = &mut orders => return self.give_back(order).await,
             lost = self.renewed() => lost,
             lost = self.watched() => lost,
         };
         self.held.send_modify(|held| held.lost = Some(lost));
+        // Whoever has just ordered it back finds the loss.
+        drop(orders);
     }
 
-    async fn give_back(&self, reply: Option<Reply>) {
+    async fn give_back(&self, Order { reply, busy }: Order) {
+        self.held.send_modify(|held| held.given_back = true);
         let outcome = match self.client.give_back(&self.hold).await {
             Ok(_) => Ok(()),
             Err(error) => Err(self.over(&error).map_or(error, Error::Lost)),
@@ -85,6 +101,7 @@ impl Keeper {
         if let Some(reply) = reply {
             let _ = reply.send(outcome);
         }
+        drop(busy);
     }
 
     /// Renews the lease again and again until it is lost.

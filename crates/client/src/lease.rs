@@ -9,15 +9,16 @@ use tokio::sync::{oneshot, watch};
 
 use crate::{
     Allocation, Client, Error, Lost, State, clock,
-    keeper::{Held, Keeper, Reply},
+    keeper::{Held, Keeper, Order, Reply},
+    tasks::Tasks,
     watch::Seen,
 };
 
 /// An instance that is held. A task renews it well before it ends, until it is given back.
 ///
 /// Give it back with [`release`](Self::release), which waits until that is done. When it is dropped, it
-/// is given back in the background, which needs the runtime to go on for a moment. If this program
-/// dies, the lease ends by itself when its time is over.
+/// is given back in the background, which [`Client::close`] waits for. If this program dies, the lease
+/// ends by itself when its time is over.
 ///
 /// ```no_run
 /// # async fn train(address: &str, token: u64) {}
@@ -33,8 +34,9 @@ use crate::{
 pub struct Lease {
     granted: Allocation,
     held: watch::Receiver<Held>,
-    /// Its sending, and its end without one, make the keeper give the lease back.
-    order: Option<oneshot::Sender<Reply>>,
+    /// None once the lease is given back.
+    order: Option<oneshot::Sender<Order>>,
+    tasks: Tasks,
 }
 
 /// Whether an allocation holds an instance that is ready.
@@ -53,6 +55,7 @@ impl Lease {
             granted: seen.allocation,
             held,
             order: Some(order),
+            tasks: client.inner().tasks.clone(),
         }
     }
 
@@ -90,18 +93,19 @@ impl Lease {
     /// How long it lasts from now on unless it is renewed once more; up to a second less than the
     /// server would say. Zero for a lease that is lost.
     pub fn time_left(&self) -> Duration {
-        let held = self.held.borrow();
-        let left = held.deadline.saturating_duration_since(clock::now());
-        if held.lost.is_some() {
-            Duration::ZERO
-        } else {
-            left
+        if self.loss().is_some() {
+            return Duration::ZERO;
         }
+        let deadline = self.held.borrow().deadline;
+        deadline.saturating_duration_since(clock::now())
     }
 
     /// Why it ended early, if it did: the instance may be another's since.
     pub fn loss(&self) -> Option<Lost> {
-        self.held.borrow().lost.clone()
+        // Asked first, for the keeper tells of a loss before it ends.
+        let alone = self.held.has_changed().is_err();
+        let lost = self.held.borrow().lost.clone();
+        lost.or_else(|| alone.then(|| not_kept(self.id())))
     }
 
     /// Waits until it is lost; none once it has been given back. The future may outlive the lease.
@@ -118,9 +122,13 @@ impl Lease {
     /// ```
     pub fn lost(&self) -> impl Future<Output = Option<Lost>> + Send + use<> {
         let mut held = self.held.clone();
+        let id = self.id().to_owned();
         async move {
-            let held = held.wait_for(|held| held.lost.is_some()).await;
-            held.ok().and_then(|held| held.lost.clone())
+            // Without an answer the keeper has ended, and may have given it back.
+            let _ = held.wait_for(|held| held.lost.is_some()).await;
+            let last = held.borrow();
+            let lost = last.lost.clone();
+            lost.or_else(|| (!last.given_back).then(|| not_kept(&id)))
         }
     }
 
@@ -162,17 +170,80 @@ impl Lease {
     /// have met another holder; and those of any call, after which it ends by itself.
     pub async fn release(mut self) -> Result<(), Error> {
         let (reply, answer) = oneshot::channel();
-        if let Some(order) = self.order.take()
-            && order.send(reply).is_ok()
-            && let Ok(outcome) = answer.await
-        {
-            return outcome;
+        self.give_back(Some(reply));
+        match answer.await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Error::Lost(
+                self.loss().unwrap_or_else(|| not_kept(self.id())),
+            )),
         }
-        Err(Error::Lost(self.loss().unwrap_or_else(|| {
-            Lost::NotRenewed {
-                id: self.id().into(),
-                message: "the client's runtime has ended".to_owned(),
-            }
-        })))
+    }
+
+    /// Tells the keeper, if it was not told before. One that has ended has lost the lease.
+    fn give_back(&mut self, reply: Option<Reply>) {
+        if let Some(orders) = self.order.take() {
+            let busy = self.tasks.begin();
+            let _ = orders.send(Order { reply, busy });
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.give_back(None);
+    }
+}
+
+/// The loss of a lease whose keeper has ended without a word.
+fn not_kept(id: &str) -> Lost {
+    Lost::NotRenewed {
+        id: id.into(),
+        message: "the client's runtime has ended".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use foreshadow_api::v1;
+    use tokio::runtime::Runtime;
+
+    use super::*;
+    use crate::{server_time::ServerTime, time::to_wire};
+
+    fn granted() -> Seen {
+        let end = clock::wall() + Duration::from_mins(1);
+        let wire = v1::Allocation {
+            allocation_id: "a-1".to_owned(),
+            state: State::Granted.to_wire().into(),
+            lease_expires_at: Some(to_wire(end)),
+            ..v1::Allocation::default()
+        };
+        Seen {
+            allocation: Allocation::of_wire(wire).expect("its state is known"),
+            time: ServerTime::read(None, clock::now(), clock::wall()),
+        }
+    }
+
+    /// A lease in this runtime; no server is there.
+    fn lease(runtime: &Runtime) -> Lease {
+        let _entered = runtime.enter();
+        let client = Client::builder("127.0.0.1:1").connect_lazy().unwrap();
+        Lease::of(&client, granted(), None)
+    }
+
+    #[test]
+    fn a_lease_that_no_runtime_keeps_any_more_is_lost() {
+        let (runtime, other) = (Runtime::new().unwrap(), Runtime::new().unwrap());
+        let lease = lease(&runtime);
+        let lost = lease.lost();
+        assert_eq!(lease.loss(), None);
+        assert!(lease.time_left() > Duration::ZERO);
+        drop(runtime);
+        let loss = lease.loss();
+        assert!(matches!(loss, Some(Lost::NotRenewed { .. })), "{loss:?}");
+        assert_eq!(lease.time_left(), Duration::ZERO);
+        assert_eq!(other.block_on(lost), loss);
+        let refused = other.block_on(lease.release()).unwrap_err();
+        assert!(matches!(refused, Error::Lost(_)), "{refused}");
     }
 }

@@ -22,9 +22,10 @@
 //! | [`Client::allocate`], [`renew`](Client::renew), [`release`](Client::release), [`cancel`](Client::cancel), [`watch`](Client::watch), [`check_token`](Client::check_token), [`allocations`](Client::allocations) | the same step by step |
 //! | [`Client::predict`], [`Client::shadow`] | forecasts and live profiles |
 //! | [`Client::report`], [`Client::report_stream`] | measurements, no faster than the server takes them |
-//! | [`Client::transport`] | the connection, for what is not wrapped: the generated clients in [`v1`] |
+//! | [`Client::transport`] | the connection, for what is not wrapped: the generated clients in [`v1`], with the times and durations of [`well_known`] and the requests of [`tonic`] |
+//! | [`Client::close`] | waits for what is given back in the background |
 //!
-//! A call that finds the server away or full is made again, and so is nothing else; a claim keeps its
+//! A call that finds the server away, late or full is made again, and nothing else is; a claim keeps its
 //! idempotency key meanwhile, so that it gives one allocation however often it had to be made. Each
 //! [`Error`] says what failed, where, and how to mend it.
 //!
@@ -54,6 +55,7 @@ mod retry;
 mod server_time;
 mod shadow;
 mod steps;
+mod tasks;
 mod telemetry;
 mod time;
 mod tls;
@@ -68,13 +70,13 @@ pub use credentials::Credentials;
 pub use entity::Entity;
 pub use error::{Error, Failure};
 pub use forecast::{Forecast, Predict};
-pub use foreshadow_api::v1;
+pub use foreshadow_api::{v1, well_known};
 pub use lease::Lease;
 pub use list::Filter;
 pub use lost::Lost;
 pub use requirements::Requirements;
 pub use telemetry::{Reported, Sample};
-pub use tonic::Code;
+pub use tonic::{self, Code};
 pub use waiting::{Claimed, Waiting};
 
 #[cfg(doctest)]

@@ -9,18 +9,24 @@ const SHORTEST: Duration = Duration::from_millis(100);
 /// The share of what is left of a lease after which it is renewed, and how far chance moves it.
 const DUE: f64 = 0.3;
 const SPREAD: f64 = 0.1;
-/// What an attempt is given at the least: a lease may seem to end up to a second before it does.
+/// What an attempt is given at the least, while the lease lasts.
 const SHORTEST_ATTEMPT: Duration = Duration::from_secs(1);
 
 /// How long to wait before a lease is renewed of which so much is `left`: about a third of it, so that
 /// two renewals may fail before it ends. `chance` (0 to 1) spreads leases that began together.
 pub(crate) fn due_in(left: Duration, chance: f64) -> Duration {
-    left.mul_f64(DUE + SPREAD * chance).max(SHORTEST)
+    within(left, left.mul_f64(DUE + SPREAD * chance))
 }
 
-/// How long an attempt at a renewal may take, so that one that hangs leaves time for others.
+/// A pause that is not too short, and not past the end of the lease.
+fn within(left: Duration, pause: Duration) -> Duration {
+    pause.max(SHORTEST).min(left)
+}
+
+/// How long an attempt at a renewal may take: one that hangs leaves time for others, and the last ends
+/// with the lease, so that its loss is told then.
 pub(crate) fn attempt_for(left: Duration) -> Duration {
-    (left / 2).max(SHORTEST_ATTEMPT)
+    (left / 2).max(SHORTEST_ATTEMPT).min(left)
 }
 
 /// How long to wait after a renewal that did not get through, of which there were so many before: as
@@ -32,7 +38,7 @@ pub(crate) fn again_in(
     chance: f64,
 ) -> Duration {
     let pause = retry::pause(failures, asked, chance);
-    pause.min(left / 2).max(SHORTEST)
+    within(left, pause.min(left / 2))
 }
 
 #[cfg(test)]
@@ -48,15 +54,25 @@ mod tests {
     }
 
     #[test]
-    fn the_shortest_lease_does_not_make_a_busy_loop() {
-        assert_eq!(due_in(Duration::ZERO, 0.5), SHORTEST);
-        assert_eq!(again_in(0, None, Duration::ZERO, 0.5), SHORTEST);
+    fn a_short_lease_does_not_make_a_busy_loop() {
+        let left = 2 * SHORTEST;
+        assert_eq!(due_in(left, 0.5), SHORTEST);
+        assert_eq!(again_in(0, None, left, 0.5), SHORTEST);
+    }
+
+    #[test]
+    fn nothing_is_waited_for_past_the_end_of_a_lease() {
+        for left in [Duration::ZERO, SHORTEST / 2, SHORTEST] {
+            assert_eq!(due_in(left, 0.5), left);
+            assert_eq!(again_in(9, Some(HOUR), left, 0.5), left);
+            assert_eq!(attempt_for(left), left);
+        }
     }
 
     #[test]
     fn a_renewal_that_hangs_leaves_time_for_another() {
         assert_eq!(attempt_for(HOUR), HOUR / 2);
-        assert_eq!(attempt_for(Duration::ZERO), Duration::from_secs(1));
+        assert_eq!(attempt_for(SHORTEST_ATTEMPT * 3 / 2), SHORTEST_ATTEMPT);
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! The steps of a lease one by one, for programs that keep leases themselves.
 
-use std::time::Duration;
+use std::{
+    future::{Future, pending},
+    time::Duration,
+};
 
 use foreshadow_api::{
     duration_to_proto,
@@ -52,20 +55,22 @@ impl Client {
     /// # Errors
     /// As [`claim`](Self::claim).
     pub async fn allocate(&self, claim: impl Into<Claim>) -> Result<Allocation, Error> {
-        Ok(self.allocated(claim.into()).await?.allocation)
+        Ok(self.allocated(claim.into(), pending()).await?.allocation)
     }
 
-    pub(crate) async fn allocated(&self, claim: Claim) -> Result<Seen, Error> {
-        let at_once = claim.does_not_wait();
-        let passes = |error: &Error| match error {
-            Error::Exhausted { .. } => !at_once,
-            error => error.may_pass(),
-        };
+    /// Claims an instance. Once it is `given_up`, a server that is full is not asked again.
+    pub(crate) async fn allocated(
+        &self,
+        claim: Claim,
+        given_up: impl Future<Output = ()>,
+    ) -> Result<Seen, Error> {
+        let may_wait = !claim.does_not_wait();
+        let passes = |error: &Error| error.may_pass() && (may_wait || !error.is_full());
         // The same message each time, and so the same key.
         let request = claim.into_wire();
-        let asked = self.ask_while(passes, "Allocate", request, |to, request| async move {
-            AllocationsClient::new(to).allocate(request).await
-        });
+        let attempt =
+            |to, request| async move { AllocationsClient::new(to).allocate(request).await };
+        let asked = self.ask_while(passes, given_up, "Allocate", request, attempt);
         self.seen("Allocate", asked.await?)
     }
 

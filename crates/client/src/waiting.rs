@@ -64,7 +64,8 @@ impl Terms {
 }
 
 /// A claim that waits: queued, booked, or joined to an instance that is starting. It is watched, also
-/// across restarts of the server, and taken back when this is dropped, as well as that can be done.
+/// across restarts of the server, and taken back in the background when this is dropped, which
+/// [`Client::close`] waits for.
 ///
 /// ```no_run
 /// # async fn example(client: foreshadow_client::Client) -> Result<(), foreshadow_client::Error> {
@@ -199,8 +200,9 @@ impl Drop for Waiting {
         }
         let client = self.watcher.client().clone();
         let id = self.allocation().id.clone();
-        let runtime = client.inner().runtime.clone();
-        // What fails is given back by the server, when its time is over.
-        runtime.spawn(async move { client.withdraw(&id).await });
+        self.watcher.client().in_background(async move {
+            // What fails is given back by the server, when its time is over.
+            let _ = client.withdraw(&id).await;
+        });
     }
 }

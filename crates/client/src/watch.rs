@@ -123,8 +123,7 @@ impl Watcher {
         let left = patience.saturating_sub(outage.since.elapsed());
         let pause = retry::next(outage.failures, error.retry_after(), left, chance::share());
         outage.failures += 1;
-        let passes = error.may_pass() || matches!(error, Error::Timeout(_));
-        let Some(pause) = pause.filter(|_| passes) else {
+        let Some(pause) = pause.filter(|_| error.may_pass()) else {
             self.outage = None;
             return Err(error);
         };

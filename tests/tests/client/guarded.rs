@@ -6,9 +6,12 @@ use foreshadow_client::{Client, ClientBuilder, Error, Filter};
 use foreshadow_tests::{Server, foreshadow, notebook_pool};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tempfile::TempDir;
-use tokio::time::Duration;
+use tokio::{
+    net::TcpListener,
+    time::{Duration, timeout},
+};
 
-use crate::support::{Site, listed};
+use crate::support::{PATIENCE, Site, listed};
 
 /// A new token of a client, and the table that lets its holder in.
 fn token(name: &str) -> (String, String) {
@@ -149,4 +152,24 @@ async fn an_encrypted_server_knows_its_callers_by_token_or_certificate() {
         "{distrusted}"
     );
     server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_silent_when_greeted_is_not_waited_for() {
+    let folder = TempDir::new().expect("a folder can be made");
+    let authority = Authority::new(folder.path());
+    // It takes connections, and nobody speaks on them.
+    let silent = TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port is free");
+    let port = silent.local_addr().expect("it is bound").port();
+    let builder = Client::builder(&format!("https://127.0.0.1:{port}"))
+        .ca_certificate(authority.own.pem())
+        .connect_timeout(Duration::from_millis(300));
+    let given_up = timeout(PATIENCE, builder.connect()).await;
+    let error = given_up.expect("it is given up").unwrap_err();
+    assert!(
+        matches!(error, Error::Unavailable(_) | Error::Timeout(_)),
+        "{error}"
+    );
 }

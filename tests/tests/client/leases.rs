@@ -77,6 +77,26 @@ async fn a_lease_that_is_dropped_is_given_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_is_closed_has_given_back_what_was_dropped() {
+    let site = Site::start(&notebook_pool(50, 1, 1));
+    let (client, witness) = (site.client().await, site.client().await);
+    let claim = || Claim::pool("notebook").max_wait(PATIENCE);
+    drop(client.lease(claim()).await.unwrap());
+    let held = client.lease(claim()).await.unwrap();
+    drop(client.claim(claim()).await.unwrap());
+    let given_up = timeout(Duration::ZERO, client.claim(claim())).await;
+    assert!(given_up.is_err(), "there was no time to answer");
+    let closed = timeout(PATIENCE, client.close()).await;
+    closed.expect("a lease that is held is not waited for");
+    let all = listed(&witness, Filter::all()).await;
+    let left: Vec<_> = all.iter().filter(|one| !one.state.is_over()).collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert_eq!(left[0].id, held.id());
+    held.release().await.unwrap();
+    site.server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_claim_that_nobody_waits_for_any_more_leaves_nothing_behind() {
     let site = Site::start(&notebook_pool(50, 1, 4));
     let client = site.client().await;

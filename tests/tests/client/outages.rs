@@ -3,17 +3,20 @@
 use foreshadow_client::{Claim, Client, Error, Filter, Lost, State};
 use foreshadow_tests::notebook_pool;
 use futures::{TryStreamExt as _, future::join_all};
-use tokio::time::{Duration, timeout};
+use tokio::time::{Duration, sleep, timeout};
 
 use crate::{
     proxy::Proxy,
-    support::{PATIENCE, Site, listed, now, until},
+    support::{PATIENCE, Site, ended, listed, now, until},
 };
 
-/// A client that comes by way of a proxy, and does not soon give up.
+/// How long an answer is waited for.
+const CALL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A client that comes by way of a proxy, and soon asks again but does not soon give up.
 async fn through(proxy: &Proxy) -> Client {
     let builder = Client::builder(&proxy.address()).retry_for(PATIENCE);
-    let client = builder.call_timeout(PATIENCE).connect().await;
+    let client = builder.call_timeout(CALL_TIMEOUT).connect().await;
     client.expect("the way leads somewhere")
 }
 
@@ -44,6 +47,54 @@ async fn a_claim_whose_answer_was_lost_with_the_server_is_one_lease() {
     let all = listed(&site.client().await, Filter::all()).await;
     assert_eq!(all.len(), 1, "{all:?}");
     lease.release().await.unwrap();
+    site.server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_whose_answers_are_late_are_made_again() {
+    let site = Site::start(&notebook_pool(50, 1, 4));
+    let proxy = Proxy::to(site.server.address()).await;
+    let (client, witness) = (through(&proxy).await, site.client().await);
+    listed(&client, Filter::all()).await;
+
+    proxy.lose_answers();
+    let claiming = tokio::spawn(async move { client.lease("notebook").await });
+    let decided = until("the decision", async || {
+        listed(&witness, Filter::all()).await.pop()
+    })
+    .await;
+    sleep(2 * CALL_TIMEOUT).await;
+    proxy.lead_to(site.server.address());
+    let claimed = timeout(PATIENCE, claiming).await.expect("it is answered");
+    let lease = claimed.expect("nobody panicked").unwrap();
+    assert_eq!(lease.id(), decided.id);
+
+    proxy.lose_answers();
+    let releasing = tokio::spawn(lease.release());
+    assert_eq!(ended(&witness, &decided.id).await.state, State::Released);
+    sleep(2 * CALL_TIMEOUT).await;
+    proxy.lead_to(site.server.address());
+    let released = timeout(PATIENCE, releasing).await.expect("it is answered");
+    released.expect("nobody panicked").unwrap();
+    let all = listed(&witness, Filter::all()).await;
+    assert_eq!(all.len(), 1, "{all:?}");
+    site.server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_that_is_dropped_does_not_go_on_asking_a_full_server() {
+    let tenant = "[[tenant]]\nname = \"acme\"\nlive = 1\n";
+    let site = Site::start(&(notebook_pool(50, 1, 4) + tenant));
+    let builder = Client::builder(site.server.address()).retry_for(10 * PATIENCE);
+    let client = builder.connect().await.unwrap();
+    let claim = || Claim::pool("notebook").tenant("acme");
+    let held = client.lease(claim()).await.unwrap();
+    let given_up = timeout(Duration::from_millis(300), client.claim(claim())).await;
+    assert!(given_up.is_err(), "the tenant has all that it may");
+    let closed = timeout(PATIENCE, client.close()).await;
+    closed.expect("nothing goes on");
+    assert!(refusals(&site) >= 1);
+    held.release().await.unwrap();
     site.server.stop();
 }
 

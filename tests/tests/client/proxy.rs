@@ -51,7 +51,8 @@ impl Proxy {
         self.address.to_string()
     }
 
-    /// From now on requests get through and answers do not.
+    /// From now on requests get through and answers do not. A connection that has lost some ends when
+    /// they come back.
     pub(crate) fn lose_answers(&self) {
         self.way.lock().expect("nobody panicked").mute = true;
     }
@@ -89,9 +90,11 @@ async fn carry(client: TcpStream, server: TcpStream, way: Arc<Mutex<Way>>) {
 
 async fn answers(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, way: &Mutex<Way>) {
     let mut bytes = vec![0; 16 * 1024];
+    let mut lost = false;
     while let Ok(count @ 1..) = from.read(&mut bytes).await {
-        let mute = way.lock().expect("nobody panicked").mute;
-        if !mute && to.write_all(&bytes[..count]).await.is_err() {
+        if way.lock().expect("nobody panicked").mute {
+            lost = true;
+        } else if lost || to.write_all(&bytes[..count]).await.is_err() {
             return;
         }
     }
