@@ -204,14 +204,16 @@ fn not_kept(id: &str) -> Lost {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use foreshadow_api::v1;
     use tokio::runtime::Runtime;
 
     use super::*;
     use crate::{server_time::ServerTime, time::to_wire};
 
-    fn granted() -> Seen {
-        let end = clock::wall() + Duration::from_mins(1);
+    fn granted(lasts: Duration) -> Seen {
+        let end = clock::wall() + lasts;
         let wire = v1::Allocation {
             allocation_id: "a-1".to_owned(),
             state: State::Granted.to_wire().into(),
@@ -224,17 +226,33 @@ mod tests {
         }
     }
 
-    /// A lease in this runtime; no server is there.
-    fn lease(runtime: &Runtime) -> Lease {
+    /// A lease in this runtime, of a server that never answers.
+    fn lease(runtime: &Runtime, silent: &TcpListener, lasts: Duration) -> Lease {
         let _entered = runtime.enter();
-        let client = Client::builder("127.0.0.1:1").connect_lazy().unwrap();
-        Lease::of(&client, granted(), None)
+        let address = silent.local_addr().unwrap().to_string();
+        let client = Client::builder(&address).connect_lazy().unwrap();
+        Lease::of(&client, granted(lasts), None)
+    }
+
+    fn silent() -> TcpListener {
+        TcpListener::bind("127.0.0.1:0").unwrap()
+    }
+
+    #[test]
+    fn the_loss_of_a_lease_is_told_at_its_end() {
+        let (runtime, silent) = (Runtime::new().unwrap(), silent());
+        let began = clock::now();
+        let lease = lease(&runtime, &silent, Duration::from_millis(300));
+        let lost = runtime.block_on(lease.lost());
+        assert!(matches!(lost, Some(Lost::NotRenewed { .. })), "{lost:?}");
+        assert!(began.elapsed() < Duration::from_secs(1));
     }
 
     #[test]
     fn a_lease_that_no_runtime_keeps_any_more_is_lost() {
         let (runtime, other) = (Runtime::new().unwrap(), Runtime::new().unwrap());
-        let lease = lease(&runtime);
+        let silent = silent();
+        let lease = lease(&runtime, &silent, Duration::from_mins(1));
         let lost = lease.lost();
         assert_eq!(lease.loss(), None);
         assert!(lease.time_left() > Duration::ZERO);
