@@ -15,6 +15,7 @@ mod score;
 #[cfg(test)]
 mod story;
 mod tick;
+mod training;
 mod usage;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};

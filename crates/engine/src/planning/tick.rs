@@ -13,7 +13,6 @@ use tracing::{Instrument, Span, info_span};
 
 use super::{
     LatestForecasts, Planning,
-    adaptation::GroupKey,
     latest::{PoolOutlook, SeriesForecast, steps_of},
     pool::PlannedPool,
 };
@@ -25,7 +24,6 @@ use crate::{
     error::EngineError,
     inference::{Question, Wish},
     owner::{OwnerCommand, PoolInventory},
-    retraining::{TrainNow, holdout},
     trace::TARGET,
     views::PoolPlanView,
 };
@@ -126,53 +124,6 @@ impl Planning {
             (model != PoolModel::InUse).then_some(Wish { series, model })
         };
         keys.iter().enumerate().filter_map(wish).collect()
-    }
-
-    fn take_note_of(&mut self, drifted: &[GroupKey]) {
-        for (kind, name) in drifted {
-            tracing::warn!(?kind, %name, "forecasts have become worse");
-        }
-        if !drifted.is_empty() {
-            self.links
-                .numbers
-                .forecasts
-                .drifts
-                .add(drifted.len() as u64);
-            let now = self.now();
-            self.drifted_at.get_or_insert(now);
-        }
-    }
-
-    /// Whether a drift lies so far back that a model can be fitted to what came after and judged on
-    /// as much again.
-    fn drift_has_settled(&self, now: Timestamp) -> bool {
-        let settling = holdout(self.bin) * 2;
-        self.config.value.retrain_on_drift
-            && self.drifted_at.is_some_and(|at| now.since(at) >= settling)
-    }
-
-    /// Asks for a training when the schedule says so; one that is under way is enough.
-    fn train_when_due(&mut self, now: Timestamp) {
-        let every = self.config.value.retrain_every;
-        let due = every.is_some_and(|every| now.since(self.trained_at) >= every);
-        let moments = self.config.value.retrain_at.as_ref();
-        let next = moments.and_then(|moments| moments.next_after(self.trained_at));
-        if due || next.is_some_and(|next| next <= now) || self.drift_has_settled(now) {
-            self.trained_at = now;
-            if let Err(error) = self.train(now) {
-                tracing::warn!(%error, "the next is left out");
-            }
-        }
-    }
-
-    /// Asks for a training, unless one waits already.
-    pub(super) fn train(&mut self, now: Timestamp) -> Result<(), EngineError> {
-        let train = TrainNow { interval: self.bin };
-        let asked = self.links.training.try_send(train);
-        asked.map_err(|_| EngineError::Training)?;
-        self.trained_at = now;
-        self.drifted_at = None;
-        Ok(())
     }
 
     /// Where starts take longer or shorter than a planner knows, it is made anew.
