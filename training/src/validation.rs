@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use foreshadow_forecast::{
     Accuracy, AccuracySums, EVALUATION_LEVELS, Evaluation, EvaluationError, Forecaster, Naive,
-    Panel, Protocol, SeasonalNaive,
+    Panel, Protocol, SeasonalNaive, mean_magnitude,
 };
 use foreshadow_lstm::LONGEST_HORIZON;
 
@@ -78,7 +78,8 @@ pub(crate) fn loss(
     })?;
     let mut by_metric: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
     for (series, sums) in by_series {
-        let (level, accuracy) = (level(panel.series(series)), sums.accuracy());
+        let level = mean_magnitude(panel.series(series)).unwrap_or(0.0);
+        let accuracy = sums.accuracy();
         if level > 0.0 && accuracy.points > 0 {
             let metric = by_metric.entry(&panel.ids()[series].metric).or_default();
             let points = accuracy.points as f64;
@@ -89,15 +90,6 @@ pub(crate) fn loss(
     let share = 2.0 / EVALUATION_LEVELS.len() as f64;
     let losses = by_metric.values().map(|(loss, size)| share * loss / size);
     Ok(losses.sum::<f64>() / by_metric.len().max(1) as f64)
-}
-
-/// The mean magnitude of a series.
-fn level(values: &[f32]) -> f64 {
-    let known = values.iter().filter(|value| value.is_finite());
-    let (sum, count) = known.fold((0.0, 0.0), |(sum, count), value| {
-        (sum + f64::from(value.abs()), count + 1.0)
-    });
-    sum / f64::max(count, 1.0)
 }
 
 /// Scores the model beside the naive ones.

@@ -132,6 +132,15 @@ impl AccuracySums {
     }
 }
 
+/// The mean of |y| over the values that are present; `None` if there is none.
+pub fn mean_magnitude(values: &[f32]) -> Option<f64> {
+    let present = values.iter().filter(|value| value.is_finite());
+    let (sum, count) = present.fold((0.0, 0.0), |(sum, count), value| {
+        (sum + f64::from(value.abs()), count + 1.0)
+    });
+    (count > 0.0).then(|| sum / count)
+}
+
 /// The loss whose mean is least when `quantile` is the quantile at `level`.
 pub fn pinball_loss(level: f64, quantile: f64, value: f64) -> f64 {
     let above = value - quantile;

@@ -14,7 +14,7 @@ mod panel;
 mod quantiles;
 mod selection;
 
-pub use accuracy::{Accuracy, AccuracySums, pinball_loss, seasonal_error};
+pub use accuracy::{Accuracy, AccuracySums, mean_magnitude, pinball_loss, seasonal_error};
 pub use auto::Auto;
 pub use choice::Choice;
 pub use conformal::Calibrator;

@@ -34,6 +34,11 @@ impl Clock {
         (DAY_MS as u64).div_ceil(self.slot_ms as u64) as usize
     }
 
+    /// How many whole bins a day has, at least one.
+    pub(crate) fn bins_per_day(self) -> usize {
+        (DAY_MS / self.interval_ms).max(1) as usize
+    }
+
     /// The interval in hours.
     pub(crate) fn hours(self) -> f32 {
         self.interval_ms as f32 / HOUR_MS as f32

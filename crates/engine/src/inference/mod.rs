@@ -186,7 +186,7 @@ fn answer(
     let forecasts = forecasts.into_iter().map(|one| (one, name.clone()));
     let mut forecasts: Vec<Named> = forecasts.collect();
     let time = (asked, question.within.mul_f64(OTHERS_SHARE));
-    others.grant(&question.panel, &question.wishes, &mut forecasts, time)?;
+    others.grant(&question.panel, &question.wishes, &mut forecasts, time);
     Ok(forecasts)
 }
 

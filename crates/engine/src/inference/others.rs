@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use foreshadow_classical::{Ets, Mstl, Prophet};
-use foreshadow_forecast::{Choice, ForecastError, Naive, Panel, QuantileForecast, SeasonalNaive};
+use foreshadow_forecast::{Choice, Naive, Panel, QuantileForecast, SeasonalNaive};
 
 use super::{BoxedForecaster, from_the_end, standby::season_bins};
 use crate::{
@@ -36,15 +36,15 @@ impl Others {
         }
     }
 
-    /// Replaces the forecasts of the series with a wish. Where time runs out before a model has
-    /// answered, the forecast of the model in use stays.
+    /// Replaces the forecasts of the series with a wish. Where a model fails, or time runs out before it
+    /// has begun, the forecast of the model in use stays.
     pub(super) fn grant(
         &mut self,
         panel: &Panel,
         wishes: &[Wish],
         forecasts: &mut [Named],
-        time: (Stopwatch, Duration),
-    ) -> Result<(), ForecastError> {
+        (since, within): (Stopwatch, Duration),
+    ) {
         if panel.interval() != self.interval {
             *self = Self::new();
             self.interval = panel.interval();
@@ -54,13 +54,17 @@ impl Others {
         for simple in SimpleModel::ALL {
             let fixed = series(wishes, PoolModel::Always(simple));
             let all: Vec<usize> = fixed.iter().chain(&free).copied().collect();
-            let (since, within) = time;
             if all.is_empty() || since.elapsed() >= within {
                 continue;
             }
             let horizon = forecasts[all[0]].0.horizon();
             let mut model = model_of(simple, season_bins(panel.interval()));
-            let mut answers = from_the_end(model.as_mut(), &panel.only(&all), horizon)?;
+            let answers = from_the_end(model.as_mut(), &panel.only(&all), horizon);
+            let Ok(mut answers) = answers.inspect_err(|error| {
+                tracing::warn!(model = simple.name(), %error, "the forecast of pools failed");
+            }) else {
+                continue;
+            };
             by_model.push(answers.split_off(fixed.len()));
             for (&one, answer) in fixed.iter().zip(answers) {
                 forecasts[one] = (answer, simple.name().into());
@@ -69,7 +73,6 @@ impl Others {
         if by_model.len() > SimpleModel::ALL.len() {
             self.choose(panel, &free, &by_model, forecasts);
         }
-        Ok(())
     }
 
     fn choose(
@@ -138,8 +141,7 @@ mod tests {
         let wishes: Vec<Wish> = models.into_iter().enumerate().map(wish).collect();
         let mut forecasts = in_use();
         let time = (Stopwatch::start(), Duration::from_hours(1));
-        let granted = others.grant(&panel(bins), &wishes, &mut forecasts, time);
-        granted.expect("the models answer");
+        others.grant(&panel(bins), &wishes, &mut forecasts, time);
         [0, 1].map(|series| forecasts[series].1.to_string())
     }
 
@@ -169,8 +171,7 @@ mod tests {
         });
         let mut forecasts = in_use();
         let time = (Stopwatch::start(), Duration::ZERO);
-        let granted = Others::new().grant(&panel(100), &wishes, &mut forecasts, time);
-        granted.expect("nothing fails");
+        Others::new().grant(&panel(100), &wishes, &mut forecasts, time);
         assert!(forecasts.iter().all(|(_, model)| &**model == "lstm"));
     }
 }

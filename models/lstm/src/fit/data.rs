@@ -1,6 +1,6 @@
 //! What a network is fitted to: panels at several resolutions, and how often each series is shown.
 
-use foreshadow_forecast::Panel;
+use foreshadow_forecast::{Panel, mean_magnitude};
 
 use crate::{clock::Clock, random::Random};
 
@@ -35,6 +35,10 @@ pub(crate) struct Candidate {
     pub(crate) series: usize,
     /// The first bin with a sample.
     pub(crate) first: usize,
+    /// The mean magnitude.
+    pub(crate) level: f32,
+    /// Whether all values are counts.
+    pub(crate) counts: bool,
     /// The average magnitude of the metric over all its series.
     unit: f32,
     /// Makes up for how often the series is drawn.
@@ -161,6 +165,8 @@ fn candidates(panel: &Panel, end: usize) -> Vec<Candidate> {
         Some(Candidate {
             series,
             first,
+            level,
+            counts: are_counts(&panel.series(series)[..end]),
             unit,
             correction: level / unit,
         })
@@ -171,12 +177,11 @@ fn candidates(panel: &Panel, end: usize) -> Vec<Candidate> {
 /// The first sampled bin and the mean magnitude; `None` where all is missing or zero.
 fn level(values: &[f32]) -> Option<(usize, f32)> {
     let first = values.iter().position(|value| value.is_finite())?;
-    let (sum, count) = values
-        .iter()
-        .filter(|value| value.is_finite())
-        .fold((0.0_f64, 0.0_f64), |(sum, count), value| {
-            (sum + f64::from(value.abs()), count + 1.0)
-        });
-    let level = (sum / count) as f32;
+    let level = mean_magnitude(values)? as f32;
     (level > f32::MIN_POSITIVE && level.is_finite()).then_some((first, level))
+}
+
+fn are_counts(values: &[f32]) -> bool {
+    let mut present = values.iter().filter(|value| value.is_finite());
+    present.all(|value| *value >= 0.0 && value.fract() == 0.0)
 }

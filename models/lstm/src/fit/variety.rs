@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{fit::data::Source, random::Random};
-
-const DAY_MS: u128 = 86_400_000;
+use crate::{
+    fit::data::{Candidate, Source},
+    random::Random,
+};
 
 /// How often a lane follows something else than a series as it was.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -92,77 +93,77 @@ impl Followed<'_> {
 
 impl Mixture {
     fn draw(source: &Source, candidate: usize, random: &mut Random) -> Self {
-        let day = (DAY_MS / source.panel.interval().as_millis().max(1)).max(1) as usize;
+        let day = source.clock.bins_per_day();
         let other = source.draw(random);
+        let (one, second) = (source.candidate(candidate), source.candidate(other));
         Self {
             candidate: other,
             shift: day * random.below(source.end / day + 1),
-            factors: factors(
-                source.values(candidate),
-                source.values(other),
-                random.unit(),
-            ),
+            factors: factors(one, second, random.unit()),
         }
     }
 }
 
 /// Counts are added up, so that they stay counts; of other values an average is made, the second series
 /// with this share, each in units of its level.
-fn factors(values: &[f32], other: &[f32], share: f32) -> (f32, f32) {
-    if are_counts(values) && are_counts(other) {
-        return (1.0, 1.0);
+fn factors(one: Candidate, second: Candidate, share: f32) -> (f32, f32) {
+    if one.counts && second.counts {
+        (1.0, 1.0)
+    } else {
+        (1.0 - share, share * one.level / second.level)
     }
-    let ratio = level(values) / level(other).max(f32::MIN_POSITIVE);
-    (1.0 - share, share * ratio)
-}
-
-fn known(values: &[f32]) -> impl Iterator<Item = f32> {
-    values.iter().copied().filter(|value| value.is_finite())
-}
-
-fn are_counts(values: &[f32]) -> bool {
-    known(values).all(|value| value >= 0.0 && value.fract() == 0.0)
-}
-
-/// The mean magnitude.
-fn level(values: &[f32]) -> f32 {
-    let (sum, count) = known(values).fold((0.0_f64, 0.0_f64), |(sum, count), value| {
-        (sum + f64::from(value.abs()), count + 1.0)
-    });
-    (sum / count.max(1.0)) as f32
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::Duration;
 
-    fn followed(variation: &Variation, one: &[f32], other: &[f32], from: usize) -> Vec<f32> {
-        let followed = Followed {
-            values: one,
-            other: variation.mixture.as_ref().map(|mixture| (other, mixture)),
-            reversed_from: variation.reversed.then_some(from),
-        };
-        assert_eq!(followed.get(one.len()), None);
-        let values = (0..one.len()).map(|bin| followed.get(bin).expect("it is before the end"));
-        values.collect()
+    use foreshadow_forecast::{Panel, SeriesId};
+    use foreshadow_types::{EntityId, Timestamp};
+
+    use super::*;
+    use crate::FitData;
+
+    fn two(one: &[f32], other: &[f32]) -> FitData {
+        let ids = ["one", "other"].map(|entity| SeriesId {
+            entity: EntityId::new(entity).unwrap(),
+            metric: "load".to_owned(),
+        });
+        let (start, interval) = (Timestamp::from_millis(0), Duration::from_mins(5));
+        let values = [one, other].concat();
+        let panel = Panel::new(start, interval, ids.to_vec(), one.len(), values);
+        FitData::new(vec![(panel, one.len(), 1.0)])
     }
 
-    fn mixed(share: f32, shift: usize, one: &[f32], other: &[f32]) -> Vec<f32> {
+    /// What becomes of the first series, which is known from the second bin on.
+    fn varied(variation: &Variation, data: &FitData) -> Vec<f32> {
+        let source = &data.sources[0];
+        let followed = variation.of(source, 0, 1);
+        assert_eq!(followed.get(source.end), None);
+        (0..source.end)
+            .map(|bin| followed.get(bin).unwrap())
+            .collect()
+    }
+
+    /// A quarter of the second series in the first.
+    fn mixed(shift: usize, one: &[f32], other: &[f32]) -> Vec<f32> {
+        let data = two(one, other);
+        let source = &data.sources[0];
         let mixture = Mixture {
-            candidate: 0,
+            candidate: 1,
             shift,
-            factors: factors(one, other, share),
+            factors: factors(source.candidate(0), source.candidate(1), 0.25),
         };
         let variation = Variation {
             mixture: Some(mixture),
             reversed: false,
         };
-        followed(&variation, one, other, 0)
+        varied(&variation, &data)
     }
 
     #[test]
     fn a_mixture_keeps_the_level_of_the_first_series_and_its_gaps() {
-        let values = mixed(0.25, 1, &[1.5, f32::NAN, 2.5], &[30.5, 10.5, f32::NAN]);
+        let values = mixed(1, &[1.5, f32::NAN, 2.5], &[30.5, 10.5, f32::NAN]);
         // The levels are 2 and 20.5, so the second series counts a 10.25th.
         assert!((values[0] - (0.75 * 1.5 + 0.25 * 10.5 / 10.25)).abs() < 1e-5);
         assert!(values[1].is_nan());
@@ -171,7 +172,7 @@ mod tests {
 
     #[test]
     fn counts_stay_counts() {
-        assert_eq!(mixed(0.3, 0, &[0.0, 2.0], &[5.0, 1.0]), [5.0, 3.0]);
+        assert_eq!(mixed(0, &[0.0, 2.0], &[5.0, 1.0]), [5.0, 3.0]);
     }
 
     #[test]
@@ -180,7 +181,7 @@ mod tests {
             mixture: None,
             reversed: true,
         };
-        let values = followed(&variation, &[1.0, 2.0, 3.0, 4.0], &[], 1);
+        let values = varied(&variation, &two(&[1.0, 2.0, 3.0, 4.0], &[1.0; 4]));
         assert_eq!(values, [1.0, 4.0, 3.0, 2.0]);
     }
 }
