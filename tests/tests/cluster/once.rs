@@ -166,25 +166,21 @@ async fn telemetry_counts_once(trial: &Trial) {
     }
 }
 
+/// Changes one shard alone, as a change does that is not done to its end.
+fn change_in_one(trial: &Trial, shard: usize, path: &str, body: &Value) {
+    let header = shard.to_string();
+    let headers = [("foreshadow-forwarded", header.as_str())];
+    let taken = (0..3).any(|replica| post(trial, replica, path, body, &headers).0 == 200);
+    assert!(taken, "shard {shard} is somewhere");
+}
+
 /// One shard has taken up a change that others have not; the next change goes through all the same.
 fn a_half_made_change_can_be_made_again(trial: &Trial) {
     let config = get(trial, 0, "/admin/shadow_config");
     for shard in [2, 4, 4] {
-        let header = shard.to_string();
-        let headers = [("foreshadow-forwarded", header.as_str())];
         let mut unconditional = config.clone();
         unconditional["etag"] = "".into();
-        let taken = (0..3).any(|replica| {
-            let answer = post(
-                trial,
-                replica,
-                "/admin/shadow_config",
-                &unconditional,
-                &headers,
-            );
-            answer.0 == 200
-        });
-        assert!(taken, "shard {shard} is somewhere");
+        change_in_one(trial, shard, "/admin/shadow_config", &unconditional);
     }
     for turn in 0..3 {
         let config = get(trial, turn, "/admin/shadow_config");
@@ -195,27 +191,33 @@ fn a_half_made_change_can_be_made_again(trial: &Trial) {
     }
 }
 
-/// An override that is set anew for a pool of another shard is not in force for both.
+/// An override that is set anew for a pool of another shard is not in force for both, nor is one whose
+/// move was not done to its end.
 fn an_override_is_in_one_place(trial: &Trial) {
     let elsewhere = |first: usize| {
         let shard = shard_of(&pool(first));
         (0..POOLS).find(|&other| shard_of(&pool(other)) != shard)
     };
     let pools = [0, elsewhere(0).expect("pools are in several shards")];
-    for (turn, number) in pools.into_iter().enumerate() {
-        let set = json!({"set": {"name": "exam", "pool": pool(number), "count": 3}});
-        let (status, answer) = post(trial, turn, "/admin/shadow_override", &set, &[]);
+    let path = "/admin/shadow_override";
+    let set = |number| json!({"set": {"name": "exam", "pool": pool(number), "count": 3}});
+    for (turn, number) in [pools[0], pools[1], pools[1]].into_iter().enumerate() {
+        if turn == 2 {
+            change_in_one(trial, shard_of(&pool(pools[0])), path, &set(pools[0]));
+        }
+        let (status, answer) = post(trial, turn, path, &set(number), &[]);
         assert_eq!(status, 200, "{answer}");
-        let listed = get(trial, turn + 1, "/admin/shadow_override");
+        let listed = get(trial, turn + 1, path);
         let named: Vec<_> = listed["overrides"]
             .as_array()
             .into_iter()
             .flatten()
             .collect();
         assert_eq!(named.len(), 1, "{listed}");
+        assert_eq!(answer["overrides"], listed["overrides"]);
         assert_eq!(named[0]["pool"], pool(number));
     }
     let clear = json!({"clear": "exam"});
-    assert_eq!(post(trial, 2, "/admin/shadow_override", &clear, &[]).0, 200);
-    assert_eq!(post(trial, 0, "/admin/shadow_override", &clear, &[]).0, 404);
+    assert_eq!(post(trial, 2, path, &clear, &[]).0, 200);
+    assert_eq!(post(trial, 0, path, &clear, &[]).0, 404);
 }

@@ -14,12 +14,21 @@ use tokio::sync::oneshot;
 use super::series::SeriesKey;
 use crate::{demand::Happening, error::EngineError, views::ReportOutcome};
 
+/// Why observations are not kept.
+#[derive(Debug)]
+pub(crate) enum ReportError {
+    /// Too many wait already; none was taken, and here they are.
+    Behind(Vec<Observation>),
+    /// They could not be written down.
+    Journal(String),
+}
+
 /// One message.
 #[derive(Debug)]
 pub(crate) enum CollectorCommand {
     Report {
         observations: Vec<Observation>,
-        reply: oneshot::Sender<Result<ReportOutcome, EngineError>>,
+        reply: oneshot::Sender<Result<ReportOutcome, ReportError>>,
     },
     Shadow {
         entity: EntityId,

@@ -23,7 +23,7 @@ use foreshadow_types::{EntityId, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use self::{
-    command::{CollectorCommand, Gathered, GatheredSeries, WarmSeries},
+    command::{CollectorCommand, Gathered, GatheredSeries, ReportError, WarmSeries},
     folder::HistoryFolder,
     history::{Journals, begin_journals},
     rows::encode_requests,
@@ -33,7 +33,6 @@ use self::{compact::Upkeep, history::HistoryBuffer, series::SeriesStore};
 use crate::{
     config::{EngineConfig, Limits},
     demand::{Fate, Happening, Recorded, RequestSeen},
-    error::EngineError,
     numbers::Numbers,
     owner::OwnerCommand,
     planning::REQUESTS,
@@ -58,7 +57,7 @@ const RECLUSTER_EVERY: Duration = Duration::from_mins(10);
 /// Observations and who is told what became of them.
 type Report = (
     Vec<Observation>,
-    oneshot::Sender<Result<ReportOutcome, EngineError>>,
+    oneshot::Sender<Result<ReportOutcome, ReportError>>,
 );
 
 /// The shadows and what is gathered for the next tick.
@@ -162,8 +161,7 @@ impl Collector {
         } else if self.waiting.len() < MOST_WAITING {
             self.waiting.push_back((observations, reply));
         } else {
-            let reason = "the history is behind; send again later".to_owned();
-            let _ = reply.send(Err(EngineError::Ledger(reason)));
+            let _ = reply.send(Err(ReportError::Behind(observations)));
         }
     }
 
@@ -186,7 +184,7 @@ impl Collector {
         }
     }
 
-    fn observe(&mut self, observations: Vec<Observation>) -> Result<ReportOutcome, EngineError> {
+    fn observe(&mut self, observations: Vec<Observation>) -> Result<ReportOutcome, ReportError> {
         let now = self.numbers.clock.now();
         let (oldest, latest) = (now - OLDEST, now + FURTHEST_AHEAD);
         let mut outcome = ReportOutcome::default();
@@ -205,7 +203,7 @@ impl Collector {
         }
         self.history
             .take_usage(taken)
-            .map_err(|error| EngineError::Ledger(format!("the journal of samples: {error}")))?;
+            .map_err(|error| ReportError::Journal(error.to_string()))?;
         let telemetry = &self.numbers.telemetry;
         telemetry.accepted.add(outcome.accepted);
         telemetry.rejected.add(outcome.rejected);

@@ -1,15 +1,22 @@
 //! What is known of users: reported, asked for, deleted.
 
+use std::time::Duration;
+
 use foreshadow_shadow::Observation;
 use foreshadow_types::{EntityId, UserId};
+use tokio::time::sleep;
 
 use super::EngineHandle;
 use crate::{
-    collector::CollectorCommand,
+    collector::{CollectorCommand, ReportError},
     error::EngineError,
     owner::OwnerCommand,
     views::{Forgotten, ReportOutcome, ResourceShadowView},
 };
+
+/// How often observations are offered that cannot be taken yet, and how long to wait after each time.
+const ATTEMPTS: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(500);
 
 impl EngineHandle {
     /// Takes observations. It waits while earlier ones are still being taken; once it has answered,
@@ -21,11 +28,27 @@ impl EngineHandle {
         &self,
         observations: Vec<Observation>,
     ) -> Result<ReportOutcome, EngineError> {
-        self.ask_collector(|reply| CollectorCommand::Report {
-            observations,
-            reply,
-        })
-        .await?
+        if observations.is_empty() {
+            return Ok(ReportOutcome::default());
+        }
+        let mut left = observations;
+        for _ in 0..ATTEMPTS {
+            let report = |reply| CollectorCommand::Report {
+                observations: left,
+                reply,
+            };
+            match self.ask_collector(report).await? {
+                Ok(outcome) => return Ok(outcome),
+                Err(ReportError::Journal(reason)) => {
+                    let reason = format!("the journal of samples: {reason}");
+                    return Err(EngineError::Ledger(reason));
+                }
+                Err(ReportError::Behind(observations)) => left = observations,
+            }
+            sleep(PAUSE).await;
+        }
+        let reason = "the history is behind; send again later";
+        Err(EngineError::Ledger(reason.to_owned()))
     }
 
     /// The resource shadow of a user.

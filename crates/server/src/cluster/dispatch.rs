@@ -1,8 +1,6 @@
 //! Which shard a call is about. What is not listed goes to the first shard, which refuses what nobody
 //! knows.
 
-use std::time::Duration;
-
 use axum::{
     body::Bytes,
     extract::Request,
@@ -15,14 +13,12 @@ use prost::Message;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Credentials, Front, MOVING, admin, allocations, exchange, join, moving, overrides, patience,
+    AGAIN, Credentials, Front, MOVING, admin, allocations, exchange, join, moving, overrides,
+    patience,
     reach::Lost,
     wire::{Call, refusal},
 };
 use crate::{access::is_grpc, error::ApiError, path::Parts};
-
-/// How long it takes at the least until another replica may have a shard that has moved.
-const AGAIN: Duration = Duration::from_millis(100);
 
 /// Answers a call, wherever its shard is.
 pub(super) async fn dispatch(front: Front, request: Request) -> Response {
@@ -80,7 +76,8 @@ async fn answered(front: Front, request: Request, grpc: bool) -> Result<Response
     }
 }
 
-/// A call that another replica has sent on; if the shard is not here, it is told so.
+/// A call that another replica has sent on; if the shard is not here, it is told so soon, since it tries
+/// again.
 async fn sent_here(
     front: &Front,
     shard: ShardId,
@@ -88,7 +85,9 @@ async fn sent_here(
     request: Request,
     grpc: bool,
 ) -> Response {
-    let reach = front.reach(shard, credentials, patience()).await;
+    let reach = front
+        .reach(shard, credentials, Instant::now() + AGAIN)
+        .await;
     let answer = match reach {
         Ok(reach) => reach.send(request).await.map_err(|_| moving(shard)),
         Err(error) => Err(error),

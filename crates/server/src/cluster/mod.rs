@@ -54,6 +54,9 @@ use crate::{access::Caller, console, error::ApiError, http, options::ServerOptio
 /// How long a call waits for a shard that moves from one replica to another.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long it takes at the least until another replica may have a shard that has moved.
+const AGAIN: Duration = Duration::from_millis(100);
+
 /// What a caller is told whom another replica would not know.
 const CERTIFICATE_ALONE: &str =
     "the shard is with another replica, which does not see your certificate; show a token";
@@ -187,6 +190,9 @@ impl Front {
         credentials: &Credentials,
         until: Instant,
     ) -> Result<Reach, ApiError> {
+        if shard.0 >= self.shared.shards.count() {
+            return Err(ApiError::invalid(format!("there is no shard {shard}")));
+        }
         let mut routes = self.shared.routes.clone();
         let index = usize::from(shard.0);
         let known = routes.wait_for(|routes| routes.get(index).is_some_and(Route::is_known));

@@ -11,46 +11,51 @@ use foreshadow_types::ShardId;
 use super::{
     dispatch::{Asked, get},
     join::{TAG_BREAK, from_all, together},
-    wire::{Call, answer},
+    wire::{Call, Refusal, answer},
 };
 use crate::{error::ApiError, http::if_match};
 
-/// Sets, extends or clears an override. What is changed against is compared for all shards at once; one
-/// that goes to a pool of another shard ends where it was.
+/// Sets, extends or clears an override. What is changed against is compared for all shards at once. It is
+/// in one shard afterwards: one that goes to a pool of another shard ends where it was, and what was left of
+/// a move that was not done to its end ends too.
 pub(super) async fn set(asked: &Asked) -> Result<Response, ApiError> {
     let mut request: v1::SetOverrideRequest = asked.call.message()?;
     let given = if_match(&asked.call.parts.headers)?;
     if !given.is_empty() {
         request.etag = given;
     }
-    let listing = listing(asked)?;
-    let lists = from_all::<v1::ListOverridesResponse>(&listing).await;
+    let lists = from_all::<v1::ListOverridesResponse>(&listing(asked)?).await;
     let lists: Result<Vec<_>, _> = lists.into_iter().collect();
-    let lists = match lists {
+    let mut lists = match lists {
         Ok(lists) => lists,
         Err(refusal) => return Ok(refusal.response),
     };
     check_tag(&request.etag, &lists)?;
-    let named = found(&lists, name_of(&request));
+    let name = name_of(&request);
+    let having = having(&lists, name);
     let target = match &request.change {
         Some(Change::Set(set)) => asked.front.of_pool(&set.pool),
-        Some(Change::Extend(_) | Change::Clear(_)) | None => named.unwrap_or_default(),
+        Some(Change::Extend(_) | Change::Clear(_)) | None => {
+            having.first().copied().unwrap_or_default()
+        }
     };
-    let response = change(asked, &request, target, &lists).await;
-    if let Err(refusal) = answer::<v1::SetOverrideResponse>(response).await {
+    if let Err(refusal) = change(asked, &request, target, &mut lists).await {
         return Ok(refusal.response);
     }
-    if let Some(before) = named.filter(|&before| before != target) {
-        let clear = v1::SetOverrideRequest {
-            change: Some(Change::Clear(name_of(&request).to_owned())),
-            ..request.clone()
-        };
-        let response = change(asked, &clear, before, &lists).await;
-        if let Err(refusal) = answer::<v1::SetOverrideResponse>(response).await {
+    let clear = v1::SetOverrideRequest {
+        change: Some(Change::Clear(name.to_owned())),
+        ..request.clone()
+    };
+    for before in having.into_iter().filter(|&one| one != target) {
+        if let Err(refusal) = change(asked, &clear, before, &mut lists).await {
             return Ok(refusal.response);
         }
     }
-    Ok(all_now(asked, &listing).await)
+    let answers = lists.into_iter().map(|list| v1::SetOverrideResponse {
+        etag: list.etag,
+        overrides: list.overrides,
+    });
+    Ok(together(asked, answers.collect()))
 }
 
 /// The question what overrides there are, as the same caller would ask it.
@@ -74,11 +79,11 @@ fn name_of(request: &v1::SetOverrideRequest) -> &str {
     }
 }
 
-/// The shard that has an override of this name.
-fn found(lists: &[v1::ListOverridesResponse], name: &str) -> Option<ShardId> {
+/// The shards that have an override of this name.
+fn having(lists: &[v1::ListOverridesResponse], name: &str) -> Vec<ShardId> {
     let has = |list: &v1::ListOverridesResponse| list.overrides.iter().any(|one| one.name == name);
-    let place = lists.iter().position(has)?;
-    Some(ShardId(place as u16))
+    let shards = lists.iter().enumerate().filter(|(_, list)| has(list));
+    shards.map(|(place, _)| ShardId(place as u16)).collect()
 }
 
 fn check_tag(given: &str, lists: &[v1::ListOverridesResponse]) -> Result<(), ApiError> {
@@ -91,34 +96,24 @@ fn check_tag(given: &str, lists: &[v1::ListOverridesResponse]) -> Result<(), Api
     Err(EngineError::EtagMismatch { given, current }.into())
 }
 
-/// Changes one shard, if nothing has come between there.
+/// Changes one shard, if nothing has come between there; its overrides are then those of the answer.
 async fn change(
     asked: &Asked,
     request: &v1::SetOverrideRequest,
     shard: ShardId,
-    lists: &[v1::ListOverridesResponse],
-) -> Response {
+    lists: &mut [v1::ListOverridesResponse],
+) -> Result<(), Refusal> {
+    let list = &mut lists[usize::from(shard.0)];
     let mut part = request.clone();
     if !part.etag.is_empty() {
-        let list = lists.get(usize::from(shard.0));
-        part.etag = list.map(|list| list.etag.clone()).unwrap_or_default();
+        part.etag.clone_from(&list.etag);
     }
     let mut call: Call = asked.call.with(&part);
     call.parts.headers.remove(header::IF_MATCH);
-    asked.send(shard, call).await
-}
-
-/// All overrides, as the answer to a change of one.
-async fn all_now(asked: &Asked, listing: &Asked) -> Response {
-    let lists = from_all::<v1::ListOverridesResponse>(listing).await;
-    let lists: Result<Vec<_>, _> = lists.into_iter().collect();
-    let lists = match lists {
-        Ok(lists) => lists,
-        Err(refusal) => return refusal.response,
+    let changed: v1::SetOverrideResponse = answer(asked.send(shard, call).await).await?;
+    *list = v1::ListOverridesResponse {
+        overrides: changed.overrides,
+        etag: changed.etag,
     };
-    let answers = lists.into_iter().map(|list| v1::SetOverrideResponse {
-        etag: list.etag,
-        overrides: list.overrides,
-    });
-    together(asked, answers.collect())
+    Ok(())
 }

@@ -13,7 +13,7 @@ use axum::{
 use foreshadow_engine::EngineHandle;
 use foreshadow_types::ShardId;
 use futures::future::BoxFuture;
-use tonic::{ConnectError, Status, codegen::Service};
+use tonic::{ConnectError, Status, codegen::Service, metadata::MetadataValue};
 
 use super::{CLIENT, Credentials, FORWARDED, MOVING, TRACE_HEADERS, moving, routes::Route};
 
@@ -36,6 +36,29 @@ pub(super) enum Lost {
     Moved,
     /// What was done is not known.
     Broken(Status),
+}
+
+impl Lost {
+    /// What a client of [`Reach`] was told.
+    pub(super) fn of(status: Status) -> Self {
+        if status.metadata().contains_key(MOVING) {
+            Self::Moved
+        } else {
+            Self::Broken(status)
+        }
+    }
+
+    fn status(self, shard: ShardId) -> Status {
+        match self {
+            Self::Moved => {
+                let mut status = Status::from(moving(shard));
+                let mark = MetadataValue::from_static("1");
+                status.metadata_mut().insert(MOVING, mark);
+                status
+            }
+            Self::Broken(status) => status,
+        }
+    }
 }
 
 /// The services of one shard, for one caller.
@@ -151,10 +174,7 @@ where
         let (shard, reach) = (self.shard, self.clone());
         Box::pin(async move {
             let answer = reach.send(request).await;
-            answer.map_err(|lost| match lost {
-                Lost::Moved => moving(shard).into(),
-                Lost::Broken(status) => status,
-            })
+            answer.map_err(|lost| lost.status(shard))
         })
     }
 }

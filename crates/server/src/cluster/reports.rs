@@ -11,23 +11,28 @@ use foreshadow_api::{
     v1::{self, telemetry_client::TelemetryClient},
 };
 use foreshadow_engine::{
-    EngineHandle, ReportOutcome,
+    EngineError, EngineHandle, ReportOutcome,
     config::{RuleSubject, TriggerRule},
 };
 use foreshadow_shadow::Observation;
 use foreshadow_types::{EntityId, PoolName, ShardId};
 use futures::{future::join_all, stream};
-use tokio::{sync::watch, time::sleep};
-use tonic::Code;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
+use tonic::Status;
 
-use super::{Credentials, Front, patience, places::Cluster, reach::Reach, routes::Route};
+use super::{
+    AGAIN, Credentials, Front, moving, patience,
+    places::Cluster,
+    reach::{Lost, Reach},
+    routes::Route,
+};
 use crate::error::ApiError;
 
 /// How often it is looked what shards follow.
 const LOOK: Duration = Duration::from_secs(1);
-/// How often samples that cannot be kept are tried again, and how long to wait between.
-const ATTEMPTS: u32 = 5;
-const PAUSE: Duration = Duration::from_millis(500);
 /// Points of one message to another replica.
 const MOST_POINTS: usize = 20_000;
 
@@ -41,42 +46,19 @@ pub(crate) enum Reports {
 }
 
 impl Reports {
-    /// Hands observations over; answered when they are kept. What cannot be kept is tried again here, part
-    /// by part, since what is sent again as a whole would count twice where it was kept.
+    /// Hands observations over; answered when they are kept.
     pub(crate) async fn take(
         &self,
         observations: Vec<Observation>,
         credentials: Option<Credentials>,
     ) -> Result<ReportOutcome, ApiError> {
         match (self, credentials) {
-            (Self::Engine(engine), _) => patiently(|| kept(engine, observations.clone())).await,
+            (Self::Engine(engine), _) => Ok(engine.report(observations).await?),
             (Self::Shards(front), Some(credentials)) => {
                 front.report(observations, &credentials).await
             }
             (Self::Shards(_), None) => Err(ApiError::unavailable("the caller is not known")),
         }
-    }
-}
-
-async fn kept(
-    engine: &EngineHandle,
-    observations: Vec<Observation>,
-) -> Result<ReportOutcome, ApiError> {
-    Ok(engine.report(observations).await?)
-}
-
-/// Tries what may go better in a moment.
-async fn patiently<F>(attempt: impl Fn() -> F) -> Result<ReportOutcome, ApiError>
-where
-    F: Future<Output = Result<ReportOutcome, ApiError>>,
-{
-    let mut attempts = 1;
-    loop {
-        match attempt().await {
-            Err(error) if error.code == Code::Unavailable && attempts < ATTEMPTS => attempts += 1,
-            settled => return settled,
-        }
-        sleep(PAUSE).await;
     }
 }
 
@@ -171,8 +153,7 @@ impl Front {
     ) -> Result<ReportOutcome, ApiError> {
         // What another replica has sent on is for the shard that it says.
         if let Some(shard) = credentials.forwarded {
-            let reach = self.reach(shard, credentials, patience()).await?;
-            return hand_over(reach, &observations).await;
+            return self.hand(shard, observations, credentials).await;
         }
         let parts = self.parts(observations).into_iter();
         let sent = parts.map(|(shard, part)| self.give(shard, part, credentials));
@@ -200,46 +181,70 @@ impl Front {
         parts
     }
 
-    /// Gives a shard its part. Each observation counts once for its sender, where its usage is kept.
+    /// Gives a shard its part. Each observation counts once for its sender, where its usage is kept; a
+    /// shard that only follows it may miss it, which is told in the log.
     async fn give(
         &self,
         shard: ShardId,
         part: Part,
         credentials: &Credentials,
     ) -> Result<ReportOutcome, ApiError> {
-        if !part.followed.is_empty() {
-            patiently(|| self.hand(shard, &part.followed, credentials)).await?;
+        let followed = self.hand(shard, part.followed, credentials);
+        let (followed, own) = tokio::join!(followed, self.hand(shard, part.own, credentials));
+        if let Err(error) = followed {
+            tracing::warn!(%shard, %error, "a shard has missed samples that its triggers follow");
         }
-        if part.own.is_empty() {
-            return Ok(ReportOutcome::default());
-        }
-        patiently(|| self.hand(shard, &part.own, credentials)).await
+        own
     }
 
+    /// Hands observations to a shard, message by message. What has certainly not arrived is sent again
+    /// for a while; what may have is not, since it would count twice.
     async fn hand(
         &self,
         shard: ShardId,
-        observations: &[Observation],
+        observations: Vec<Observation>,
         credentials: &Credentials,
     ) -> Result<ReportOutcome, ApiError> {
-        let reach = self.reach(shard, credentials, patience()).await?;
-        hand_over(reach, observations).await
+        let (mut whole, until) = (ReportOutcome::default(), patience());
+        let mut left = &observations[..];
+        while !left.is_empty() {
+            let (message, later) = left.split_at(left.len().min(MOST_POINTS));
+            let reach = self.reach(shard, credentials, until).await?;
+            match sent(reach, message).await {
+                Ok(outcome) => {
+                    whole.accepted += outcome.accepted;
+                    whole.rejected += outcome.rejected;
+                    left = later;
+                }
+                Err(Lost::Moved) if Instant::now() + AGAIN < until => sleep(AGAIN).await,
+                Err(Lost::Moved) => return Err(moving(shard)),
+                Err(Lost::Broken(status)) => return Err(status.into()),
+            }
+        }
+        Ok(whole)
     }
 }
 
-async fn hand_over(reach: Reach, part: &[Observation]) -> Result<ReportOutcome, ApiError> {
+async fn sent(reach: Reach, message: &[Observation]) -> Result<ReportOutcome, Lost> {
     if let Some(engine) = reach.engine() {
-        return kept(engine, part.to_vec()).await;
+        return match engine.report(message.to_vec()).await {
+            Ok(outcome) => Ok(outcome),
+            Err(EngineError::Stopped) => Err(Lost::Moved),
+            Err(error) => Err(Lost::Broken(ApiError::from(error).into())),
+        };
     }
-    let messages: Vec<_> = part.chunks(MOST_POINTS).map(report).collect();
     let mut client = TelemetryClient::new(reach);
-    let mut answers = client.report(stream::iter(messages)).await?.into_inner();
-    let mut outcome = ReportOutcome::default();
-    while let Some(answer) = answers.message().await? {
-        outcome.accepted += answer.accepted;
-        outcome.rejected += answer.refused;
+    let answers = client.report(stream::iter([report(message)])).await;
+    let answer = answers.map_err(Lost::of)?.into_inner().message().await;
+    match answer.map_err(Lost::Broken)? {
+        Some(answer) => Ok(ReportOutcome {
+            accepted: answer.accepted,
+            rejected: answer.refused,
+        }),
+        None => Err(Lost::Broken(Status::unavailable(
+            "another replica did not answer",
+        ))),
     }
-    Ok(outcome)
 }
 
 /// Observations as a message. Whose they are is told as a user's name: what is kept of a user and of an

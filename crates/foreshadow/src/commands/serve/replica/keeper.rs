@@ -13,7 +13,7 @@ use foreshadow_types::{ShardId, Shards};
 use tokio::{
     sync::{oneshot, watch},
     task::{JoinError, JoinSet},
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, MissedTickBehavior, interval, timeout_at},
 };
 
 use super::holding::{Holding, Plan, Stage};
@@ -86,10 +86,19 @@ impl Keeper {
     /// they are.
     pub(super) async fn run(mut self, mut leave: oneshot::Receiver<()>, left: oneshot::Sender<()>) {
         let beat = self.membership.time() / BEATS;
+        let mut beats = interval(beat);
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut left = Some(left);
         let mut end = None;
         loop {
-            self.beat().await;
+            tokio::select! {
+                _ = beats.tick() => self.beat().await,
+                Some(done) = self.work.join_next() => self.settle(done).await,
+                _ = &mut leave, if !self.leaving => {
+                    self.leave().await;
+                    end = Some(Instant::now() + LEAVING);
+                }
+            }
             self.publish();
             let over = end.is_some_and(|end| Instant::now() >= end);
             if self.leaving
@@ -98,14 +107,6 @@ impl Keeper {
             {
                 // Whoever waits for it may be gone.
                 let _ = left.send(());
-            }
-            tokio::select! {
-                () = sleep(beat) => {}
-                Some(done) = self.work.join_next() => self.settle(done).await,
-                _ = &mut leave, if !self.leaving => {
-                    self.leave().await;
-                    end = Some(Instant::now() + LEAVING);
-                }
             }
         }
     }
@@ -141,14 +142,18 @@ impl Keeper {
         let held: Vec<_> = self.held.iter().map(|(id, one)| (*id, one.epoch)).collect();
         let served = self.held.values().filter(|one| !one.is_ending());
         let first_lost = served.map(|one| one.until).min();
-        let fit = self.unfit.is_none_or(|until| until <= Instant::now());
-        let observed = self.membership.beat(&held, fit && !self.leaving);
+        let present = self.is_fit() && !self.leaving;
+        let observed = self.membership.beat(&held, present);
         match first_lost {
             Some(until) => timeout_at(until, observed)
                 .await
                 .unwrap_or(Err(ClusterError::Silent)),
             None => observed.await,
         }
+    }
+
+    fn is_fit(&self) -> bool {
+        self.unfit.is_none_or(|until| until <= Instant::now())
     }
 
     /// Says once when the database is gone and when it is back.
@@ -247,8 +252,11 @@ impl Keeper {
             (Ok(engine), None) => drop(engine),
             (Err(error), _) => {
                 tracing::error!(%shard, %error, "the shard's engine did not start");
-                self.unfit = Some(Instant::now() + FAILED);
                 self.ended(shard, epoch, FAILED).await;
+                // Where others serve, it is the shard rather than this replica.
+                if !self.held.values().any(|one| one.engine().is_some()) {
+                    self.unfit = Some(Instant::now() + FAILED);
+                }
             }
         }
     }
@@ -281,7 +289,7 @@ impl Keeper {
                 Step::Yield(shard) => self.end(shard),
             }
         }
-        if self.unfit.is_none_or(|until| until <= now) && !free.is_empty() {
+        if self.is_fit() && !free.is_empty() {
             self.claim(&free, &observed.names).await;
         }
     }

@@ -79,7 +79,7 @@ pub(super) async fn serve(
         cluster.shards,
         placing,
     );
-    let keeping = tokio::spawn(keeper.run(leaving.1, left.0));
+    let mut keeping = tokio::spawn(keeper.run(leaving.1, left.0));
     println!("listening on {listening}");
     notify(&[NotifyState::Ready]);
     let ended = async move {
@@ -90,8 +90,12 @@ pub(super) async fn serve(
         let _ = left.1.await;
     };
     let served = server.run_replica(seen, ended);
-    tokio::select! {
-        served = served => Ok(served?),
-        fault = keeping => Err(anyhow!("shards are not kept any more: {fault:?}").into()),
-    }
+    let served = tokio::select! {
+        served = served => served.map_err(Failure::from),
+        fault = &mut keeping => {
+            Err(anyhow!("shards are not kept any more: {fault:?}").into())
+        }
+    };
+    keeping.abort();
+    served
 }
