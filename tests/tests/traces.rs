@@ -7,6 +7,8 @@
 
 #[path = "support/collector.rs"]
 mod collector;
+#[path = "support/provider.rs"]
+mod provider;
 mod support;
 
 use std::time::{Duration, Instant};
@@ -17,12 +19,13 @@ use foreshadow_api::v1::{
 };
 use foreshadow_tests::{Server, http_with, notebook_pool};
 use tempfile::TempDir;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::sleep};
 use tonic::{Request, transport::Channel};
 
 use self::{
     collector::{CALLER, Collector, Seen, traceparent},
-    support::{ask, channel, granted, release, warm},
+    provider::Elsewhere,
+    support::{PATIENCE, ask, channel, granted, release, warm},
 };
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -137,7 +140,11 @@ async fn calls_over_http_and_messages_of_streams_are_in_their_traces() {
     assert_eq!(answer.status, 200, "{}", answer.body);
     let parent = traceparent(OTHER_TRACE, "01");
     let shadow = "/user/secret-user/resource_shadow";
-    let headers = [("traceparent", &*parent)];
+    // Whatever it says of itself, it is no call over gRPC.
+    let headers = [
+        ("traceparent", &*parent),
+        ("content-type", "application/grpc"),
+    ];
     http_with(server.address(), "GET", shadow, &headers, "");
 
     let mut client = AllocationsClient::new(channel(&server).await);
@@ -174,6 +181,7 @@ async fn calls_over_http_and_messages_of_streams_are_in_their_traces() {
     let message = one(&spans, QUIET_TRACE, "exchange");
     assert_eq!(message.parent(), call.id());
     assert_eq!(message.get("foreshadow.requests"), "#2");
+    assert_eq!(message.get("foreshadow.refused"), "#1");
     assert_eq!(one(&spans, QUIET_TRACE, "decide").parent(), message.id());
     assert!(message.span.end_time_unix_nano <= call.span.end_time_unix_nano);
 }
@@ -222,19 +230,58 @@ async fn a_cold_claim_is_linked_to_the_start_that_it_waits_for() {
     );
 }
 
+/// Waits for a span; batches are sent every few seconds.
+async fn until_there_is(collector: &Collector, wanted: impl Fn(&Seen) -> bool) -> Seen {
+    let since = Instant::now();
+    loop {
+        if let Some(seen) = collector.spans().into_iter().find(&wanted) {
+            return seen;
+        }
+        let spans = collector.spans();
+        assert!(since.elapsed() < PATIENCE, "it is not there: {spans:#?}");
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_elsewhere_is_told_of_the_trace_of_a_start() {
+    let folder = TempDir::new().expect("a folder");
+    let collector = Collector::start().await;
+    let elsewhere = Elsewhere::default();
+    let config = format!(
+        "tick = \"1s\"\n[[pool]]\nname = \"far\"\nprovider = \"grpc\"\nendpoint = \"{}\"\nmin = 1\n\
+         max = 2\n{}",
+        elsewhere.serve().await,
+        collector.table("")
+    );
+    let server = Server::start(&config, &folder.path().join("data"));
+    let started = until_there_is(&collector, |seen| {
+        seen.span.name == "start" && seen.get("foreshadow.outcome") == "ready"
+    });
+    let started = started.await;
+    server.stop();
+    let spans = collector.spans();
+    let name = "foreshadow.provider.v1.Provider/Start";
+    let call = one(&spans, &started.trace(), name);
+    assert_eq!((call.parent(), call.span.kind), (started.id(), 3));
+    assert!(call.span.end_time_unix_nano <= started.span.end_time_unix_nano);
+    let told = elsewhere.starts()[0].get("traceparent").cloned();
+    let told = told.unwrap_or_else(|| panic!("{:?}", elsewhere.starts()));
+    let expected = format!("00-{}-{}-01", call.trace(), call.id());
+    assert_eq!(told.to_str().ok(), Some(&*expected));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_that_fails_tells_why() {
     let folder = TempDir::new().expect("a folder");
     let collector = Collector::start().await;
     let pool = config(0, 1).replace("\"demo-worker\"", "\"no-such-command\"");
     let server = Server::start(&(pool + &collector.table("")), &folder.path().join("data"));
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    let failed = until_there_is(&collector, |seen| {
+        seen.get("foreshadow.outcome") == "failed"
+    });
+    let failed = failed.await;
     server.stop();
-    let spans = collector.spans();
-    let failed = spans
-        .iter()
-        .find(|seen| seen.get("foreshadow.outcome") == "failed");
-    let failed = failed.unwrap_or_else(|| panic!("no start failed: {spans:#?}"));
     let status = failed.span.status.as_ref().expect("it has a status");
     assert_eq!(status.code, 2);
     assert!(!status.message.is_empty());

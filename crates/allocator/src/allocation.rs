@@ -33,6 +33,11 @@ pub enum AllocationState {
 }
 
 impl AllocationState {
+    /// Whether the allocation waits for an instance, free or starting.
+    pub fn waits(self) -> bool {
+        matches!(self, Self::Queued | Self::Joined)
+    }
+
     /// Whether the allocation counts against its tenant and can still change.
     pub fn is_live(self) -> bool {
         match self {

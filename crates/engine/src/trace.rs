@@ -4,12 +4,10 @@
 //! them, making one is a comparison.
 
 use foreshadow_allocator::{Allocation, AllocationState, Reply};
+pub use foreshadow_providers::trace::{TARGET, tell_with};
 use tracing::Span;
 
 use crate::error::EngineError;
-
-/// The target of every span that belongs to a trace.
-pub const TARGET: &str = "foreshadow_traces";
 
 /// The field of a span with the pool that it is about.
 pub const POOL: &str = "foreshadow.pool";

@@ -17,6 +17,7 @@ mod roster;
 mod spec;
 mod supervision;
 mod sweep;
+pub mod trace;
 pub mod wire;
 
 pub use confinement::{Limits, RunAs};

@@ -48,10 +48,7 @@ pub struct Claim {
 /// known does nothing, since its end is reported already.
 pub trait Provider: Send + Sync + 'static {
     /// The kind of provider that a pool's instances are started by, in the configuration's word.
-    fn kind(&self, pool: &PoolName) -> &'static str {
-        let _ = pool;
-        "other"
-    }
+    fn kind(&self, pool: &PoolName) -> &'static str;
 
     /// Starts an instance under an id minted beforehand, or goes on with a start that an earlier
     /// run of the server began. Answered by `Ready` or `Failed`.

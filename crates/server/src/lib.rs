@@ -22,4 +22,4 @@ pub use cluster::{Cluster, PeerTls, Place};
 pub use listen::{ClientCertificates, Tls, TlsError, TlsFiles};
 pub use options::{OptionsError, ServerOptions};
 pub use server::{ServeError, Server};
-pub use traces::{GoneOn, TraceContext};
+pub use traces::TraceContext;

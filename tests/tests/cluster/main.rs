@@ -17,7 +17,10 @@ mod once;
 #[expect(clippy::unwrap_used, reason = "it is shared with tests that unwrap")]
 #[path = "../../../crates/ledger/tests/support/postgres.rs"]
 mod postgres;
+#[path = "../support/provider.rs"]
+mod provider;
 mod replicas;
+mod streams;
 mod traced;
 mod trial;
 #[path = "../support/worker.rs"]

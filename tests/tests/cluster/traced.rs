@@ -1,7 +1,8 @@
 //! A call's trace goes on from the replica that is called to the one that has the shard.
 
 use foreshadow_api::v1::{
-    AllocateRequest, allocate_request::Target, allocations_client::AllocationsClient,
+    AllocateRequest, AllocateStreamRequest, allocate_request::Target,
+    allocations_client::AllocationsClient,
 };
 use foreshadow_tests::Marked;
 use tonic::Request;
@@ -13,23 +14,49 @@ use crate::{
     trial::Trial,
 };
 
-/// Claims from a replica, as part of a trace.
-async fn claim(address: String, trace: &str) {
-    let client = AllocationsClient::connect(format!("http://{address}"));
-    let ask = AllocateRequest {
+fn ask() -> AllocateRequest {
+    AllocateRequest {
         tenant_id: "acme".to_owned(),
         target: Some(Target::Pool(pool(0))),
         ..AllocateRequest::default()
-    };
-    let mut request = Request::new(ask);
-    let parent = traceparent(trace, "01").parse().expect("it is ASCII");
-    request.metadata_mut().insert("traceparent", parent);
-    let mut client = client.await.expect("the replica listens");
-    client.allocate(request).await.expect("the pool exists");
+    }
 }
 
-/// How many replicas a traced claim passed, one below the other; the last has decided.
-fn passed(spans: &[Seen], trace: &str) -> usize {
+/// A call as part of a trace.
+fn traced<T>(message: T, trace: &str) -> Request<T> {
+    let mut request = Request::new(message);
+    let parent = traceparent(trace, "01").parse().expect("it is ASCII");
+    request.metadata_mut().insert("traceparent", parent);
+    request
+}
+
+/// Claims from a replica, as part of a trace.
+async fn claim(address: String, trace: &str) {
+    let client = AllocationsClient::connect(format!("http://{address}"));
+    let mut client = client.await.expect("the replica listens");
+    let answer = client.allocate(traced(ask(), trace)).await;
+    answer.expect("the pool exists");
+}
+
+/// The same in a stream.
+async fn claim_in_a_stream(address: String, trace: &str) {
+    let client = AllocationsClient::connect(format!("http://{address}"));
+    let batch = AllocateStreamRequest {
+        requests: vec![ask()],
+        releases: Vec::new(),
+    };
+    let request = traced(tokio_stream::once(batch), trace);
+    let mut client = client.await.expect("the replica listens");
+    let answers = client.allocate_stream(request).await;
+    let mut answers = answers.expect("the stream opens").into_inner();
+    let answer = answers.message().await.expect("it goes on");
+    assert!(answer.is_some_and(|answer| answer.results.len() == 1));
+    // Its end is the end of its span.
+    assert_eq!(answers.message().await.expect("it ends in order"), None);
+}
+
+/// How many replicas a traced call passed, one below the other; the last has decided.
+fn passed(spans: &[Seen], trace: &str, call: &str) -> usize {
     let below = |parent: &str, name: &str| {
         let of_trace = spans.iter().filter(|seen| seen.trace() == trace);
         let mut found = of_trace.filter(|seen| seen.parent() == parent && seen.span.name == name);
@@ -39,11 +66,13 @@ fn passed(spans: &[Seen], trace: &str) -> usize {
     };
     let mut last = CALLER.to_owned();
     let mut count = 0;
-    while let Some(next) = below(&last, "foreshadow.v1.Allocations/Allocate") {
+    while let Some(next) = below(&last, &format!("foreshadow.v1.Allocations/{call}")) {
         last = next;
         count += 1;
     }
-    assert!(below(&last, "decide").is_some(), "{spans:#?}");
+    let exchange = below(&last, "exchange");
+    let decided = below(exchange.as_ref().unwrap_or(&last), "decide");
+    assert!(decided.is_some(), "{spans:#?}");
     count
 }
 
@@ -62,14 +91,18 @@ async fn a_trace_goes_on_from_one_replica_to_the_next() {
     trial.spread().await;
     until_all_pools_grant(&trial.address(0), 0).await;
     let traces = ["a", "b", "c"].map(|digit| digit.repeat(32));
-    for (number, trace) in traces.iter().enumerate() {
-        claim(trial.address(number), trace).await;
+    let in_streams = ["d", "e", "f"].map(|digit| digit.repeat(32));
+    for number in 0..traces.len() {
+        claim(trial.address(number), &traces[number]).await;
+        claim_in_a_stream(trial.address(number), &in_streams[number]).await;
     }
     for replica in &mut trial.replicas {
         replica.stop();
     }
     let spans = collector.spans();
-    let mut passed = traces.map(|trace| passed(&spans, &trace));
-    passed.sort_unstable();
-    assert_eq!(passed, [1, 2, 2], "one replica has the shard");
+    for (call, traces) in [("Allocate", traces), ("AllocateStream", in_streams)] {
+        let mut passed = traces.map(|trace| passed(&spans, &trace, call));
+        passed.sort_unstable();
+        assert_eq!(passed, [1, 2, 2], "{call}: one replica has the shard");
+    }
 }

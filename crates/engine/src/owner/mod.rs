@@ -19,6 +19,7 @@ use foreshadow_ledger::{Ledger, LedgerError};
 use foreshadow_providers::{Claim, Provider, ProviderEvent};
 use foreshadow_types::{AllocationId, InstanceId, PoolName, Timestamp};
 use tokio::sync::mpsc;
+use tracing::Span;
 
 use self::{batch::Replies, index::UserIndex, spans::Spans, waits::Waits, watchers::Watchers};
 pub(crate) use self::{
@@ -358,11 +359,14 @@ impl Owner {
 
     fn start(&mut self, instance: InstanceId, pool: &PoolName, now: Timestamp) {
         let holder = self.allocator.first_holder(instance, now);
-        if trace::is_on() {
+        let span = if trace::is_on() {
             let holder = holder.as_ref().map(|holder| holder.id);
             let kind = self.provider.kind(pool);
-            self.spans.start(pool, instance, kind, holder);
-        }
+            self.spans.start(pool, instance, kind, holder)
+        } else {
+            Span::none()
+        };
+        let _asking = span.enter();
         match holder {
             Some(holder) => self.provider.start_for(pool, instance, &claim_of(holder)),
             None => self.provider.start(pool, instance),

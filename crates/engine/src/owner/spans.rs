@@ -32,6 +32,8 @@ struct Start {
 
 impl Start {
     fn end(&self, provider: &'static str, outcome: &'static str) {
+        // What was left last says when a span ended.
+        let _here = self.span.enter();
         self.span.record("foreshadow.provider", provider);
         self.span.record(trace::OUTCOME, outcome);
     }
@@ -74,11 +76,8 @@ impl Spans {
 
     /// A request that was not granted at once is followed until it is, or has ended.
     fn wait(&mut self, asked: &Span, allocation: &Allocation) {
-        let waits = matches!(
-            allocation.state,
-            AllocationState::Queued | AllocationState::Joined
-        );
-        if !waits || self.waits.len() >= MAX_FOLLOWED || self.waits.contains_key(&allocation.id) {
+        let is_new = allocation.state.waits() && !self.waits.contains_key(&allocation.id);
+        if !is_new || self.waits.len() >= MAX_FOLLOWED {
             return;
         }
         let span = info_span!(
@@ -112,27 +111,38 @@ impl Spans {
         {
             span.record(trace::OUTCOME, trace::word(*state));
         }
-        // One that failed is told of by its provider, with the reason.
         if let EventKind::InstanceStopping {
             instance, cause, ..
         } = &event.kind
-            && *cause != StopCause::Failed
         {
-            self.started(*instance, "stopped");
+            self.stopping(*instance, *cause);
         }
     }
 
-    /// An instance is being started. Its span begins a trace of its own, since many calls may come to
-    /// wait for it, and is linked to the one that it is started for.
+    /// A provider that says why a start has failed has said so before.
+    fn stopping(&mut self, instance: InstanceId, cause: StopCause) {
+        if cause == StopCause::Failed {
+            self.failed(instance, "it was not ready in time");
+        } else {
+            self.started(instance, "stopped");
+        }
+    }
+
+    /// An instance is being started: gives its span, which begins a trace of its own, since many calls
+    /// may come to wait for it, and is linked to the one that it is started for.
     pub(super) fn start(
         &mut self,
         pool: &PoolName,
         instance: InstanceId,
         provider: &'static str,
         holder: Option<AllocationId>,
-    ) {
+    ) -> Span {
+        // After a restart a start is asked for again.
+        if let Some(start) = self.starts.get(&instance) {
+            return start.span.clone();
+        }
         if self.starts.len() >= MAX_FOLLOWED {
-            return;
+            return Span::none();
         }
         let span = info_span!(
             target: TARGET,
@@ -148,7 +158,12 @@ impl Spans {
         if let Some(wait) = holder.and_then(|holder| self.waits.get(&holder)) {
             span.follows_from(wait);
         }
-        self.starts.insert(instance, Start { span, provider });
+        let start = Start {
+            span: span.clone(),
+            provider,
+        };
+        self.starts.insert(instance, start);
+        span
     }
 
     /// A start is over.
@@ -172,5 +187,107 @@ impl Spans {
             start.span.record("otel.status_code", "ERROR");
             start.span.record("otel.status_description", reason);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use foreshadow_allocator::{Hold, Served};
+    use foreshadow_types::{FencingToken, TenantId, Timestamp};
+
+    use super::*;
+
+    const AT: Timestamp = Timestamp::from_millis(0);
+
+    fn pool() -> PoolName {
+        PoolName::new("p").expect("the name is valid")
+    }
+
+    fn claim(id: u64, state: AllocationState) -> Allocation {
+        Allocation {
+            id: AllocationId(id),
+            state,
+            pool: pool(),
+            tenant: TenantId::new("t").expect("the name is valid"),
+            user: None,
+            application: None,
+            created_at: AT,
+            available_at: AT,
+            warm: false,
+            merged: false,
+            served: Served::Nothing,
+            instance: None,
+            fencing_token: None,
+            lease_expires_at: None,
+            queue_position: None,
+            estimated_wait: None,
+        }
+    }
+
+    fn note(spans: &mut Spans, kind: EventKind) {
+        spans.note(&Event { at: AT, kind });
+    }
+
+    #[test]
+    fn whatever_ends_a_wait_it_is_followed_no_longer() {
+        let mut spans = Spans::default();
+        for (id, state) in [
+            (1, AllocationState::Queued),
+            (2, AllocationState::Joined),
+            (3, AllocationState::Granted),
+            (4, AllocationState::Booked),
+        ] {
+            spans.wait(&Span::none(), &claim(id, state));
+        }
+        assert_eq!(spans.waits.len(), 2, "two of them wait");
+        let hold = Hold {
+            instance: InstanceId(1),
+            token: FencingToken(1),
+        };
+        let expires_at = AT;
+        let granted = EventKind::AllocationBound {
+            id: AllocationId(1),
+            binding: Binding::Granted { hold, expires_at },
+        };
+        note(&mut spans, granted);
+        let cancelled = EventKind::AllocationEnded {
+            id: AllocationId(2),
+            state: AllocationState::Cancelled,
+        };
+        note(&mut spans, cancelled);
+        assert!(spans.waits.is_empty(), "{spans:?}");
+    }
+
+    #[test]
+    fn whatever_ends_a_start_it_is_followed_no_longer() {
+        let mut spans = Spans::default();
+        for id in 1..=6 {
+            spans.start(&pool(), InstanceId(id), "process", None);
+        }
+        spans.started(InstanceId(1), "ready");
+        spans.started(InstanceId(2), "gone");
+        spans.given(InstanceId(3));
+        spans.failed(InstanceId(4), "it has ended");
+        for (id, cause) in [(5, StopCause::Surplus), (6, StopCause::Failed)] {
+            let instance = InstanceId(id);
+            let stopping = EventKind::InstanceStopping {
+                instance,
+                cause,
+                retry_at: AT,
+            };
+            note(&mut spans, stopping);
+        }
+        assert!(spans.starts.is_empty(), "{spans:?}");
+    }
+
+    #[test]
+    fn no_more_are_followed_than_there_is_room_for() {
+        let mut spans = Spans::default();
+        for id in 0..=MAX_FOLLOWED as u64 {
+            spans.start(&pool(), InstanceId(id), "process", None);
+            spans.wait(&Span::none(), &claim(id, AllocationState::Queued));
+        }
+        assert_eq!(spans.starts.len(), MAX_FOLLOWED);
+        assert_eq!(spans.waits.len(), MAX_FOLLOWED);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use foreshadow_allocator::{Allocation, AllocationState, Binding, Event, EventKind};
+use foreshadow_allocator::{Allocation, Binding, Event, EventKind};
 use foreshadow_types::{AllocationId, Timestamp};
 
 use crate::latency::Latency;
@@ -14,11 +14,8 @@ pub(super) struct Waits(BTreeMap<AllocationId, Timestamp>);
 impl Waits {
     /// A request was answered.
     pub(super) fn told(&mut self, allocation: &Allocation, now: Timestamp) {
-        let waits = matches!(
-            allocation.state,
-            AllocationState::Queued | AllocationState::Joined
-        );
-        if let (true, Some(wait)) = (waits, allocation.estimated_wait)
+        if let Some(wait) = allocation.estimated_wait
+            && allocation.state.waits()
             && allocation.available_at <= now
         {
             self.0.entry(allocation.id).or_insert(now + wait);
@@ -48,7 +45,7 @@ impl Waits {
 mod tests {
     use std::time::Duration;
 
-    use foreshadow_allocator::{Hold, Served};
+    use foreshadow_allocator::{AllocationState, Hold, Served};
     use foreshadow_types::{FencingToken, InstanceId, PoolName, TenantId};
 
     use super::*;

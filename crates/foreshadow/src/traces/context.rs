@@ -2,18 +2,16 @@
 
 use std::collections::HashMap;
 
-use foreshadow_server::{GoneOn, TraceContext};
+use foreshadow_server::TraceContext;
 use opentelemetry::{
     Context,
     propagation::{Extractor, TextMapPropagator as _},
     trace::TraceContextExt as _,
 };
 use opentelemetry_sdk::propagation::TraceContextPropagator;
+use tonic::codegen::http::{HeaderMap, HeaderName, HeaderValue};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
-
-/// The headers that tell of a trace.
-const HEADERS: [&str; 2] = ["traceparent", "tracestate"];
 
 /// Trace contexts in the headers `traceparent` and `tracestate`.
 #[derive(Debug, Default)]
@@ -22,19 +20,22 @@ pub(crate) struct W3c {
 }
 
 impl TraceContext for W3c {
-    fn go_on(&self, span: &Span, header: &dyn Fn(&str) -> Option<String>) -> GoneOn {
-        let caller = self
-            .propagator
-            .extract_with_context(&Context::new(), &Told::by(header));
+    fn go_on(&self, span: &Span, headers: &mut HeaderMap) -> bool {
+        let told = Told(headers);
+        let caller = self.propagator.extract_with_context(&Context::new(), &told);
         // A span that nobody collects has no place in a trace.
         let _ = span.set_parent(caller);
-        let own = span.context();
-        let mut headers = HashMap::new();
-        self.propagator.inject_context(&own, &mut headers);
-        GoneOn {
-            sampled: own.span().span_context().is_sampled(),
-            headers: headers.into_iter().collect(),
+        for name in self.propagator.fields() {
+            headers.remove(name);
         }
+        for (name, value) in headers_of(span) {
+            let name = HeaderName::try_from(name);
+            let value = HeaderValue::try_from(value);
+            if let (Ok(name), Ok(value)) = (name, value) {
+                headers.insert(name, value);
+            }
+        }
+        span.context().span().span_context().is_sampled()
     }
 
     fn rename(&self, span: &Span, name: String) {
@@ -42,27 +43,27 @@ impl TraceContext for W3c {
     }
 }
 
-/// What the headers of a call tell of its trace.
-struct Told(Vec<(&'static str, String)>);
-
-impl Told {
-    fn by(header: &dyn Fn(&str) -> Option<String>) -> Self {
-        let told = HEADERS.into_iter();
-        Self(
-            told.filter_map(|name| Some((name, header(name)?)))
-                .collect(),
-        )
-    }
+/// The headers that tell of the trace of a span.
+pub(crate) fn headers_of(span: &Span) -> Vec<(String, String)> {
+    let mut headers = HashMap::new();
+    TraceContextPropagator::new().inject_context(&span.context(), &mut headers);
+    headers.retain(|_, value: &mut String| !value.is_empty());
+    headers.into_iter().collect()
 }
 
-impl Extractor for Told {
+/// What the headers of a call tell of its trace.
+struct Told<'a>(&'a HeaderMap);
+
+impl Extractor for Told<'_> {
+    /// A header that is there once: of several, none is to be believed.
     fn get(&self, key: &str) -> Option<&str> {
-        let found = self.0.iter().find(|(name, _)| *name == key);
-        found.map(|(_, value)| value.as_str())
+        let mut all = self.0.get_all(key).iter();
+        let value = all.next()?.to_str().ok()?;
+        all.next().is_none().then_some(value)
     }
 
     fn keys(&self) -> Vec<&str> {
-        self.0.iter().map(|(name, _)| *name).collect()
+        self.0.keys().map(HeaderName::as_str).collect()
     }
 }
 
@@ -76,8 +77,9 @@ mod tests {
 
     const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
-    /// Goes on from a caller's headers where a fresh trace is kept, or is not.
-    fn gone_on(headers: &[(&str, &str)], fresh_is_kept: bool) -> (GoneOn, HashMap<String, String>) {
+    /// Goes on from a caller's headers where a fresh trace is kept, or is not; says whether this one is,
+    /// and what the headers tell then.
+    fn gone_on(told: &[(&'static str, &str)], fresh_is_kept: bool) -> (bool, HeaderMap) {
         let root = if fresh_is_kept {
             Sampler::AlwaysOn
         } else {
@@ -88,26 +90,28 @@ mod tests {
             .build();
         let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
         let subscriber = tracing_subscriber::registry().with(layer);
-        tracing::subscriber::with_default(subscriber, || {
-            let span = tracing::info_span!("call");
-            let header = |name: &str| {
-                let found = headers.iter().find(|(key, _)| *key == name);
-                found.map(|(_, value)| (*value).to_owned())
-            };
-            let mut gone = W3c::default().go_on(&span, &header);
-            let headers = gone.headers.drain(..).collect();
-            (gone, headers)
-        })
+        let mut headers = HeaderMap::new();
+        for (name, value) in told {
+            headers.append(*name, value.parse().unwrap());
+        }
+        let kept = tracing::subscriber::with_default(subscriber, || {
+            W3c::default().go_on(&tracing::info_span!("call"), &mut headers)
+        });
+        (kept, headers)
+    }
+
+    fn parent(headers: &HeaderMap) -> &str {
+        headers["traceparent"].to_str().unwrap()
     }
 
     #[test]
     fn a_callers_trace_goes_on_and_is_kept_as_the_caller_says() {
         for (flags, kept) in [("01", true), ("00", false)] {
-            let parent = format!("00-{TRACE}-00f067aa0ba902b7-{flags}");
-            let caller = [("traceparent", &*parent), ("tracestate", "vendor=1")];
-            let (gone, headers) = gone_on(&caller, !kept);
-            assert_eq!(gone.sampled, kept);
-            let next = &headers["traceparent"];
+            let caller = format!("00-{TRACE}-00f067aa0ba902b7-{flags}");
+            let told = [("traceparent", &*caller), ("tracestate", "vendor=1")];
+            let (sampled, headers) = gone_on(&told, !kept);
+            assert_eq!(sampled, kept);
+            let next = parent(&headers);
             assert!(next.starts_with(&format!("00-{TRACE}-")), "{next}");
             assert!(next.ends_with(&format!("-{flags}")), "{next}");
             assert!(
@@ -119,20 +123,29 @@ mod tests {
     }
 
     #[test]
+    fn of_several_contexts_none_is_believed() {
+        let one = format!("00-{TRACE}-00f067aa0ba902b7-01");
+        let told = [("traceparent", &*one), ("traceparent", &*one)];
+        let (_, headers) = gone_on(&told, true);
+        assert!(!parent(&headers).contains(TRACE), "{headers:?}");
+        assert_eq!(headers.get_all("traceparent").iter().count(), 1);
+    }
+
+    #[test]
     fn what_is_no_context_begins_a_trace() {
         let all_zero = format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32));
         let no_span = format!("00-{TRACE}-{}-01", "0".repeat(16));
         let of_255 = format!("ff-{TRACE}-00f067aa0ba902b7-01");
         let long = format!("00-{TRACE}-00f067aa0ba902b7-01-more");
         let shouted = format!("00-{}-00f067aa0ba902b7-01", TRACE.to_uppercase());
-        for parent in [
+        for told in [
             "", "00", "secret", &all_zero, &no_span, &of_255, &long, &shouted,
         ] {
             for kept in [true, false] {
-                let (gone, headers) = gone_on(&[("traceparent", parent)], kept);
-                assert_eq!(gone.sampled, kept, "{parent}");
-                let next = &headers["traceparent"];
-                assert!(!next.contains(TRACE), "{parent} gave {next}");
+                let (sampled, headers) = gone_on(&[("traceparent", told)], kept);
+                assert_eq!(sampled, kept, "{told}");
+                let next = parent(&headers);
+                assert!(!next.contains(TRACE), "{told} gave {next}");
             }
         }
     }

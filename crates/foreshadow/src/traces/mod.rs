@@ -17,7 +17,7 @@ use tonic::{
     transport::ClientTlsConfig,
 };
 
-pub(crate) use self::context::W3c;
+pub(crate) use self::context::{W3c, headers_of};
 use self::{export::Reported, sampler::LinkedOr};
 use crate::{
     config::{Headers, TracesConfig},

@@ -17,9 +17,13 @@ use tonic::{
     metadata::{Ascii, MetadataValue},
     transport::{Channel, Endpoint},
 };
+use tracing::Span;
 
 use super::spec::{ExternalSpec, token};
-use crate::wire::v1::{self, instance::State, provider_client::ProviderClient};
+use crate::{
+    trace,
+    wire::v1::{self, instance::State, provider_client::ProviderClient},
+};
 
 /// How many calls are under way at one provider at a time.
 const CALLS_AT_A_TIME: usize = 64;
@@ -216,6 +220,7 @@ impl Caller {
         let mut request = Request::new(message);
         // A little longer than our own, which tells silence from an answer.
         request.set_timeout(self.deadline + self.deadline / 4);
+        trace::tell(&Span::current(), request.metadata_mut());
         if let Some(path) = &self.token_file {
             let header = bearer(path).map_err(CallError::Passing);
             let mut header = header.inspect_err(|error| self.line.note(Some(error)))?;

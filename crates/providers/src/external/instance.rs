@@ -7,6 +7,7 @@ use tokio::{
     sync::{mpsc, watch},
     time::{Instant, sleep, sleep_until},
 };
+use tracing::{Instrument as _, Span};
 
 use super::{
     calls::{Answer, CallError, Caller},
@@ -18,6 +19,7 @@ use crate::{
     pause::Pause,
     spec::Hold,
     supervision::{Wishes, another, first_probe, stop_wished},
+    trace,
     wire::v1::instance::State,
 };
 
@@ -49,6 +51,8 @@ pub(super) struct Instance {
     pub(super) contact: Contact,
     pub(super) wishes: watch::Receiver<Wishes>,
     pub(super) events: mpsc::Sender<ProviderEvent>,
+    /// The span of its start, until it has started: a span lasts as long as anybody has it.
+    pub(super) asked: Option<Span>,
 }
 
 /// Why an instance is not watched over any more.
@@ -132,9 +136,10 @@ impl Instance {
 
     async fn start(&mut self) -> Result<Answer, LifeEnd> {
         let mut trouble = None;
+        let asked = self.asked.take().unwrap_or_else(Span::none);
         let limit = self.contact.spec.start_timeout;
         tokio::select! {
-            started = self.contact.start(&mut trouble) => started,
+            started = self.contact.start(&asked, &mut trouble) => started,
             () = stop_wished(&mut self.wishes) => Err(LifeEnd::End(GoneReason::Stopped)),
             () = sleep(limit) => {
                 let trouble = trouble.map_or_else(String::new, |words| format!("; {words}"));
@@ -215,14 +220,14 @@ impl Instance {
 
 impl Contact {
     /// Asks for a start until the instance is ready; `trouble` is what stood in its way last.
-    async fn start(&self, trouble: &mut Option<String>) -> Result<Answer, LifeEnd> {
+    async fn start(&self, asked: &Span, trouble: &mut Option<String>) -> Result<Answer, LifeEnd> {
         let mut looks = Pause::of_looks();
         let mut begun = false;
         loop {
             let answer = if begun {
                 self.caller.get(self.id).await
             } else {
-                self.caller.start(&self.pool, self.id, &self.spec).await
+                self.ask_to_start(asked).await
             };
             match answer {
                 Ok(answer) => match answer.state {
@@ -242,6 +247,16 @@ impl Contact {
             }
             looks.wait().await;
         }
+    }
+
+    async fn ask_to_start(&self, asked: &Span) -> Result<Answer, CallError> {
+        let span = trace::call_of(asked, "Start");
+        let call = self.caller.start(&self.pool, self.id, &self.spec);
+        let answer = call.instrument(span.clone()).await;
+        if answer.is_err() {
+            span.record("otel.status_code", "ERROR");
+        }
+        answer
     }
 
     /// Finds out what became of an instance of an earlier run, however long the provider is away.

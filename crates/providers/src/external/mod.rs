@@ -14,6 +14,7 @@ use std::{
 
 use foreshadow_types::{InstanceId, PoolName};
 use tokio::sync::mpsc;
+use tracing::Span;
 
 pub use self::spec::ExternalSpec;
 use self::{
@@ -211,6 +212,7 @@ impl Shared {
             contact,
             wishes,
             events: self.events.clone(),
+            asked: (origin == Origin::New).then(Span::current),
         };
         self.roster
             .supervised

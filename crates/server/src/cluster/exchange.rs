@@ -1,43 +1,32 @@
 //! `AllocateStream` over shards: each message is divided, each part goes down a stream of its shard, and
 //! the answers are put together in the order of what was asked.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::collections::BTreeMap;
 
 use axum::{body::Body, extract::Request, response::Response};
-use foreshadow_api::v1::{
-    self, allocate_request::Target, allocate_result, allocations_client::AllocationsClient,
-};
+use foreshadow_api::v1::{self, allocate_request::Target, allocate_result};
 use foreshadow_types::{AllocationId, ShardId};
 use futures::{
     StreamExt,
     future::{BoxFuture, join_all, ready},
     stream::BoxStream,
 };
-use tokio::sync::{mpsc, oneshot};
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming, server::StreamingService};
 use tonic_prost::ProstCodec;
 
-use super::{Credentials, Front, patience, reach::Reach};
-
-/// Messages of one stream that are under way at a time.
-const WINDOW: usize = 32;
-
-/// Where an answer goes, and what it is the answer to.
-type Answer = oneshot::Sender<Result<v1::AllocateStreamResponse, Status>>;
-type Part = (v1::AllocateStreamRequest, Answer);
+use super::{
+    Credentials, Front,
+    lanes::{Lanes, WINDOW},
+};
+use crate::error::ApiError;
 
 pub(super) async fn exchange(front: Front, credentials: Credentials, request: Request) -> Response {
     let most = front.shared.max_message_bytes;
     let mut grpc = tonic::server::Grpc::new(ProstCodec::default())
         .apply_max_message_size_config(Some(most), None);
     let exchange = Exchange {
+        lanes: Lanes::new(front.clone(), credentials),
         front,
-        credentials,
-        lanes: Arc::default(),
     };
     grpc.streaming(exchange, request).await.map(Body::new)
 }
@@ -46,9 +35,7 @@ pub(super) async fn exchange(front: Front, credentials: Credentials, request: Re
 #[derive(Debug, Clone)]
 struct Exchange {
     front: Front,
-    credentials: Credentials,
-    /// The streams of shards that are open.
-    lanes: Arc<Mutex<BTreeMap<ShardId, mpsc::Sender<Part>>>>,
+    lanes: Lanes,
 }
 
 impl StreamingService<v1::AllocateStreamRequest> for Exchange {
@@ -89,7 +76,7 @@ impl Exchange {
         let by_requirements = by_requirements(&batch);
         let parts = self.divided(batch);
         let answers = parts.into_iter().map(async |(shard, places)| {
-            let answer = self.ask(shard, places.part).await;
+            let answer = self.lanes.ask(shard, places.part).await;
             (places.requests, places.releases, answer)
         });
         for (requests, releases, answer) in join_all(answers).await {
@@ -116,7 +103,7 @@ impl Exchange {
                 requests: vec![request.clone()],
                 releases: Vec::new(),
             };
-            put(whole, &[place], &[], self.ask(shard, part).await);
+            put(whole, &[place], &[], self.lanes.ask(shard, part).await);
         }
     }
 
@@ -142,35 +129,6 @@ impl Exchange {
             Some(Target::Requirements(_)) | None => self.front.first_for(request),
         }
     }
-
-    async fn ask(
-        &self,
-        shard: ShardId,
-        part: v1::AllocateStreamRequest,
-    ) -> Result<v1::AllocateStreamResponse, Status> {
-        let (reply, answer) = oneshot::channel();
-        let lane = self.lane(shard).await?;
-        lane.send((part, reply)).await.map_err(|_| ended())?;
-        answer.await.map_err(|_| ended())?
-    }
-
-    /// The open stream of a shard, or a new one.
-    async fn lane(&self, shard: ShardId) -> Result<mpsc::Sender<Part>, Status> {
-        let open = self.lanes().get(&shard).cloned();
-        if let Some(lane) = open.filter(|lane| !lane.is_closed()) {
-            return Ok(lane);
-        }
-        let reach = self.front.reach(shard, &self.credentials, patience());
-        let client = AllocationsClient::new(reach.await?);
-        let (lane, parts) = mpsc::channel(WINDOW);
-        tokio::spawn(carry(client, parts));
-        self.lanes().insert(shard, lane.clone());
-        Ok(lane)
-    }
-
-    fn lanes(&self) -> MutexGuard<'_, BTreeMap<ShardId, mpsc::Sender<Part>>> {
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// The requests that name no pool, with their places.
@@ -191,55 +149,12 @@ fn fits_nowhere(result: &v1::AllocateResult) -> bool {
     }
 }
 
-fn ended() -> Status {
-    Status::unavailable("the shard's stream has ended; try again in a moment")
-}
-
-/// Carries parts to a shard and its answers back, in order, until either side ends.
-async fn carry(mut client: AllocationsClient<Reach>, mut parts: mpsc::Receiver<Part>) {
-    let (sending, sent) = mpsc::channel(WINDOW);
-    let opened = client.allocate_stream(ReceiverStream::new(sent)).await;
-    // It would keep the shard's services beyond its time here.
-    drop(client);
-    let mut answers = match opened {
-        Ok(answers) => answers.into_inner(),
-        Err(status) => return refuse(VecDeque::new(), parts, &status),
-    };
-    let mut asked = VecDeque::new();
-    loop {
-        tokio::select! {
-            part = parts.recv(), if asked.len() < WINDOW => {
-                let Some((part, reply)) = part else { return };
-                asked.push_back(reply);
-                // There is room for as many as are asked; an end is seen below.
-                let _ = sending.send(part).await;
-            }
-            answer = answers.message() => match answer {
-                Ok(Some(answer)) => if let Some(reply) = asked.pop_front() {
-                    // A caller that has gone away needs no answer.
-                    let _ = reply.send(Ok(answer));
-                },
-                Ok(None) => return refuse(asked, parts, &ended()),
-                Err(status) => return refuse(asked, parts, &status),
-            },
-        }
-    }
-}
-
-fn refuse(asked: VecDeque<Answer>, mut parts: mpsc::Receiver<Part>, status: &Status) {
-    parts.close();
-    let waiting = std::iter::from_fn(|| parts.try_recv().ok());
-    for reply in asked.into_iter().chain(waiting.map(|(_, reply)| reply)) {
-        let _ = reply.send(Err(status.clone()));
-    }
-}
-
 /// Puts a shard's answer, or its refusal, in the places that it is about.
 fn put(
     whole: &mut v1::AllocateStreamResponse,
     requests: &[usize],
     releases: &[usize],
-    answer: Result<v1::AllocateStreamResponse, Status>,
+    answer: Result<v1::AllocateStreamResponse, ApiError>,
 ) {
     match answer {
         Ok(answer) => {
@@ -250,12 +165,8 @@ fn put(
                 whole.releases[place] = result;
             }
         }
-        Err(status) => {
-            let error = v1::AllocateError {
-                code: status.code() as i32,
-                message: status.message().to_owned(),
-                retry_after: None,
-            };
+        Err(error) => {
+            let error = v1::AllocateError::from(error);
             for &place in requests {
                 let result = Some(allocate_result::Result::Error(error.clone()));
                 whole.results[place] = v1::AllocateResult { result };

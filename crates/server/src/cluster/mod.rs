@@ -9,6 +9,7 @@ mod allocations;
 mod dispatch;
 mod exchange;
 mod join;
+mod lanes;
 mod overrides;
 mod pages;
 mod places;

@@ -22,7 +22,7 @@ use crate::{
     clock::now,
     convert::durability_to_proto,
     error::ApiError,
-    traces::{exchange, not_taken},
+    traces::{exchange, exchanged, not_taken},
 };
 
 /// Messages of one stream that are decided before the first of them is answered.
@@ -146,7 +146,7 @@ impl AllocationsService {
         let durability = self.durability();
         let mut released = outcome.released.into_iter();
         let mut decided = outcome.granted.into_iter();
-        Ok(v1::AllocateStreamResponse {
+        let answer = v1::AllocateStreamResponse {
             releases: releases
                 .into_iter()
                 .map(|read| v1::ReleaseResult {
@@ -161,7 +161,9 @@ impl AllocationsService {
                     Err(error) => refused(error),
                 })
                 .collect(),
-        })
+        };
+        exchanged(&answer);
+        Ok(answer)
     }
 }
 

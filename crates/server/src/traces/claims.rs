@@ -1,8 +1,8 @@
 //! What a claim tells its span before anything is decided.
 
-use foreshadow_api::v1::AllocateStreamRequest;
+use foreshadow_api::v1::{AllocateStreamRequest, AllocateStreamResponse, allocate_result::Result};
 use foreshadow_engine::trace;
-use tracing::{Span, info_span};
+use tracing::{Span, field::Empty, info_span};
 
 use crate::error::ApiError;
 
@@ -23,5 +23,15 @@ pub(crate) fn exchange(stream: &Span, message: &AllocateStreamRequest) -> Span {
         "exchange",
         foreshadow.requests = message.requests.len() as i64,
         foreshadow.releases = message.releases.len() as i64,
+        foreshadow.refused = Empty,
     )
+}
+
+/// A message of a stream is answered.
+pub(crate) fn exchanged(answer: &AllocateStreamResponse) {
+    let requests = answer.results.iter();
+    let refused = requests.filter(|one| matches!(one.result, Some(Result::Error(_))));
+    let releases = answer.releases.iter().filter(|one| one.error.is_some());
+    let count = refused.count() + releases.count();
+    trace::current().record("foreshadow.refused", count as i64);
 }

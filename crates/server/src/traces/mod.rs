@@ -13,7 +13,7 @@ use std::{
 use axum::{
     Router,
     extract::{MatchedPath, Request as PageRequest, State},
-    http::Request,
+    http::{HeaderMap, Request},
     middleware::{Next, from_fn_with_state},
     response::Response,
 };
@@ -22,25 +22,17 @@ use futures::future::{BoxFuture, Either, FutureExt};
 use tonic::codegen::Service;
 use tracing::{Instrument, Span};
 
-pub(crate) use self::claims::{exchange, not_taken};
-use crate::{access::is_grpc, options::ServerOptions};
+pub(crate) use self::claims::{exchange, exchanged, not_taken};
+use crate::options::ServerOptions;
 
 /// Carries the context of a trace from one process to the next, in headers.
 pub trait TraceContext: Debug + Send + Sync {
-    /// Makes a fresh span go on the trace that the headers of its call tell of, or begin one.
-    fn go_on(&self, span: &Span, header: &dyn Fn(&str) -> Option<String>) -> GoneOn;
+    /// Makes a fresh span go on the trace that the headers of its call tell of, or begin one. From
+    /// here on the headers tell of this span. Says whether the trace is kept.
+    fn go_on(&self, span: &Span, headers: &mut HeaderMap) -> bool;
 
     /// Gives another name to a span that has gone on.
     fn rename(&self, span: &Span, name: String);
-}
-
-/// A span in its trace.
-#[derive(Debug)]
-pub struct GoneOn {
-    /// Whether the trace is kept.
-    pub sampled: bool,
-    /// The headers that tell whoever is called next.
-    pub headers: Vec<(String, String)>,
 }
 
 /// All services, with a span around each call where traces are collected.
@@ -78,7 +70,7 @@ where
         let Some(span) = span::of_call(&**context, &mut request) else {
             return Either::Left(self.inner.call(request));
         };
-        let grpc = is_grpc(request.headers());
+        let grpc = span::rpc_called(&request).is_some();
         let answer = span.in_scope(|| self.inner.call(request));
         Either::Right(answered(answer, span, grpc).boxed())
     }

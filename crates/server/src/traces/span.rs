@@ -3,7 +3,7 @@
 
 use axum::{
     body::Body,
-    http::{HeaderMap, HeaderName, HeaderValue, Method, Request},
+    http::{HeaderMap, Method, Request},
     response::Response,
 };
 use foreshadow_engine::trace::TARGET;
@@ -16,8 +16,8 @@ use crate::{access::is_grpc, path::Parts};
 
 /// The header of gRPC with the code of the answer.
 const GRPC_STATUS: &str = "grpc-status";
-/// What stands for a method that HTTP does not know.
-const OTHER_METHOD: &str = "_OTHER";
+/// What stands for a method that is not known.
+const OTHER: &str = "_OTHER";
 
 /// The span of a call in its trace; `None` if it is not sampled, or only asks how the server is. What
 /// is called in turn goes on from here.
@@ -25,21 +25,12 @@ pub(super) fn of_call<B>(context: &dyn TraceContext, request: &mut Request<B>) -
     if only_asks_how_it_is(request.uri().path()) {
         return None;
     }
-    let span = if is_grpc(request.headers()) {
-        rpc(request.uri().path())
-    } else {
-        http(request.method())
+    let span = match rpc_called(request) {
+        Some(called) => rpc(called),
+        None => http(request.method()),
     };
-    let headers = request.headers();
-    let gone_on = context.go_on(&span, &|name| the_one(headers, name));
-    for (name, value) in gone_on.headers {
-        let name = HeaderName::try_from(name);
-        let value = HeaderValue::try_from(value);
-        if let (Ok(name), Ok(value)) = (name, value) {
-            request.headers_mut().insert(name, value);
-        }
-    }
-    gone_on.sampled.then_some(span)
+    let kept = context.go_on(&span, request.headers_mut());
+    kept.then_some(span)
 }
 
 fn only_asks_how_it_is(path: &str) -> bool {
@@ -50,21 +41,25 @@ fn only_asks_how_it_is(path: &str) -> bool {
     )
 }
 
-/// A header that is there once: of several, none is to be believed.
-fn the_one(headers: &HeaderMap, name: &str) -> Option<String> {
-    let mut all = headers.get_all(name).iter();
-    let value = all.next()?.to_str().ok()?;
-    all.next().is_none().then(|| value.to_owned())
+/// The service and method of a call over gRPC.
+pub(super) fn rpc_called<B>(request: &Request<B>) -> Option<(&str, &str)> {
+    is_grpc(request.headers())
+        .then(|| rpc_named(request.uri().path()))
+        .flatten()
 }
 
-fn rpc(path: &str) -> Span {
-    let name = path.strip_prefix('/').unwrap_or(path);
-    let (service, method) = name.split_once('/').unwrap_or((name, ""));
+/// The service and method that a path names; a path of any other form may tell of people.
+fn rpc_named(path: &str) -> Option<(&str, &str)> {
+    let (service, method) = path.strip_prefix('/')?.split_once('/')?;
+    (service.contains('.') && !method.contains('/')).then_some((service, method))
+}
+
+fn rpc((service, method): (&str, &str)) -> Span {
     info_span!(
         target: TARGET,
         parent: None,
         "rpc",
-        otel.name = name,
+        otel.name = format!("{service}/{method}"),
         otel.kind = "server",
         otel.status_code = Empty,
         rpc.system = "grpc",
@@ -113,7 +108,7 @@ fn known(method: &Method) -> &str {
     if all.contains(method) {
         method.as_str()
     } else {
-        OTHER_METHOD
+        OTHER
     }
 }
 
@@ -181,13 +176,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_several_contexts_none_is_believed() {
-        let mut headers = HeaderMap::new();
-        assert_eq!(the_one(&headers, "traceparent"), None);
-        headers.append("traceparent", HeaderValue::from_static("a"));
-        assert_eq!(the_one(&headers, "traceparent").as_deref(), Some("a"));
-        headers.append("traceparent", HeaderValue::from_static("b"));
-        assert_eq!(the_one(&headers, "traceparent"), None);
+    fn only_paths_of_grpc_are_repeated() {
+        let named = rpc_named("/foreshadow.v1.Allocations/Allocate");
+        assert_eq!(named, Some(("foreshadow.v1.Allocations", "Allocate")));
+        for path in [
+            "/user/ada/resource_shadow",
+            "/user.x/ada/resource_shadow",
+            "/user/ada.lovelace",
+            "/",
+            "",
+        ] {
+            assert_eq!(rpc_named(path), None, "{path}");
+        }
     }
 
     #[test]
@@ -208,6 +208,6 @@ mod tests {
     #[test]
     fn a_method_that_http_does_not_know_is_not_repeated() {
         assert_eq!(known(&Method::GET), "GET");
-        assert_eq!(known(&Method::from_bytes(b"SECRET").unwrap()), OTHER_METHOD);
+        assert_eq!(known(&Method::from_bytes(b"SECRET").unwrap()), OTHER);
     }
 }

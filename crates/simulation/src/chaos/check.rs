@@ -87,13 +87,11 @@ impl Model {
     fn check_deadlines(&mut self, views: &BTreeMap<AllocationId, Allocation>, now: Timestamp) {
         for view in views.values() {
             let expired = view.lease_expires_at.is_some_and(|at| at <= now);
-            let given_up = matches!(
-                view.state,
-                AllocationState::Queued | AllocationState::Joined
-            ) && self
-                .known
-                .get(&view.id)
-                .is_some_and(|known| self.gives_up_at(known) <= now);
+            let given_up = view.state.waits()
+                && self
+                    .known
+                    .get(&view.id)
+                    .is_some_and(|known| self.gives_up_at(known) <= now);
             if expired || given_up {
                 let what = format!("{view:?} at {now}");
                 self.breach(Invariant::DeadlinesKept, what);

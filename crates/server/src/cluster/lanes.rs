@@ -1,0 +1,172 @@
+//! The streams of shards that one caller's stream needs. What has not been sent down a stream when it
+//! ends is sent down the next, wherever the shard is then.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use foreshadow_api::v1::{self, allocations_client::AllocationsClient};
+use foreshadow_engine::trace;
+use foreshadow_types::ShardId;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep},
+};
+use tokio_stream::wrappers::ReceiverStream;
+use tracing::{Instrument as _, Span};
+
+use super::{
+    AGAIN, Credentials, Front, moving, patience,
+    reach::{Lost, Reach},
+};
+use crate::error::ApiError;
+
+/// Messages of one stream that are under way at a time.
+pub(super) const WINDOW: usize = 32;
+
+type Asked = v1::AllocateStreamRequest;
+/// Where an answer goes.
+type Reply = oneshot::Sender<Result<v1::AllocateStreamResponse, Unanswered>>;
+type Lane = mpsc::Sender<(Asked, Reply)>;
+
+/// Why something has no answer.
+#[derive(Debug)]
+enum Unanswered {
+    /// It was not sent; nothing was done.
+    NotSent(Asked),
+    /// What was done is not known, or it could not be done.
+    Lost(ApiError),
+}
+
+/// The streams of one caller.
+#[derive(Debug, Clone)]
+pub(super) struct Lanes {
+    front: Front,
+    credentials: Credentials,
+    /// The span of the caller's stream.
+    call: Span,
+    open: Arc<Mutex<BTreeMap<ShardId, Lane>>>,
+}
+
+impl Lanes {
+    pub(super) fn new(front: Front, credentials: Credentials) -> Self {
+        Self {
+            front,
+            credentials,
+            call: trace::current(),
+            open: Arc::default(),
+        }
+    }
+
+    /// A shard's answer; waits for one that moves.
+    pub(super) async fn ask(
+        &self,
+        shard: ShardId,
+        mut asked: Asked,
+    ) -> Result<v1::AllocateStreamResponse, ApiError> {
+        let until = patience();
+        loop {
+            let lane = self.lane(shard, until).await?;
+            asked = match answered(&lane, asked).await {
+                Ok(answer) => return Ok(answer),
+                Err(Unanswered::Lost(error)) => return Err(error),
+                Err(Unanswered::NotSent(asked)) => asked,
+            };
+            if Instant::now() + AGAIN >= until {
+                return Err(moving(shard));
+            }
+            sleep(AGAIN).await;
+        }
+    }
+
+    /// The open stream of a shard, or a new one.
+    async fn lane(&self, shard: ShardId, until: Instant) -> Result<Lane, ApiError> {
+        let open = self.open().get(&shard).cloned();
+        if let Some(lane) = open.filter(|lane| !lane.is_closed()) {
+            return Ok(lane);
+        }
+        let reach = self.front.reach(shard, &self.credentials, until).await?;
+        let client = AllocationsClient::new(reach);
+        let (lane, asked) = mpsc::channel(WINDOW);
+        tokio::spawn(carry(client, asked).instrument(self.call.clone()));
+        self.open().insert(shard, lane.clone());
+        Ok(lane)
+    }
+
+    fn open(&self) -> MutexGuard<'_, BTreeMap<ShardId, Lane>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn answered(lane: &Lane, asked: Asked) -> Result<v1::AllocateStreamResponse, Unanswered> {
+    let (reply, answer) = oneshot::channel();
+    let sent = lane.send((asked, reply)).await;
+    sent.map_err(|unsent| Unanswered::NotSent(unsent.0.0))?;
+    answer
+        .await
+        .unwrap_or_else(|_| Err(Unanswered::Lost(ended())))
+}
+
+/// Carries what is asked to a shard and its answers back, in order, until either side ends.
+async fn carry(mut client: AllocationsClient<Reach>, mut asked: mpsc::Receiver<(Asked, Reply)>) {
+    let (sending, sent) = mpsc::channel(WINDOW);
+    let opened = client.allocate_stream(ReceiverStream::new(sent)).await;
+    // It would keep the shard's services beyond its time here.
+    drop(client);
+    let mut answers = match opened.map_err(Lost::of) {
+        Ok(answers) => answers.into_inner(),
+        Err(Lost::Moved) => return give_back(asked),
+        Err(Lost::Broken(status)) => return refuse(asked, &status.into()),
+    };
+    let mut open = VecDeque::new();
+    let why = loop {
+        tokio::select! {
+            one = asked.recv(), if open.len() < WINDOW => {
+                let Some((asked, reply)) = one else { return };
+                open.push_back(reply);
+                // There is room for as many as are open; an end is seen below.
+                let _ = sending.send(asked).await;
+            }
+            answer = answers.message() => match answer {
+                Ok(Some(answer)) => if let Some(reply) = open.pop_front() {
+                    // A caller that has gone away needs no answer.
+                    let _ = reply.send(Ok(answer));
+                },
+                Ok(None) => break ended(),
+                Err(status) => break status.into(),
+            },
+        }
+    };
+    give_back(asked);
+    for reply in open {
+        let _ = reply.send(Err(Unanswered::Lost(why.clone())));
+    }
+}
+
+/// What is still to be sent goes back to whoever asks.
+fn give_back(asked: mpsc::Receiver<(Asked, Reply)>) {
+    for (asked, reply) in rest(asked) {
+        let _ = reply.send(Err(Unanswered::NotSent(asked)));
+    }
+}
+
+/// The shard refuses whoever asks.
+fn refuse(asked: mpsc::Receiver<(Asked, Reply)>, why: &ApiError) {
+    for (_, reply) in rest(asked) {
+        let _ = reply.send(Err(Unanswered::Lost(why.clone())));
+    }
+}
+
+/// What waits in a queue that takes no more.
+fn rest<T>(mut queue: mpsc::Receiver<T>) -> impl Iterator<Item = T> {
+    queue.close();
+    std::iter::from_fn(move || queue.try_recv().ok())
+}
+
+/// What was done of it is not known.
+fn ended() -> ApiError {
+    let mut error = ApiError::unavailable("the shard's stream has ended; try again in a moment");
+    error.retry_after = Some(AGAIN);
+    error
+}
