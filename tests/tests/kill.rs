@@ -9,9 +9,7 @@ use std::{
     time::Duration,
 };
 
-use foreshadow_api::v1::{
-    Allocation, ListRequest, allocation::State, allocations_client::AllocationsClient,
-};
+use foreshadow_api::v1::{Allocation, allocations_client::AllocationsClient};
 use foreshadow_tests::{Marked, Server};
 use tokio::{task::JoinSet, time::sleep};
 use tonic::transport::Channel;
@@ -19,7 +17,7 @@ use tonic::transport::Channel;
 #[path = "support/worker.rs"]
 mod worker;
 
-use worker::{Client, Worker, check};
+use worker::{Client, Worker, check, held};
 
 /// Clients that ask, hold and give back.
 const WORKERS: usize = 12;
@@ -50,14 +48,7 @@ async fn connect(server: &Server) -> Client {
 
 /// What the server says is held, by allocation.
 async fn granted(client: &mut Client) -> BTreeMap<String, Allocation> {
-    let request = ListRequest {
-        states: vec![State::Granted.into(), State::Joined.into()],
-        page_size: 1_000,
-        ..ListRequest::default()
-    };
-    let page = client.list(request).await.expect("the server answers");
-    let all = page.into_inner().allocations.into_iter();
-    all.map(|one| (one.allocation_id.clone(), one)).collect()
+    held(client).await.expect("the server answers")
 }
 
 /// Load until the server has gone.

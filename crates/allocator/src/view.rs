@@ -22,7 +22,8 @@ impl Allocator {
         Some(self.view(alloc, now))
     }
 
-    /// The allocations after an id that pass the filter, at most `limit` (and at most 1,000).
+    /// The allocations after an id that pass the filter, at most `limit` (and at most 1,000). Where only
+    /// live ones are asked for, the others cost nothing.
     pub fn list(
         &self,
         filter: &ListFilter,
@@ -31,9 +32,24 @@ impl Allocator {
         now: Timestamp,
     ) -> Page {
         let from = AllocationId(after.map_or(0, |id| id.0.saturating_add(1)));
+        let only_live = !filter.states.is_empty() && filter.states.iter().all(|s| s.is_live());
+        if only_live {
+            self.page(self.state.live_from(from), filter, limit, now)
+        } else {
+            self.page(self.state.allocations.values_from(from), filter, limit, now)
+        }
+    }
+
+    fn page<'a>(
+        &self,
+        allocations: impl Iterator<Item = &'a Alloc>,
+        filter: &ListFilter,
+        limit: usize,
+        now: Timestamp,
+    ) -> Page {
         let mut page = Page::default();
         let mut last = None;
-        for (looked_at, alloc) in self.state.allocations.values_from(from).enumerate() {
+        for (looked_at, alloc) in allocations.enumerate() {
             if page.allocations.len() >= limit.min(MAX_PAGE) || looked_at >= LOOKED_AT {
                 page.next = last;
                 break;

@@ -300,8 +300,12 @@ pub struct GroupAccuracy {
     pub drifts: u64,
     /// When it was found last.
     pub drifted_at: Option<Timestamp>,
-    /// Requests for the pool, or of the users of the category, since the start.
+    /// Requests for the pool, for pools that the model foresees, or of the users of the category, since
+    /// the start.
     pub outcomes: OutcomeCounts,
+    /// Instance-time that was kept idle for them since the start: of a category, its share of each
+    /// pool's by its share of the pool's requests lately.
+    pub idle: Duration,
 }
 
 /// What a plan holds for one pool.

@@ -173,7 +173,7 @@ async fn a_shadow_of_a_past_time_is_what_was_known_then() {
 }
 
 #[tokio::test]
-async fn hit_rates_are_told_by_pool_and_by_category_of_the_users() {
+async fn hit_rates_and_idle_time_are_told_by_pool_and_by_category_of_the_users() {
     let served = Served::start(None).await;
     report_thirty(&served, "ada").await;
     // Categories are found when the first bin has closed.
@@ -199,6 +199,19 @@ async fn hit_rates_are_told_by_pool_and_by_category_of_the_users() {
     let metrics = served.get("/metrics").await.body;
     let line = format!("foreshadow_group_hit_ratio{{kind=\"category\",name=\"{category}\"}} 1");
     assert!(metrics.contains(&line), "{metrics}");
+    // All requests are of one category: so is what is kept idle for the next ones.
+    let kept_idle = async || {
+        let adaptation = served.get("/api/v1/adaptation").await.json();
+        let groups = adaptation["groups"].as_array()?.iter();
+        let of = |kind: &str| {
+            let group = groups.clone().find(|one| one["kind"] == kind)?;
+            let idle = group["idle"].as_str()?.strip_suffix('s')?;
+            idle.parse().ok().filter(|seconds: &f64| *seconds > 0.0)
+        };
+        Some((of("pool")?, of("category")?))
+    };
+    let (pool, category) = eventually(kept_idle).await;
+    assert!(category <= pool, "{category} of {pool}");
     served.stop().await;
 }
 

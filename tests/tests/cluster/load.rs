@@ -9,9 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use foreshadow_api::v1::{
-    Allocation, ListRequest, allocation::State, allocations_client::AllocationsClient,
-};
+use foreshadow_api::v1::{Allocation, allocations_client::AllocationsClient};
 use tokio::{
     sync::RwLock,
     task::JoinSet,
@@ -21,7 +19,7 @@ use tonic::{Status, transport::Channel};
 
 use crate::{
     replicas::{POOLS, pool},
-    worker::{Client, Known, Worker, check},
+    worker::{Client, Known, Worker, check, held},
 };
 
 /// How long a call may take before its client goes to another replica.
@@ -163,25 +161,7 @@ async fn granted(addresses: &Addresses) -> BTreeMap<String, Allocation> {
 }
 
 async fn pages(address: &str) -> Result<BTreeMap<String, Allocation>, Status> {
-    let mut client = connect(address).await?;
-    let mut held = BTreeMap::new();
-    let mut request = ListRequest {
-        states: vec![State::Granted.into(), State::Joined.into()],
-        page_size: 3,
-        ..ListRequest::default()
-    };
-    loop {
-        let page = client.list(request.clone()).await?.into_inner();
-        held.extend(
-            page.allocations
-                .into_iter()
-                .map(|one| (one.allocation_id.clone(), one)),
-        );
-        if page.next_page_token.is_empty() {
-            return Ok(held);
-        }
-        request.page_token = page.next_page_token;
-    }
+    held(&mut connect(address).await?).await
 }
 
 /// Until every pool has granted something to a caller of this replica.

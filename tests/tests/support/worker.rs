@@ -8,8 +8,8 @@ use std::{
 
 use foreshadow_api::{
     v1::{
-        AllocateRequest, Allocation, ReleaseRequest, allocate_request::Target,
-        allocations_client::AllocationsClient,
+        AllocateRequest, Allocation, ListRequest, ReleaseRequest, allocate_request::Target,
+        allocation::State, allocations_client::AllocationsClient,
     },
     well_known,
 };
@@ -90,6 +90,25 @@ impl Worker {
             }
             Err(gone) => Err(gone),
         }
+    }
+}
+
+/// What a server says is held, by allocation, read page by page.
+pub(crate) async fn held(client: &mut Client) -> Result<BTreeMap<String, Allocation>, Status> {
+    let mut held = BTreeMap::new();
+    let mut request = ListRequest {
+        states: vec![State::Granted.into(), State::Joined.into()],
+        page_size: 3,
+        ..ListRequest::default()
+    };
+    loop {
+        let page = client.list(request.clone()).await?.into_inner();
+        let all = page.allocations.into_iter();
+        held.extend(all.map(|one| (one.allocation_id.clone(), one)));
+        if page.next_page_token.is_empty() {
+            return Ok(held);
+        }
+        request.page_token = page.next_page_token;
     }
 }
 

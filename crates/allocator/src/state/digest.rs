@@ -35,6 +35,7 @@ impl State {
                 Timer::Pool(ix) => (at, &self.pool(*ix).spec().name).hash(&mut hasher),
             }
         }
+        self.live.hash(&mut hasher);
         self.ended.hash(&mut hasher);
         self.warm.hash(&mut hasher);
         for (key, pool, id) in &self.merge {

@@ -109,6 +109,7 @@ impl State {
             self.ended.insert((at, record.id));
             return;
         }
+        self.live.add(record.id);
         self.pools[ix.0 as usize].index_allocation(record);
         let tenant = record.request.tenant();
         self.tenants.entry(tenant_slot(tenant)).or_default().live += 1;
@@ -127,6 +128,7 @@ impl State {
             self.ended.remove(&(at, record.id));
             return;
         }
+        self.live.remove(record.id);
         self.pools[ix.0 as usize].unindex_allocation(record);
         self.leave_tenant(record);
         if let Some(entry) = merge_entry(record, ix) {
@@ -134,6 +136,12 @@ impl State {
         }
         let deadline = allocation_deadline(&record.binding, available_at(record));
         self.move_timer(Timer::Allocation(record.id), deadline, None);
+    }
+
+    /// The allocations from this id on that are live, and a few that are their neighbours.
+    pub(crate) fn live_from(&self, first: AllocationId) -> impl Iterator<Item = &Alloc> {
+        let ids = self.live.blocks_from(first).flatten();
+        ids.filter_map(|id| self.allocations.get(&AllocationId(id)))
     }
 
     fn leave_tenant(&mut self, record: &AllocationRecord) {

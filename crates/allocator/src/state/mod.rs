@@ -4,6 +4,7 @@ mod apply;
 mod digest;
 mod holders;
 mod index;
+mod live;
 mod pool;
 mod restore;
 mod snapshot;
@@ -20,6 +21,7 @@ use foreshadow_types::{AllocationId, InstanceId, PoolName, Shape, TenantId, Time
 pub use apply::ApplyError;
 pub(crate) use holders::Holders;
 pub(crate) use index::available_at;
+pub(crate) use live::Live;
 pub(crate) use warm::Warm;
 
 use crate::{
@@ -58,6 +60,7 @@ pub(crate) struct State {
     pub(crate) pools: Vec<Pool>,
     pub(crate) instances: Table<InstanceId, Instance>,
     pub(crate) allocations: Table<AllocationId, Alloc>,
+    pub(crate) live: Live,
     /// Tenants by a hash of their names and their names.
     pub(crate) tenants: BTreeMap<(u64, TenantId), Tenant>,
     /// Floors and caps by pool, whether the pool is there or not.
@@ -148,6 +151,7 @@ impl State {
             pools: Vec::new(),
             instances: Table::default(),
             allocations: Table::default(),
+            live: Live::default(),
             tenants: BTreeMap::new(),
             warm: BTreeMap::new(),
             idempotency: Keys::default(),

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::bench::{Bench, pool, request, second, spec};
 use foreshadow_allocator::{
-    AllocationState, Allocator, AllocatorConfig, AllocatorError, Effect, Input, PoolSpec, Recycle,
+    AllocationState, Allocator, AllocatorConfig, AllocatorError, Effect, Input, ListFilter,
+    PoolSpec, Recycle,
 };
 use foreshadow_types::{FencingToken, InstanceCount, InstanceId};
 
@@ -417,4 +418,31 @@ fn an_instance_that_was_given_is_granted_and_tells_nothing_of_how_long_starts_ta
     let address = now.instance.unwrap().address;
     assert_eq!(address.as_deref(), Some("10.9.9.9:80"));
     assert_eq!(bench.allocator.pools()[0].startup_slow, usual);
+}
+
+#[test]
+fn live_allocations_are_listed_at_once_however_many_have_ended() {
+    let mut bench = Bench::new(recycling(Recycle::Reuse)).warm(1);
+    bench.audited = false;
+    for _ in 0..12_000 {
+        let ended = bench.ask(request("a")).unwrap();
+        bench.release(&ended).unwrap();
+    }
+    let held = bench.ask(request("a")).unwrap();
+    let waiting = bench.ask(request("a")).unwrap();
+    let listed = |states: Vec<AllocationState>, limit| {
+        let filter = ListFilter {
+            states,
+            ..ListFilter::default()
+        };
+        let page = bench.allocator.list(&filter, None, limit, second(0));
+        let ids: Vec<_> = page.allocations.iter().map(|one| one.id).collect();
+        (ids, page.next)
+    };
+    let live = vec![AllocationState::Granted, AllocationState::Queued];
+    assert_eq!(listed(live.clone(), 10), (vec![held.id, waiting.id], None));
+    assert_eq!(listed(live, 1), (vec![held.id], Some(held.id)));
+    // Those that have ended are not passed over where they are asked for.
+    let (ids, next) = listed(vec![AllocationState::Released], 10);
+    assert_eq!((ids.len(), next), (10, ids.last().copied()));
 }

@@ -1,7 +1,7 @@
 //! Actual against predicted by pool, category and model, and drift in it; requests by pool and category,
 //! and what became of them.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use foreshadow_forecast::{QuantileForecast, pinball_loss};
 use foreshadow_types::Timestamp;
@@ -50,6 +50,7 @@ struct Group {
     drifts: u64,
     drifted_at: Option<Timestamp>,
     outcomes: OutcomeCounts,
+    idle_s: f64,
 }
 
 /// All groups.
@@ -104,6 +105,13 @@ impl Adaptation {
         }
     }
 
+    /// Takes note of idle instance-seconds that were kept for the requests of a group.
+    pub(super) fn idle(&mut self, key: GroupKey, seconds: f64) {
+        if let Some(group) = self.group(key) {
+            group.idle_s += seconds;
+        }
+    }
+
     fn group(&mut self, key: GroupKey) -> Option<&mut Group> {
         let full = self.0.len() >= MOST_GROUPS && !self.0.contains_key(&key);
         (!full).then(|| self.0.entry(key).or_default())
@@ -143,6 +151,7 @@ impl Adaptation {
                 drifts: group.drifts,
                 drifted_at: group.drifted_at,
                 outcomes: group.outcomes,
+                idle: Duration::from_secs_f64(group.idle_s),
             }
         });
         groups.collect()

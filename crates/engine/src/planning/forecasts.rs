@@ -4,10 +4,11 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use foreshadow_forecast::{Calibrator, PLANNING_LEVELS, Panel, QuantileForecast};
 use foreshadow_planner::stable_hash;
-use foreshadow_types::{EntityId, Timestamp};
+use foreshadow_types::{EntityId, PoolName, Timestamp};
 
 use super::{
     adaptation::{Adaptation, Compared, GroupKey},
+    idle::Idle,
     latest::{REQUESTS, SeriesForecast},
     score::Score,
 };
@@ -32,6 +33,7 @@ pub(super) struct Forecasts {
     calibrator: Calibrator<Arc<str>>,
     outlooks: BTreeMap<SeriesKey, Outlook>,
     adaptation: Adaptation,
+    idle: Idle,
     pub(super) categories: BTreeMap<EntityId, Arc<str>>,
     /// The series that the latest batch was made from.
     pub(super) series: Option<GatheredSeries>,
@@ -44,6 +46,7 @@ impl Default for Forecasts {
             calibrator: Calibrator::new(&PLANNING_LEVELS),
             outlooks: BTreeMap::new(),
             adaptation: Adaptation::default(),
+            idle: Idle::default(),
             categories: BTreeMap::new(),
             series: None,
         }
@@ -120,15 +123,44 @@ impl Forecasts {
         self.adaptation.end_tick(panel.bin_start(panel.bins()))
     }
 
-    /// Takes note of a request under its pool and under the category of its user.
+    /// Takes note of a request under its pool, the model that foresees it and the category of its user.
     pub(super) fn request(&mut self, seen: &RequestSeen) {
-        let pool = (GroupKind::Pool, seen.pool.as_str().into());
-        self.adaptation.request(pool, seen.fate);
         let user = seen.request.user().map(EntityId::from);
-        if let Some(category) = user.and_then(|user| self.categories.get(&user)) {
-            let category = (GroupKind::Category, category.clone());
-            self.adaptation.request(category, seen.fate);
+        let category = user.and_then(|user| self.categories.get(&user));
+        self.idle.request(&seen.pool, category);
+        let category = category.map(|name| (GroupKind::Category, name.clone()));
+        for group in self.of_requests(&seen.pool).into_iter().chain(category) {
+            self.adaptation.request(group, seen.fate);
         }
+    }
+
+    /// Takes note of how many instances of each pool wait for nobody: they have since this was called
+    /// last, as far as is known.
+    pub(super) fn idle<'a>(
+        &mut self,
+        ready: impl IntoIterator<Item = (&'a PoolName, u32)>,
+        now: Timestamp,
+    ) {
+        let passed = self.idle.passed(now).as_secs_f64();
+        for (pool, ready) in ready {
+            let idle = f64::from(ready) * passed;
+            for group in self.of_requests(pool) {
+                self.adaptation.idle(group, idle);
+            }
+            for (category, share) in self.idle.shares(pool) {
+                let group = (GroupKind::Category, category);
+                self.adaptation.idle(group, share * idle);
+            }
+        }
+    }
+
+    /// The groups that all of a pool's requests are of: the pool, and the model that foresees them.
+    fn of_requests(&self, pool: &PoolName) -> Vec<GroupKey> {
+        let foreseen = self.outlooks.get(&SeriesKey::Pool(pool.clone()));
+        let model = foreseen.and_then(|outlook| outlook.forecast.as_ref());
+        let model = model.map(|forecast| (GroupKind::Model, forecast.model.clone()));
+        let pool = (GroupKind::Pool, pool.as_str().into());
+        std::iter::once(pool).chain(model).collect()
     }
 
     /// Actual against predicted by group.

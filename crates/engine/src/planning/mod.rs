@@ -6,6 +6,7 @@ mod command;
 mod document;
 mod drift;
 mod forecasts;
+mod idle;
 mod latest;
 mod pool;
 mod predict;

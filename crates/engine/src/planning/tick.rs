@@ -153,6 +153,9 @@ impl Planning {
         let now = self.now();
         self.overrides.value.retain(|one| one.holds_at(now));
         let inventory = self.inventory().await?;
+        let ready = inventory.iter().map(|pool| &pool.status);
+        let ready = ready.map(|status| (&status.name, status.ready));
+        self.forecasts.idle(ready, now);
         let wishes = self.preallocations(now);
         let plans = self.plans(at, &inventory, &wishes).await?;
         if !plans.is_empty() {

@@ -1,9 +1,13 @@
 //! One answer of those of all shards.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use axum::response::Response;
-use foreshadow_api::{v1, well_known};
+use foreshadow_api::{
+    duration_from_proto, duration_to_proto,
+    v1::{self, adaptation::Group},
+    well_known,
+};
 use foreshadow_types::ShardId;
 use futures::future::join_all;
 use prost::Message;
@@ -168,19 +172,39 @@ impl Joined for v1::DeleteUserResponse {
 }
 
 impl Joined for v1::Adaptation {
-    /// A group that several shards have is told by the one that has seen most of it.
+    /// How good the forecasts of a group were is told by the shard that has compared most of them; its
+    /// requests, and what was kept idle for them, are those of all shards.
     fn add(&mut self, other: Self) {
-        let mut groups: BTreeMap<(String, String), v1::adaptation::Group> = BTreeMap::new();
+        let mut groups: BTreeMap<(String, String), Group> = BTreeMap::new();
         for group in self.groups.drain(..).chain(other.groups) {
             let key = (group.kind.clone(), group.name.clone());
-            let more = groups.get(&key).is_none_or(|known| {
-                (known.points, known.requests) < (group.points, group.requests)
-            });
-            if more {
-                groups.insert(key, group);
-            }
+            let joined = match groups.remove(&key) {
+                Some(known) => joined(known, group),
+                None => group,
+            };
+            groups.insert(key, joined);
         }
         self.groups = groups.into_values().collect();
+    }
+}
+
+fn joined(one: Group, other: Group) -> Group {
+    let hits = |group: &Group| group.hit_rate.unwrap_or_default() * group.requests as f64;
+    let requests = one.requests + other.requests;
+    let hits = hits(&one) + hits(&other);
+    let idle = [one.idle, other.idle];
+    let idle = idle.map(|idle| duration_from_proto("idle", idle).ok().flatten());
+    let idle: Duration = idle.into_iter().flatten().sum();
+    let most = if one.points < other.points {
+        other
+    } else {
+        one
+    };
+    Group {
+        requests,
+        hit_rate: (requests > 0).then(|| hits / requests as f64),
+        idle: Some(duration_to_proto(idle)),
+        ..most
     }
 }
 
@@ -267,5 +291,44 @@ fn longest(known: &mut Option<well_known::Duration>, other: Option<well_known::D
     let key = |one: &well_known::Duration| (one.seconds, one.nanos);
     if other.as_ref().map(key) > known.as_ref().map(key) {
         *known = other;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn group(points: u64, requests: u64, hit_rate: Option<f64>, idle_s: u64) -> v1::Adaptation {
+        let group = Group {
+            kind: "category".to_owned(),
+            name: "small".to_owned(),
+            points,
+            wape: Some(points as f64),
+            requests,
+            hit_rate,
+            idle: Some(duration_to_proto(Duration::from_secs(idle_s))),
+            ..Group::default()
+        };
+        v1::Adaptation {
+            groups: vec![group],
+        }
+    }
+
+    #[test]
+    fn requests_of_a_group_are_those_of_all_shards_and_accuracy_that_of_one() {
+        let mut whole = v1::Adaptation::default();
+        for part in [
+            group(5, 30, Some(1.0), 60),
+            group(9, 10, Some(0.2), 30),
+            group(0, 0, None, 10),
+        ] {
+            whole.add(part);
+        }
+        let [one] = &*whole.groups else {
+            panic!("{whole:?}");
+        };
+        assert_eq!((one.points, one.wape, one.requests), (9, Some(9.0), 40));
+        assert_eq!(one.hit_rate, Some(0.8));
+        assert_eq!(one.idle.map(|idle| idle.seconds), Some(100));
     }
 }

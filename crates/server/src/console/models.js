@@ -13,7 +13,7 @@ function modelRows(list) {
 function accuracyRows(groups) {
   return groups.map((g) => [
     g.kind, g.name, String(count(g.points)), g.wape === undefined ? "" : g.wape.toFixed(3), g.pinball === undefined ? "" : g.pinball.toFixed(4),
-    percent(g.coverage80), count(g.drifts) ? pill(`${count(g.drifts)}, latest ${distance(g.driftedAt)}`, "wait") : "none"]);
+    percent(g.coverage80), percent(g.hitRate), span(g.idle), count(g.drifts) ? pill(`${count(g.drifts)}, latest ${distance(g.driftedAt)}`, "wait") : "none"]);
 }
 
 async function modelsView() {
@@ -25,6 +25,6 @@ async function modelsView() {
   return [
     block("Models", table("models", ["Model", "", "", "Trained through", "Problem", ""], modelRows(listed.models || []),
       "Retraining has made no model yet: forecasts come from the one that was configured, or the simple ones."), retrain),
-    block("Actual against predicted", table("accuracy", ["Of", "Name", "Points", "WAPE", "Pinball ÷ mean", "80 % covers", "Drift"],
+    block("Actual against predicted", table("accuracy", ["Of", "Name", "Points", "WAPE", "Pinball ÷ mean", "80 % covers", "Hits", "Kept idle", "Drift"],
       accuracyRows(adaptation.groups || []), "No forecast has been compared with what came yet."))];
 }

@@ -1,7 +1,7 @@
 //! How good forecasts are, and the models there are.
 
 use foreshadow_api::{
-    timestamp_to_proto,
+    duration_to_proto, timestamp_to_proto,
     v1::{self, adaptation},
 };
 use foreshadow_engine::{GroupAccuracy, GroupKind, ModelView};
@@ -27,6 +27,7 @@ pub(crate) fn adaptation_to_proto(groups: Vec<GroupAccuracy>) -> v1::Adaptation 
         drifted_at: group.drifted_at.map(timestamp_to_proto),
         requests: group.outcomes.requests(),
         hit_rate: group.outcomes.hit_rate(),
+        idle: Some(duration_to_proto(group.idle)),
     });
     v1::Adaptation {
         groups: groups.collect(),

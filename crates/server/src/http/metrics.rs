@@ -282,10 +282,21 @@ fn groups(text: &mut Exposition, groups: &[GroupAccuracy]) {
         ),
         (
             "foreshadow_group_hit_ratio",
-            "Requests of a pool, or of a category's users, that found a ready instance, since the start.",
+            "Requests of a pool, of a model's pools, or of a category's users, that found a ready instance, since the start.",
             |g| g.outcomes.hit_rate(),
         ),
     ];
+    let idle = groups.iter().map(|group| {
+        let labels = vec![("kind", kind_of(group.kind)), ("name", group.name.as_str())];
+        (labels, group.idle.as_secs_f64())
+    });
+    let help = "Instance-seconds that were kept idle for the requests of a group.";
+    text.family(
+        "foreshadow_group_idle_instance_seconds_total",
+        "counter",
+        help,
+        idle,
+    );
     for (name, help, read) in families {
         let samples = groups.iter().filter_map(|group| {
             let labels = vec![("kind", kind_of(group.kind)), ("name", group.name.as_str())];
