@@ -1,15 +1,15 @@
 //! A connection to a server.
 
-use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use foreshadow_api::v1;
-use futures::FutureExt as _;
 use tokio::{runtime::Handle, sync::oneshot};
+use tokio_util::task::TaskTracker;
 use tonic::{service::interceptor::InterceptedService, transport::Channel};
 
 use crate::{
     Allocation, Claim, Claimed, ClientBuilder, Error, Lease, Waiting, call::Answer,
-    credentials::Credentials, lease, tasks::Tasks, waiting::Terms, watch::Seen,
+    credentials::Credentials, lease, waiting::Terms, watch::Seen,
 };
 
 /// A connection that shows the client's token: what generated clients are made over.
@@ -48,8 +48,8 @@ pub(crate) struct Inner {
     pub(crate) settings: Settings,
     /// Where leases are renewed and given back.
     pub(crate) runtime: Handle,
-    /// What is still to be given back.
-    pub(crate) tasks: Tasks,
+    /// What is being claimed and given back.
+    pub(crate) tasks: TaskTracker,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -150,19 +150,15 @@ impl Client {
     /// an allocation that has ended; and those of any call.
     pub async fn claim(&self, claim: impl Into<Claim>) -> Result<Claimed, Error> {
         let (client, claim) = (self.clone(), claim.into());
-        let (_caller, gone) = oneshot::channel::<Infallible>();
-        let busy = self.inner.tasks.begin();
-        // It runs to its end even if nobody waits for it any more: what it gives is then dropped, which
-        // gives it back, and only then it is no longer busy.
-        let made = self.inner.runtime.spawn(async move {
-            let given_up = gone.map(drop);
-            (client.claimed(claim, given_up).await, busy)
+        let (mut caller, answer) = oneshot::channel();
+        // It runs to its end even if nobody waits for it any more.
+        self.in_background(async move {
+            let made = client.claimed(claim, caller.closed()).await;
+            // What nobody takes is dropped here, which gives it back before this ends.
+            drop(caller.send(made));
         });
-        match made.await {
-            Ok((outcome, _busy)) => outcome,
-            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            Err(_) => Err(self.unavailable("Allocate", "the client's runtime has ended")),
-        }
+        let ended = |_| Err(self.unavailable("Allocate", "the client's runtime has ended"));
+        answer.await.unwrap_or_else(ended)
     }
 
     /// Waits until all is given back that was dropped before, by any clone: leases, claims that waited
@@ -180,7 +176,8 @@ impl Client {
     /// # Ok(()) }
     /// ```
     pub async fn close(self) {
-        self.inner.tasks.finished().await;
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
     }
 
     /// Shows another token from now on, on all clones: for tokens that expire.
@@ -225,11 +222,7 @@ impl Client {
 
     /// Does something that [`close`](Self::close) waits for.
     pub(crate) fn in_background(&self, work: impl Future<Output = ()> + Send + 'static) {
-        let busy = self.inner.tasks.begin();
-        self.inner.runtime.spawn(async move {
-            work.await;
-            drop(busy);
-        });
+        self.inner.tasks.spawn_on(work, &self.inner.runtime);
     }
 
     async fn claimed(

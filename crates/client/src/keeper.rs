@@ -9,11 +9,11 @@ use tokio::{
     sync::{oneshot, watch},
     time::{Instant, sleep, timeout},
 };
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::{
     Allocation, Client, Error, Lost, chance, clock, renewal,
     steps::Hold,
-    tasks::Busy,
     watch::{Seen, Watcher},
 };
 
@@ -26,7 +26,7 @@ pub(crate) struct Order {
     /// None if nobody waits for it.
     pub(crate) reply: Option<Reply>,
     /// Kept until that is done.
-    pub(crate) busy: Busy,
+    pub(crate) busy: TaskTrackerToken,
 }
 
 /// How long a watch is left alone that was refused, for a token that is not taken for one.

@@ -6,11 +6,11 @@ use std::{
 };
 
 use tokio::sync::{oneshot, watch};
+use tokio_util::task::TaskTracker;
 
 use crate::{
     Allocation, Client, Error, Lost, State, clock,
     keeper::{Held, Keeper, Order, Reply},
-    tasks::Tasks,
     watch::Seen,
 };
 
@@ -36,7 +36,7 @@ pub struct Lease {
     held: watch::Receiver<Held>,
     /// None once the lease is given back.
     order: Option<oneshot::Sender<Order>>,
-    tasks: Tasks,
+    tasks: TaskTracker,
 }
 
 /// Whether an allocation holds an instance that is ready.
@@ -182,7 +182,7 @@ impl Lease {
     /// Tells the keeper, if it was not told before. One that has ended has lost the lease.
     fn give_back(&mut self, reply: Option<Reply>) {
         if let Some(orders) = self.order.take() {
-            let busy = self.tasks.begin();
+            let busy = self.tasks.token();
             let _ = orders.send(Order { reply, busy });
         }
     }

@@ -55,7 +55,6 @@ mod retry;
 mod server_time;
 mod shadow;
 mod steps;
-mod tasks;
 mod telemetry;
 mod time;
 mod tls;

@@ -4,7 +4,7 @@ use std::{process::Command, time::SystemTime};
 
 use foreshadow_client::{Claim, Error, Filter, Lost, Requirements, State};
 use foreshadow_tests::{Marked, http, notebook_pool};
-use futures::FutureExt as _;
+use futures::{FutureExt as _, poll};
 use tokio::time::{Duration, timeout};
 
 use crate::support::{PATIENCE, Site, ended, listed, now, sleepers, until, warm};
@@ -94,6 +94,30 @@ async fn a_client_that_is_closed_has_given_back_what_was_dropped() {
     assert_eq!(left.len(), 1, "{left:?}");
     assert_eq!(left[0].id, held.id());
     held.release().await.unwrap();
+    site.server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_is_closed_while_claims_are_held_that_nobody_polls() {
+    let site = Site::start(&notebook_pool(50, 1, 4));
+    let (client, witness) = (site.client().await, site.client().await);
+    let claim = || Claim::pool("notebook").max_wait(PATIENCE);
+    let mut taken = Box::pin(client.lease(claim()));
+    let mut dropped = Box::pin(client.lease(claim()));
+    for claiming in [&mut taken, &mut dropped] {
+        assert!(poll!(claiming).is_pending(), "there was no time to answer");
+    }
+    let close = async || {
+        let closed = timeout(PATIENCE, client.clone().close()).await;
+        closed.expect("what is held is not waited for");
+        let all = listed(&witness, Filter::all()).await;
+        all.iter().filter(|one| !one.state.is_over()).count()
+    };
+    assert_eq!(close().await, 2, "they are kept for their futures");
+    drop(dropped);
+    assert_eq!(close().await, 1, "what was dropped is given back");
+    taken.await.unwrap().release().await.unwrap();
+    assert_eq!(close().await, 0);
     site.server.stop();
 }
 
