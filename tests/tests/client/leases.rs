@@ -3,11 +3,11 @@
 use std::{process::Command, time::SystemTime};
 
 use foreshadow_client::{Claim, Error, Filter, Lost, Requirements, State};
-use foreshadow_tests::{Marked, http, notebook_pool};
+use foreshadow_tests::{Marked, PATIENCE, http, notebook_pool, until_async};
 use futures::{FutureExt as _, poll};
 use tokio::time::{Duration, timeout};
 
-use crate::support::{PATIENCE, Site, ended, listed, now, sleepers, until, warm};
+use crate::support::{Site, ended, listed, now, warm};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lease_answers_while_it_is_held_and_is_given_back() {
@@ -47,7 +47,7 @@ async fn outlives_its_first_deadline(site: &Site, claim: Claim) {
     let client = site.client().await;
     let lease = client.lease(claim).await.expect("the pool has room");
     let first = lease.expires_at().expect("a lease ends");
-    until("the first deadline", async || {
+    until_async("the first deadline", async || {
         (SystemTime::now() > first).then_some(())
     })
     .await;
@@ -129,7 +129,7 @@ async fn a_claim_that_nobody_waits_for_any_more_leaves_nothing_behind() {
     let given_up = client.lease(claim).now_or_never();
     assert!(given_up.is_none(), "there was no time to answer");
     let of_eve = || Filter::all().user("eve");
-    until("the end of the claim", async || {
+    until_async("the end of the claim", async || {
         let found = listed(&client, of_eve()).await;
         let over = found.iter().all(|one| one.state.is_over());
         (!found.is_empty() && over).then_some(())
@@ -141,7 +141,7 @@ async fn a_claim_that_nobody_waits_for_any_more_leaves_nothing_behind() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lease_whose_instance_dies_tells_of_it() {
     let instances = Marked::sleepers(31);
-    let site = Site::start(&sleepers(instances.word(), 1));
+    let site = Site::start(&("tick = \"1s\"\n".to_owned() + &instances.pool("small", 1, 1)));
     let client = site.client().await;
     let lease = client.lease("small").await.unwrap();
     let lost = lease.lost();

@@ -1,13 +1,13 @@
 //! What clients do when the server is away, restarts or has no time for them.
 
 use foreshadow_client::{Claim, Client, Error, Filter, Lost, State};
-use foreshadow_tests::notebook_pool;
+use foreshadow_tests::{PATIENCE, notebook_pool, until_async};
 use futures::{TryStreamExt as _, future::join_all};
 use tokio::time::{Duration, sleep, timeout};
 
 use crate::{
     proxy::Proxy,
-    support::{PATIENCE, Site, ended, listed, now, until},
+    support::{Site, ended, listed, now},
 };
 
 /// How long an answer is waited for.
@@ -31,7 +31,7 @@ async fn a_claim_whose_answer_was_lost_with_the_server_is_one_lease() {
     proxy.lose_answers();
     let claiming = tokio::spawn(async move { client.lease("notebook").await });
     let witness = site.client().await;
-    let decided = until("the decision", async || {
+    let decided = until_async("the decision", async || {
         listed(&witness, Filter::all()).await.pop()
     })
     .await;
@@ -59,7 +59,7 @@ async fn calls_whose_answers_are_late_are_made_again() {
 
     proxy.lose_answers();
     let claiming = tokio::spawn(async move { client.lease("notebook").await });
-    let decided = until("the decision", async || {
+    let decided = until_async("the decision", async || {
         listed(&witness, Filter::all()).await.pop()
     })
     .await;
@@ -116,7 +116,7 @@ async fn a_lease_and_a_claim_that_waits_outlive_a_restart() {
     let ruin = site.kill();
     let site = ruin.start(&config);
     proxy.lead_to(site.server.address());
-    until("a renewal", async || {
+    until_async("a renewal", async || {
         (lease.expires_at() > before).then_some(())
     })
     .await;
@@ -207,7 +207,7 @@ async fn a_client_that_may_not_wait_is_told_the_delay() {
     let builder = Client::builder(site.server.address()).retry_for(Duration::ZERO);
     let client = builder.connect().await.unwrap();
     let claim = || Claim::pool("notebook").tenant("acme");
-    let refused = until("a refusal", async || {
+    let refused = until_async("a refusal", async || {
         let claims = (0..5).map(|_| client.allocate(claim()));
         join_all(claims).await.into_iter().find_map(Result::err)
     })
