@@ -106,7 +106,9 @@ impl Watcher {
         let request = WatchRequest {
             allocation_id: self.id.clone(),
         };
-        let answer = self.client.attempt("Watch", to.watch(request)).await?;
+        let patience = self.client.inner().settings.call_timeout;
+        let begun = self.client.attempt("Watch", patience, to.watch(request));
+        let answer = begun.await?;
         Ok(Open {
             changes: answer.message,
             time: answer.time,
