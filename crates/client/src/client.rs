@@ -17,8 +17,8 @@ pub type Transport = InterceptedService<Channel, Credentials>;
 
 /// A connection to a server. Clones share it, and it is made again by itself when it breaks.
 ///
-/// Calls that find the server away, late or full are made again, with pauses that grow and differ and
-/// are never shorter than the server asks for, for [`ClientBuilder::retry_for`]; nothing else is.
+/// A call whose error may pass ([`Error::may_pass`]) is made again for [`ClientBuilder::retry_for`], with
+/// pauses that grow and differ and are never shorter than the server asks for; no other call is.
 ///
 /// One client watches about 4,000 leases and waiting claims at a time; make another for more. Leases
 /// beyond that are renewed all the same, and their loss is told at the next renewal.
@@ -161,9 +161,12 @@ impl Client {
         answer.await.unwrap_or_else(ended)
     }
 
-    /// Waits until all is given back that was dropped before, by any clone: leases, claims that waited
-    /// and claims that were being made. It is what a program does last, before its runtime ends. Leases
-    /// that are still held are not waited for.
+    /// Waits until the claims that are being made have been answered, and all is given back that was
+    /// dropped before, by any clone: leases, claims that waited and claims that were being made. It is
+    /// what a program does last, before its runtime ends.
+    ///
+    /// What is still held is not waited for: leases, claims that wait, and what a claim was given whose
+    /// future is kept and not polled, until that is polled or dropped.
     ///
     /// A server that is away is tried for [`ClientBuilder::retry_for`]; what could not be given back ends
     /// by itself when its time is over.
