@@ -8,8 +8,8 @@ use tokio_util::task::TaskTracker;
 use tonic::{service::interceptor::InterceptedService, transport::Channel};
 
 use crate::{
-    Allocation, Claim, Claimed, ClientBuilder, Error, Lease, Waiting, call::Answer,
-    credentials::Credentials, lease, waiting::Terms, watch::Seen,
+    Allocation, Claim, Claimed, ClientBuilder, Error, Lease, State, Waiting, call::Answer,
+    credentials::Credentials, waiting::Terms, watch::Seen,
 };
 
 /// A connection that shows the client's token: what generated clients are made over.
@@ -239,7 +239,7 @@ impl Client {
         if allocation.state.is_over() {
             return Err(Error::NotGranted(Box::new(seen.allocation)));
         }
-        if lease::is_granted(allocation) {
+        if allocation.state == State::Granted {
             return Ok(Claimed::Granted(Lease::of(self, seen, terms.lasts)));
         }
         Ok(Claimed::Waiting(Waiting::new(self, seen, terms)))

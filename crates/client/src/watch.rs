@@ -86,14 +86,14 @@ impl Watcher {
     }
 
     async fn receive(&mut self) -> Result<Seen, Error> {
-        if self.open.is_none() {
-            self.open = Some(self.begin().await?);
-        }
+        let open = match &mut self.open {
+            Some(open) => open,
+            None => self.open.insert(self.begin().await?),
+        };
         let client = &self.client;
-        let ended = || client.unavailable("Watch", "the watch ended before the allocation did");
-        let open = self.open.as_mut().ok_or_else(ended)?;
         let message = open.changes.message().await;
         let message = message.map_err(|status| client.refused("Watch", &status))?;
+        let ended = || client.unavailable("Watch", "the watch ended before the allocation did");
         let answer = Answer {
             message: message.ok_or_else(ended)?,
             time: open.time,
