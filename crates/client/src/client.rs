@@ -3,13 +3,13 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use foreshadow_api::v1;
-use tokio::{runtime::Handle, sync::oneshot};
+use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 use tonic::{service::interceptor::InterceptedService, transport::Channel};
 
 use crate::{
     Allocation, Claim, Claimed, ClientBuilder, Error, Lease, State, Waiting, call::Answer,
-    credentials::Credentials, waiting::Terms, watch::Seen,
+    claiming::Claiming, credentials::Credentials, waiting::Terms, watch::Seen,
 };
 
 /// A connection that shows the client's token: what generated clients are made over.
@@ -48,7 +48,7 @@ pub(crate) struct Inner {
     pub(crate) settings: Settings,
     /// Where leases are renewed and given back.
     pub(crate) runtime: Handle,
-    /// What is being claimed and given back.
+    /// What is still to be given back.
     pub(crate) tasks: TaskTracker,
 }
 
@@ -149,24 +149,14 @@ impl Client {
     /// meets the requirements; [`Error::KeyMisused`]; [`Error::NotGranted`] for the idempotency key of
     /// an allocation that has ended; and those of any call.
     pub async fn claim(&self, claim: impl Into<Claim>) -> Result<Claimed, Error> {
-        let (client, claim) = (self.clone(), claim.into());
-        let (mut caller, answer) = oneshot::channel();
-        // It runs to its end even if nobody waits for it any more.
-        self.in_background(async move {
-            let made = client.claimed(claim, caller.closed()).await;
-            // What nobody takes is dropped here, which gives it back before this ends.
-            drop(caller.send(made));
-        });
-        let ended = |_| Err(self.unavailable("Allocate", "the client's runtime has ended"));
-        answer.await.unwrap_or_else(ended)
+        Claiming::new(self, claim.into()).await
     }
 
-    /// Waits until the claims that are being made have been answered, and all is given back that was
-    /// dropped before, by any clone: leases, claims that waited and claims that were being made. It is
-    /// what a program does last, before its runtime ends.
+    /// Waits until all is given back that was dropped before, by any clone: leases, claims that waited
+    /// and claims that were being made. It is what a program does last, before its runtime ends.
     ///
-    /// What is still held is not waited for: leases, claims that wait, and what a claim was given whose
-    /// future is kept and not polled, until that is polled or dropped.
+    /// What is still held is not waited for: leases, claims that wait, and claims that are being made for
+    /// a future that is kept, polled or not.
     ///
     /// A server that is away is tried for [`ClientBuilder::retry_for`]; what could not be given back ends
     /// by itself when its time is over.
@@ -228,7 +218,7 @@ impl Client {
         self.inner.tasks.spawn_on(work, &self.inner.runtime);
     }
 
-    async fn claimed(
+    pub(crate) async fn claimed(
         &self,
         claim: Claim,
         given_up: impl Future<Output = ()>,

@@ -52,6 +52,7 @@ mod builder;
 mod call;
 mod chance;
 mod claim;
+mod claiming;
 mod client;
 mod clock;
 mod connect;

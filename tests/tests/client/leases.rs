@@ -107,11 +107,15 @@ async fn a_client_is_closed_while_claims_are_held_that_nobody_polls() {
     for claiming in [&mut taken, &mut dropped] {
         assert!(poll!(claiming).is_pending(), "there was no time to answer");
     }
+    let left = async || {
+        let all = listed(&witness, Filter::all()).await;
+        all.iter().filter(|one| !one.state.is_over()).count()
+    };
+    until_async("both decisions", async || (left().await == 2).then_some(())).await;
     let close = async || {
         let closed = timeout(PATIENCE, client.clone().close()).await;
         closed.expect("what is held is not waited for");
-        let all = listed(&witness, Filter::all()).await;
-        all.iter().filter(|one| !one.state.is_over()).count()
+        left().await
     };
     assert_eq!(close().await, 2, "they are kept for their futures");
     drop(dropped);
