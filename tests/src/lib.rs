@@ -1,5 +1,8 @@
-//! What the end-to-end tests share: the built binary, a server in a process of its own, and a plain
-//! HTTP client.
+//! What the end-to-end tests share: the built binary, a server in a process of its own, a plain HTTP
+//! client, callers that are known, and patience.
+
+mod callers;
+mod until;
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -8,6 +11,9 @@ use std::{
     process::{Child, Command, ExitStatus, Output, Stdio},
     time::Duration,
 };
+
+pub use callers::{Authority, token};
+pub use until::{PATIENCE, until, until_async};
 
 /// The built binary, which stands beside the tests' own folder.
 ///
@@ -325,6 +331,23 @@ impl Marked {
     /// The word.
     pub fn word(&self) -> &str {
         &self.0
+    }
+
+    /// A pool of them: they only say that they are ready, and sleep. Further lines may follow.
+    pub fn pool(&self, name: &str, min: u32, max: u32) -> String {
+        let word = &self.0;
+        format!(
+            r#"
+[[pool]]
+name = "{name}"
+provider = "process"
+command = ["sh", "-c", "echo ready; exec sleep {word}"]
+ready = {{ stdout = "ready" }}
+recycle = "reuse"
+min = {min}
+max = {max}
+"#
+        )
     }
 
     /// Those that there are.

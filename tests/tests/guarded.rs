@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use foreshadow_tests::{Server, binary, notebook_pool};
+use foreshadow_tests::{Server, binary, notebook_pool, token};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, jwk::Jwk};
 use rcgen::{CertificateParams, KeyPair};
 use serde_json::{Value, json};
@@ -69,24 +69,6 @@ impl Operator {
 fn texts(output: &Output) -> (String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (text(&output.stdout), text(&output.stderr))
-}
-
-/// A new token of a role, and the table that lets its holder in.
-fn token(name: &str, role: &str) -> (String, String) {
-    let made = Command::new(binary())
-        .args(["token", "--name", name, "--role", role])
-        .output()
-        .expect("the binary starts");
-    let (token, said) = texts(&made);
-    let table: Vec<&str> = said
-        .lines()
-        .skip_while(|line| *line != "[[token]]")
-        .collect();
-    let table: Vec<&str> = table
-        .into_iter()
-        .take_while(|line| !line.is_empty())
-        .collect();
-    (token.trim().to_owned(), format!("\n{}\n", table.join("\n")))
 }
 
 /// TLS for this machine, signed by itself.

@@ -23,23 +23,6 @@ use worker::{Client, Worker, check, held};
 const WORKERS: usize = 12;
 const MAX: usize = 16;
 
-/// A pool of processes that nobody else starts, told apart by how long they sleep.
-fn config(marker: &str) -> String {
-    format!(
-        r#"
-tick = "1s"
-[[pool]]
-name = "small"
-provider = "process"
-command = ["sh", "-c", "echo ready; exec sleep {marker}"]
-ready = {{ stdout = "ready" }}
-recycle = "reuse"
-min = 4
-max = {MAX}
-"#
-    )
-}
-
 async fn connect(server: &Server) -> Client {
     let endpoint = Channel::from_shared(format!("http://{}", server.address()));
     let channel = endpoint.expect("the address is one").connect().await;
@@ -70,7 +53,7 @@ fn load(client: &Client, workers: &[Arc<Mutex<Worker>>]) -> JoinSet<u64> {
 }
 
 async fn cycles(count: usize, data: &Path, instances: &Marked) -> (u64, usize) {
-    let config = config(instances.word());
+    let config = "tick = \"1s\"\n".to_owned() + &instances.pool("small", 4, MAX as u32);
     let workers: Vec<_> = (0..WORKERS)
         .map(|name| {
             let worker = Worker {

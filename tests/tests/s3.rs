@@ -12,16 +12,15 @@ use std::{
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use foreshadow_history::{RequestRecord, RequestWriter, UsageWriter};
-use foreshadow_tests::{Server, binary, skip};
+use foreshadow_tests::{Server, binary, skip, until};
 use foreshadow_types::{EntityId, PoolName, Timestamp, UserId};
 use serde_json::Value;
 use tempfile::TempDir;
 
-const PATIENCE: Duration = Duration::from_mins(1);
 const BUCKET: &str = "history";
 
 /// A store of its own with one bucket; it ends with this value.
@@ -53,9 +52,7 @@ impl Store {
             child,
             address: address.to_string(),
         };
-        until("the store does not listen", || {
-            TcpStream::connect(&store.address).ok()
-        });
+        until("the store", || TcpStream::connect(&store.address).ok());
         assert_eq!(store.call("PUT", &format!("/{BUCKET}"), b"").0, 200);
         Some(store)
     }
@@ -132,18 +129,6 @@ impl Drop for Store {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-    }
-}
-
-/// Asks again until there is an answer.
-fn until<T>(what: &str, ask: impl Fn() -> Option<T>) -> T {
-    let since = Instant::now();
-    loop {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        assert!(since.elapsed() < PATIENCE, "{what}");
-        std::thread::sleep(Duration::from_millis(100));
     }
 }
 
@@ -352,7 +337,7 @@ fn a_server_keeps_its_history_in_the_store_through_a_crash() {
     let data = folder.path().join("data");
     let server = store.serve(CONFIG, &data);
     // The oldest day goes, the next becomes one file of means, the last one file.
-    let kept = until("past days are not kept up", || {
+    let kept = until("the upkeep of past days", || {
         let keys = store.keys("prod/usage/");
         (keys.len() == 2 && keys[0].contains("_300000-3-4")).then_some(keys)
     });

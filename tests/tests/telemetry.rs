@@ -18,12 +18,10 @@ use foreshadow_api::v1::{
     allocations_client::AllocationsClient,
 };
 use foreshadow_history::{HistoryPaths, PanelLimits, PanelOptions, RequestReader, load_panel};
-use foreshadow_tests::{Server, foreshadow, http, notebook_pool, skip};
+use foreshadow_tests::{PATIENCE, Server, foreshadow, http, notebook_pool, skip, until};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::sleep;
-
-const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A process that is killed at the end of its test.
 struct Running(Child);
@@ -70,18 +68,6 @@ fn installed(programs: &[&str]) -> bool {
 fn now_nanos() -> u128 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
     since_epoch.expect("the clock is past 1970").as_nanos()
-}
-
-/// Asks again until an answer is as wanted.
-fn until<T>(what: &str, ask: impl Fn() -> Option<T>) -> T {
-    let since = Instant::now();
-    loop {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        assert!(since.elapsed() < PATIENCE, "{what}");
-        std::thread::sleep(Duration::from_millis(200));
-    }
 }
 
 fn json(body: &str) -> Value {
@@ -338,7 +324,7 @@ fn a_real_prometheus_writes_what_it_scrapes_and_is_imported_from() {
 
     let machine = format!("127.0.0.1:{exporter}");
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let (cpu, _) = until("no rates have come", || {
+    let (cpu, _) = until("a rate", || {
         metric(&server, &machine, "cpu_usage_cores").filter(|(_, samples)| *samples >= 5)
     });
     assert!(

@@ -125,8 +125,8 @@ impl ClientBuilder {
         self
     }
 
-    /// For how long a call is made again that finds the server away or full; 30 s unless given, zero
-    /// for one attempt.
+    /// For how long a call is made again whose error may pass ([`Error::may_pass`]); 30 s unless given,
+    /// zero for one attempt.
     pub fn retry_for(mut self, patience: Duration) -> Self {
         self.settings.retry_for = patience;
         self

@@ -4,6 +4,7 @@ use std::{
     future::{Future, pending},
     pin::pin,
     sync::Arc,
+    time::Duration,
 };
 
 use tokio::time::{sleep, timeout};
@@ -20,8 +21,8 @@ pub(crate) struct Answer<T> {
 }
 
 impl Client {
-    /// Makes a call, and again while the server is away, late or full. It must be one that may be done
-    /// twice, for its answer may be lost.
+    /// Makes a call, and again while its errors may pass. It must be one that may be done twice, for its
+    /// answer may be lost.
     pub(crate) async fn ask<Q, R, F>(
         &self,
         call: &'static str,
@@ -32,15 +33,13 @@ impl Client {
         Q: Clone,
         F: Future<Output = Result<Response<R>, Status>>,
     {
-        self.ask_while(Error::may_pass, pending(), call, request, attempt)
-            .await
+        self.ask_until(pending(), call, request, attempt).await
     }
 
-    /// Makes a call, and again while its errors pass. Once it is `given_up`, a server that is full is not
-    /// asked again; one that did not answer may have done it, and is.
-    pub(crate) async fn ask_while<Q, R, F>(
+    /// The same; but once it is `given_up`, a server that is full is not asked again. One that did not
+    /// answer may have done it, and is.
+    pub(crate) async fn ask_until<Q, R, F>(
         &self,
-        passes: impl Fn(&Error) -> bool,
         given_up: impl Future<Output = ()>,
         call: &'static str,
         request: Q,
@@ -56,13 +55,13 @@ impl Client {
         let mut failures = 0;
         loop {
             let made = attempt(inner.calls.clone(), request.clone());
-            let error = match self.attempt(call, made).await {
+            let error = match self.attempt(call, inner.settings.call_timeout, made).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
             let left = inner.settings.retry_for.saturating_sub(began.elapsed());
             let pause = retry::next(failures, error.retry_after(), left, chance::share());
-            let Some(pause) = pause.filter(|_| passes(&error)) else {
+            let Some(pause) = pause.filter(|_| error.may_pass()) else {
                 return Err(error);
             };
             tokio::select! {
@@ -72,14 +71,14 @@ impl Client {
         }
     }
 
-    /// One attempt at a call.
+    /// One attempt at a call, that is given up after so long.
     pub(crate) async fn attempt<R>(
         &self,
         call: &'static str,
+        patience: Duration,
         made: impl Future<Output = Result<Response<R>, Status>>,
     ) -> Result<Answer<R>, Error> {
         let sent = clock::now();
-        let patience = self.inner().settings.call_timeout;
         match timeout(patience, made).await {
             Ok(Ok(response)) => Ok(Answer {
                 time: ServerTime::read(date(response.metadata()), sent, clock::wall()),

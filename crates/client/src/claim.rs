@@ -113,9 +113,9 @@ impl Claim {
         self
     }
 
-    /// Whether it wants an answer at once.
-    pub(crate) fn does_not_wait(&self) -> bool {
-        self.0.max_wait == Some(duration_to_proto(Duration::ZERO))
+    /// Whether it may wait, and does not want an answer at once.
+    pub(crate) fn may_wait(&self) -> bool {
+        self.0.max_wait != Some(duration_to_proto(Duration::ZERO))
     }
 
     /// Whether it may be booked, so that it has to be taken up when its time has come.
@@ -193,13 +193,8 @@ mod tests {
     #[test]
     fn only_a_claim_that_may_not_wait_wants_an_answer_at_once() {
         let claim = Claim::pool("notebook");
-        assert!(!claim.does_not_wait());
-        assert!(
-            !claim
-                .clone()
-                .max_wait(Duration::from_secs(1))
-                .does_not_wait()
-        );
-        assert!(claim.warm_only().does_not_wait());
+        assert!(claim.may_wait());
+        assert!(claim.clone().max_wait(Duration::from_secs(1)).may_wait());
+        assert!(!claim.warm_only().may_wait());
     }
 }

@@ -1,15 +1,15 @@
 //! A connection to a server.
 
-use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use foreshadow_api::v1;
-use futures::FutureExt as _;
-use tokio::{runtime::Handle, sync::oneshot};
+use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
 use tonic::{service::interceptor::InterceptedService, transport::Channel};
 
 use crate::{
-    Allocation, Claim, Claimed, ClientBuilder, Error, Lease, Waiting, call::Answer,
-    credentials::Credentials, lease, tasks::Tasks, waiting::Terms, watch::Seen,
+    Allocation, Claim, Claimed, ClientBuilder, Error, Lease, State, Waiting, call::Answer,
+    claiming::Claiming, credentials::Credentials, waiting::Terms, watch::Seen,
 };
 
 /// A connection that shows the client's token: what generated clients are made over.
@@ -17,8 +17,8 @@ pub type Transport = InterceptedService<Channel, Credentials>;
 
 /// A connection to a server. Clones share it, and it is made again by itself when it breaks.
 ///
-/// Calls that find the server away, late or full are made again, with pauses that grow and differ and
-/// are never shorter than the server asks for, for [`ClientBuilder::retry_for`]; nothing else is.
+/// A call whose error may pass ([`Error::may_pass`]) is made again for [`ClientBuilder::retry_for`], with
+/// pauses that grow and differ and are never shorter than the server asks for; no other call is.
 ///
 /// One client watches about 4,000 leases and waiting claims at a time; make another for more. Leases
 /// beyond that are renewed all the same, and their loss is told at the next renewal.
@@ -49,7 +49,7 @@ pub(crate) struct Inner {
     /// Where leases are renewed and given back.
     pub(crate) runtime: Handle,
     /// What is still to be given back.
-    pub(crate) tasks: Tasks,
+    pub(crate) tasks: TaskTracker,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -149,25 +149,14 @@ impl Client {
     /// meets the requirements; [`Error::KeyMisused`]; [`Error::NotGranted`] for the idempotency key of
     /// an allocation that has ended; and those of any call.
     pub async fn claim(&self, claim: impl Into<Claim>) -> Result<Claimed, Error> {
-        let (client, claim) = (self.clone(), claim.into());
-        let (_caller, gone) = oneshot::channel::<Infallible>();
-        let busy = self.inner.tasks.begin();
-        // It runs to its end even if nobody waits for it any more: what it gives is then dropped, which
-        // gives it back, and only then it is no longer busy.
-        let made = self.inner.runtime.spawn(async move {
-            let given_up = gone.map(drop);
-            (client.claimed(claim, given_up).await, busy)
-        });
-        match made.await {
-            Ok((outcome, _busy)) => outcome,
-            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            Err(_) => Err(self.unavailable("Allocate", "the client's runtime has ended")),
-        }
+        Claiming::new(self, claim.into()).await
     }
 
     /// Waits until all is given back that was dropped before, by any clone: leases, claims that waited
-    /// and claims that were being made. It is what a program does last, before its runtime ends. Leases
-    /// that are still held are not waited for.
+    /// and claims that were being made. It is what a program does last, before its runtime ends.
+    ///
+    /// What is still held is not waited for: leases, claims that wait, and claims that are being made for
+    /// a future that is kept, polled or not.
     ///
     /// A server that is away is tried for [`ClientBuilder::retry_for`]; what could not be given back ends
     /// by itself when its time is over.
@@ -180,7 +169,8 @@ impl Client {
     /// # Ok(()) }
     /// ```
     pub async fn close(self) {
-        self.inner.tasks.finished().await;
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
     }
 
     /// Shows another token from now on, on all clones: for tokens that expire.
@@ -225,14 +215,10 @@ impl Client {
 
     /// Does something that [`close`](Self::close) waits for.
     pub(crate) fn in_background(&self, work: impl Future<Output = ()> + Send + 'static) {
-        let busy = self.inner.tasks.begin();
-        self.inner.runtime.spawn(async move {
-            work.await;
-            drop(busy);
-        });
+        self.inner.tasks.spawn_on(work, &self.inner.runtime);
     }
 
-    async fn claimed(
+    pub(crate) async fn claimed(
         &self,
         claim: Claim,
         given_up: impl Future<Output = ()>,
@@ -243,7 +229,7 @@ impl Client {
         if allocation.state.is_over() {
             return Err(Error::NotGranted(Box::new(seen.allocation)));
         }
-        if lease::is_granted(allocation) {
+        if allocation.state == State::Granted {
             return Ok(Claimed::Granted(Lease::of(self, seen, terms.lasts)));
         }
         Ok(Claimed::Waiting(Waiting::new(self, seen, terms)))

@@ -2,31 +2,12 @@
 
 use std::{error::Error as _, time::Duration};
 
-use prost::Message;
 use tonic::Status;
-
-/// `google.rpc.Status`, the form in which gRPC carries details.
-#[derive(Clone, PartialEq, Message)]
-struct RpcStatus {
-    #[prost(message, repeated, tag = "3")]
-    details: Vec<prost_types::Any>,
-}
-
-/// `google.rpc.RetryInfo`.
-#[derive(Clone, PartialEq, Message)]
-struct RetryInfo {
-    #[prost(message, optional, tag = "1")]
-    retry_delay: Option<prost_types::Duration>,
-}
-
-const RETRY_INFO: &str = "type.googleapis.com/google.rpc.RetryInfo";
+use tonic_types::StatusExt as _;
 
 /// The delay that the server asks for, if it does.
 pub(crate) fn retry_delay(status: &Status) -> Option<Duration> {
-    let details = RpcStatus::decode(status.details()).ok()?.details;
-    let retry = details.iter().find(|any| any.type_url == RETRY_INFO)?;
-    let retry = RetryInfo::decode(retry.value.as_slice()).ok()?;
-    retry.retry_delay?.try_into().ok()
+    status.get_details_retry_info()?.retry_delay
 }
 
 /// Whether the status was made here, because the connection failed, and not by the server.
@@ -57,38 +38,25 @@ pub(crate) fn message(status: &Status) -> String {
 #[cfg(test)]
 mod tests {
     use tonic::Code;
+    use tonic_types::ErrorDetails;
 
     use super::*;
 
-    fn refused(type_url: &str, seconds: i64) -> Status {
-        let retry = RetryInfo {
-            retry_delay: Some(prost_types::Duration {
-                seconds,
-                nanos: 500_000_000,
-            }),
-        };
-        let details = RpcStatus {
-            details: vec![prost_types::Any {
-                type_url: type_url.to_owned(),
-                value: retry.encode_to_vec(),
-            }],
-        };
-        let details = details.encode_to_vec().into();
-        Status::with_details(Code::ResourceExhausted, "full", details)
-    }
-
     #[test]
     fn the_delay_is_found_among_the_details() {
-        let delay = retry_delay(&refused(RETRY_INFO, 1));
-        assert_eq!(delay, Some(Duration::from_millis(1_500)));
+        let delay = Duration::from_millis(1_500);
+        let mut details = ErrorDetails::with_help_link("the manual", "https://pools.example");
+        details.set_retry_info(Some(delay));
+        let full = Status::with_error_details(Code::ResourceExhausted, "full", details);
+        assert_eq!(retry_delay(&full), Some(delay));
     }
 
     #[test]
     fn no_delay_is_found_where_there_is_none() {
         let broken = Status::with_details(Code::ResourceExhausted, "full", vec![255].into());
-        let other = refused("type.googleapis.com/google.rpc.Help", 1);
-        let negative = refused(RETRY_INFO, -9);
-        for status in [broken, other, negative, Status::unavailable("away")] {
+        let help = ErrorDetails::with_help_link("the manual", "https://pools.example");
+        let other = Status::with_error_details(Code::ResourceExhausted, "full", help);
+        for status in [broken, other, Status::unavailable("away")] {
             assert_eq!(retry_delay(&status), None);
         }
     }

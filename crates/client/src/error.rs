@@ -49,15 +49,20 @@ pub enum Error {
         /// What is wrong and how to mend it.
         problem: String,
     },
-    /// The server cannot be reached, or is starting or ending. It was asked again for as long as the
-    /// client may ([`ClientBuilder::retry_for`](crate::ClientBuilder::retry_for)).
+    /// The server cannot be reached, or is starting or ending. The call was made again for
+    /// [`ClientBuilder::retry_for`](crate::ClientBuilder::retry_for); see that the server runs, and call
+    /// again later.
     #[error("{0}; is a server there, and can it be reached from here?")]
     Unavailable(Failure),
-    /// There was no answer in time, however often it was asked for as long as the client may. It may
-    /// have been done all the same.
+    /// There was no answer within
+    /// [`ClientBuilder::call_timeout`](crate::ClientBuilder::call_timeout), and none when the call was
+    /// made again for [`retry_for`](crate::ClientBuilder::retry_for). It may have been done all the same:
+    /// a claim that is made once more must have the same
+    /// [`idempotency_key`](crate::Claim::idempotency_key), or it is another.
     #[error("{0}; it may have been done all the same; raise `call_timeout` or `retry_for`")]
     Timeout(Failure),
-    /// Nothing is free, or the caller asks too often.
+    /// The server answers that nothing is free, that a quota is reached or that the caller asks too
+    /// often; nothing was done. Call again after the delay.
     #[error("{failure}{}", come_back(*.retry_after))]
     Exhausted {
         /// What was said.
@@ -65,14 +70,14 @@ pub enum Error {
         /// When a place is expected, if the server knows.
         retry_after: Option<Duration>,
     },
-    /// The server cannot understand the request; the message names the field.
+    /// A field of the request is not as it must be; the message names it. Mend it and call again.
     #[error("{0}")]
     InvalidRequest(Failure),
     /// There is no such pool, allocation, user or metric.
     #[error("{0}")]
     NotFound(Failure),
     /// It cannot be done as things stand: a stale token, a lease that has ended, requirements that no
-    /// pool ever meets.
+    /// pool ever meets. The same call is refused again; claim another instance.
     #[error("{0}")]
     Refused(Failure),
     /// The idempotency key was used before with another request.
@@ -116,7 +121,8 @@ impl Error {
         }
     }
 
-    /// Whether the same call may succeed later: the server is away, late or full.
+    /// Whether the same call may succeed later: for [`Unavailable`](Self::Unavailable),
+    /// [`Timeout`](Self::Timeout) and [`Exhausted`](Self::Exhausted).
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Unavailable(_) | Self::Timeout(_) => true,
@@ -198,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_away_late_or_full_may_pass() {
+    fn only_what_the_server_may_mend_by_itself_may_pass() {
         let passing: Vec<i32> = (1..=16)
             .filter(|code| said(Code::from_i32(*code)).may_pass())
             .collect();

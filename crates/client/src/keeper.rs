@@ -7,13 +7,13 @@ use std::{
 
 use tokio::{
     sync::{oneshot, watch},
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep},
 };
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::{
     Allocation, Client, Error, Lost, chance, clock, renewal,
     steps::Hold,
-    tasks::Busy,
     watch::{Seen, Watcher},
 };
 
@@ -26,7 +26,7 @@ pub(crate) struct Order {
     /// None if nobody waits for it.
     pub(crate) reply: Option<Reply>,
     /// Kept until that is done.
-    pub(crate) busy: Busy,
+    pub(crate) busy: TaskTrackerToken,
 }
 
 /// How long a watch is left alone that was refused, for a token that is not taken for one.
@@ -140,12 +140,10 @@ impl Keeper {
 
     async fn try_to_renew(&self) -> Result<(), Error> {
         let sent = clock::now();
-        let patience = renewal::attempt_for(self.left());
-        let renewed = timeout(patience, self.client.renew_once(&self.hold, self.lasts)).await;
-        let seen = renewed.unwrap_or_else(|_| {
-            let why = format!("no answer within {patience:?}");
-            Err(self.client.unavailable("Renew", &why))
-        })?;
+        let usual = self.client.inner().settings.call_timeout;
+        let patience = usual.min(renewal::attempt_for(self.left()));
+        let renewed = self.client.renew_once(&self.hold, self.lasts, patience);
+        let seen = renewed.await?;
         let mut held = Held::of(&seen);
         // The lease goes on from when the server read this, which was not before it was sent.
         if let Some(lasts) = self.lasts {

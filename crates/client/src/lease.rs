@@ -6,11 +6,11 @@ use std::{
 };
 
 use tokio::sync::{oneshot, watch};
+use tokio_util::task::TaskTracker;
 
 use crate::{
-    Allocation, Client, Error, Lost, State, clock,
+    Allocation, Client, Error, Lost, clock,
     keeper::{Held, Keeper, Order, Reply},
-    tasks::Tasks,
     watch::Seen,
 };
 
@@ -36,12 +36,7 @@ pub struct Lease {
     held: watch::Receiver<Held>,
     /// None once the lease is given back.
     order: Option<oneshot::Sender<Order>>,
-    tasks: Tasks,
-}
-
-/// Whether an allocation holds an instance that is ready.
-pub(crate) fn is_granted(allocation: &Allocation) -> bool {
-    allocation.state == State::Granted
+    tasks: TaskTracker,
 }
 
 impl Lease {
@@ -182,7 +177,7 @@ impl Lease {
     /// Tells the keeper, if it was not told before. One that has ended has lost the lease.
     fn give_back(&mut self, reply: Option<Reply>) {
         if let Some(orders) = self.order.take() {
-            let busy = self.tasks.begin();
+            let busy = self.tasks.token();
             let _ = orders.send(Order { reply, busy });
         }
     }
@@ -207,10 +202,13 @@ mod tests {
     use std::net::TcpListener;
 
     use foreshadow_api::v1;
-    use tokio::runtime::Runtime;
+    use tokio::{runtime::Runtime, time::timeout};
 
     use super::*;
-    use crate::{server_time::ServerTime, time::to_wire};
+    use crate::{State, server_time::ServerTime, time::to_wire};
+
+    const HOUR: Duration = Duration::from_hours(1);
+    const PATIENCE: Duration = Duration::from_mins(1);
 
     fn granted(lasts: Duration) -> Seen {
         let end = clock::wall() + lasts;
@@ -230,7 +228,8 @@ mod tests {
     fn lease(runtime: &Runtime, silent: &TcpListener, lasts: Duration) -> Lease {
         let _entered = runtime.enter();
         let address = silent.local_addr().unwrap().to_string();
-        let client = Client::builder(&address).connect_lazy().unwrap();
+        let builder = Client::builder(&address).connect_timeout(HOUR);
+        let client = builder.call_timeout(HOUR).connect_lazy().unwrap();
         Lease::of(&client, granted(lasts), None)
     }
 
@@ -241,11 +240,12 @@ mod tests {
     #[test]
     fn the_loss_of_a_lease_is_told_at_its_end() {
         let (runtime, silent) = (Runtime::new().unwrap(), silent());
-        let began = clock::now();
         let lease = lease(&runtime, &silent, Duration::from_millis(300));
-        let lost = runtime.block_on(lease.lost());
-        assert!(matches!(lost, Some(Lost::NotRenewed { .. })), "{lost:?}");
-        assert!(began.elapsed() < Duration::from_secs(1));
+        let lost = runtime.block_on(async { timeout(PATIENCE, lease.lost()).await });
+        let lost = lost.expect("it ends").expect("it is not given back");
+        assert!(matches!(lost, Lost::NotRenewed { .. }), "{lost:?}");
+        // The last attempt has ended with the lease, and not with the connection.
+        assert!(lost.to_string().contains("no answer within"), "{lost}");
     }
 
     #[test]

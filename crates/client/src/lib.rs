@@ -25,9 +25,24 @@
 //! | [`Client::transport`] | the connection, for what is not wrapped: the generated clients in [`v1`], with the times and durations of [`well_known`] and the requests of [`tonic`] |
 //! | [`Client::close`] | waits for what is given back in the background |
 //!
-//! A call that finds the server away, late or full is made again, and nothing else is; a claim keeps its
-//! idempotency key meanwhile, so that it gives one allocation however often it had to be made. Each
-//! [`Error`] says what failed, where, and how to mend it.
+//! # When a call fails
+//!
+//! Each [`Error`] says what failed, where, and how to mend it. Three kinds may pass by themselves
+//! ([`Error::may_pass`]); a call that meets one of them is made again for
+//! [`retry_for`](ClientBuilder::retry_for), and its caller is told when that time is over:
+//!
+//! | | what it means | what to do |
+//! |---|---|---|
+//! | [`Error::Unavailable`] | the server cannot be reached, or is starting or ending | see that it runs; call again later |
+//! | [`Error::Timeout`] | there was no answer within [`call_timeout`](ClientBuilder::call_timeout); it may have been done all the same | call again, a claim with the same [`idempotency_key`](Claim::idempotency_key) |
+//! | [`Error::Exhausted`] | the server answers that it has no room, or is asked too often; nothing was done | call again after [`retry_after`](Error::retry_after) |
+//!
+//! Every other error is told at once, for the same call would fail again: it names what is to be changed,
+//! or what has ended. So are all errors of measurements, which are never sent twice, and
+//! [`Error::Exhausted`] for a claim that [may not wait](Claim::warm_only).
+//!
+//! A claim keeps its idempotency key while it is made again, so that it gives one allocation however
+//! often it had to be made.
 //!
 //! Clients live in a tokio runtime; leases are kept by tasks in it.
 
@@ -37,6 +52,7 @@ mod builder;
 mod call;
 mod chance;
 mod claim;
+mod claiming;
 mod client;
 mod clock;
 mod connect;
@@ -55,7 +71,6 @@ mod retry;
 mod server_time;
 mod shadow;
 mod steps;
-mod tasks;
 mod telemetry;
 mod time;
 mod tls;

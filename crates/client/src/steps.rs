@@ -64,13 +64,18 @@ impl Client {
         claim: Claim,
         given_up: impl Future<Output = ()>,
     ) -> Result<Seen, Error> {
-        let may_wait = !claim.does_not_wait();
-        let passes = |error: &Error| error.may_pass() && (may_wait || !error.is_full());
+        let may_wait = claim.may_wait();
+        // One that wants its answer at once is given up from the first.
+        let given_up = async move {
+            if may_wait {
+                given_up.await;
+            }
+        };
         // The same message each time, and so the same key.
         let request = claim.into_wire();
         let attempt =
             |to, request| async move { AllocationsClient::new(to).allocate(request).await };
-        let asked = self.ask_while(passes, given_up, "Allocate", request, attempt);
+        let asked = self.ask_until(given_up, "Allocate", request, attempt);
         self.seen("Allocate", asked.await?)
     }
 
@@ -107,14 +112,15 @@ impl Client {
         self.seen("Renew", asked.await?)
     }
 
-    /// One attempt to put off the end of a lease.
+    /// One attempt to put off the end of a lease, that is given up after so long.
     pub(crate) async fn renew_once(
         &self,
         hold: &Hold,
         lasts: Option<Duration>,
+        patience: Duration,
     ) -> Result<Seen, Error> {
         let mut to = AllocationsClient::new(self.transport());
-        let asked = self.attempt("Renew", to.renew(renewal(hold, lasts)));
+        let asked = self.attempt("Renew", patience, to.renew(renewal(hold, lasts)));
         self.seen("Renew", asked.await?)
     }
 

@@ -50,6 +50,10 @@ impl Sample {
         self.at = Some(time);
         self
     }
+
+    fn is_of_the_series_of(&self, other: &Self) -> bool {
+        self.entity == other.entity && self.metric == other.metric
+    }
 }
 
 /// What became of reported samples. One that is accepted has been taken over: it survives the server.
@@ -150,9 +154,11 @@ impl Client {
     where
         S: Stream<Item = Sample> + Send + 'static,
     {
-        let batches = samples.ready_chunks(BATCH).map(batch);
+        let batches = samples.ready_chunks(BATCH).map(|samples| batch(&samples));
         let mut to = TelemetryClient::new(self.transport());
-        let answers = self.attempt("Report", to.report(batches)).await?.message;
+        let patience = self.inner().settings.call_timeout;
+        let begun = self.attempt("Report", patience, to.report(batches));
+        let answers = begun.await?.message;
         let client = self.clone();
         Ok(try_unfold(answers, move |mut answers| {
             let client = client.clone();
@@ -166,33 +172,25 @@ impl Client {
 }
 
 /// One message, in which the samples of one series that follow each other stand together.
-fn batch(samples: Vec<Sample>) -> ReportRequest {
-    let mut batch = ReportRequest::default();
-    let mut last: Option<(Entity, String)> = None;
-    for Sample {
-        entity,
-        metric,
-        value,
-        at,
-    } in samples
-    {
-        let at = at.map(to_wire);
-        let named = Some((entity, metric));
-        if last != named
-            && let Some((entity, metric)) = named.clone()
-        {
-            batch.series.push(Series {
-                entity: Some(entity.into()),
-                metric,
-                points: Vec::new(),
-            });
-            last = named;
-        }
-        if let Some(series) = batch.series.last_mut() {
-            series.points.push(Point { at, value });
-        }
+fn batch(samples: &[Sample]) -> ReportRequest {
+    let of_one_series = samples.chunk_by(Sample::is_of_the_series_of);
+    ReportRequest {
+        series: of_one_series.filter_map(series).collect(),
     }
-    batch
+}
+
+/// The series of these samples, which are all of one; none without samples.
+fn series(samples: &[Sample]) -> Option<Series> {
+    let first = samples.first()?;
+    let point = |sample: &Sample| Point {
+        at: sample.at.map(to_wire),
+        value: sample.value,
+    };
+    Some(Series {
+        entity: Some(first.entity.clone().into()),
+        metric: first.metric.clone(),
+        points: samples.iter().map(point).collect(),
+    })
 }
 
 #[cfg(test)]
@@ -202,7 +200,7 @@ mod tests {
     #[test]
     fn samples_of_one_series_stand_together() {
         let of = |user: &str, metric: &str, value| Sample::new(Entity::user(user), metric, value);
-        let wire = batch(vec![
+        let wire = batch(&[
             of("ada", "cpu", 1.0),
             of("ada", "cpu", 2.0),
             of("ada", "memory", 3.0),
@@ -214,13 +212,13 @@ mod tests {
             .map(|series| series.points.len())
             .collect();
         assert_eq!(points, [2, 1, 1]);
-        assert_eq!(batch(Vec::new()), ReportRequest::default());
+        assert_eq!(batch(&[]), ReportRequest::default());
     }
 
     #[test]
     fn a_user_and_an_application_of_one_name_are_two_series() {
         let of = |entity| Sample::new(entity, "cpu", 1.0);
-        let wire = batch(vec![of(Entity::user("x")), of(Entity::application("x"))]);
+        let wire = batch(&[of(Entity::user("x")), of(Entity::application("x"))]);
         assert_eq!(wire.series.len(), 2);
     }
 

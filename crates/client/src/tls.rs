@@ -2,13 +2,11 @@
 
 use std::fmt;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
 use crate::Error;
 
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
-const END: &str = "-----END CERTIFICATE-----";
 
 /// Settings for TLS, each in PEM.
 #[derive(Clone, Default)]
@@ -37,18 +35,12 @@ impl Tls {
     }
 
     /// # Errors
-    /// [`Error::Setup`] if the authorities that are given are none, or none is given and this machine
-    /// trusts nobody.
+    /// [`Error::Setup`] if the authorities that are given are none.
     pub(crate) fn config(self) -> Result<ClientTlsConfig, Error> {
-        let authorities = match self.authorities {
-            Some(pem) if String::from_utf8_lossy(&pem).contains(BEGIN) => pem,
-            Some(_) => {
-                let problem = format!("there is no {BEGIN} in it; give certificates in PEM");
-                return Err(Error::setup("ca_certificate", problem));
-            }
-            None => trusted_here()?,
+        let mut config = match self.authorities {
+            Some(pem) => ClientTlsConfig::new().ca_certificate(authorities(pem)?),
+            None => ClientTlsConfig::new().with_native_roots(),
         };
-        let mut config = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authorities));
         if let Some(identity) = self.identity {
             config = config.identity(identity);
         }
@@ -59,21 +51,13 @@ impl Tls {
     }
 }
 
-/// The authorities that this machine trusts.
-fn trusted_here() -> Result<Vec<u8>, Error> {
-    let found = rustls_native_certs::load_native_certs();
-    if found.certs.is_empty() {
-        let problem =
-            "this machine has no certificates to trust; give the server's authority in PEM";
-        return Err(Error::setup("ca_certificate", problem));
+/// Tonic takes what has no certificate in it for nobody to trust, and says so at the first call only.
+fn authorities(pem: Vec<u8>) -> Result<Certificate, Error> {
+    if String::from_utf8_lossy(&pem).contains(BEGIN) {
+        return Ok(Certificate::from_pem(pem));
     }
-    let pem = found.certs.iter().map(|der| pem(der)).collect::<String>();
-    Ok(pem.into_bytes())
-}
-
-fn pem(der: &[u8]) -> String {
-    let text = STANDARD.encode(der);
-    format!("{BEGIN}\n{text}\n{END}\n")
+    let problem = format!("there is no {BEGIN} in it; give certificates in PEM");
+    Err(Error::setup("ca_certificate", problem))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    Allocation, Claim, Client, Error, Lease, lease,
+    Allocation, Claim, Client, Error, Lease, State,
     watch::{Seen, Watcher},
 };
 
@@ -141,7 +141,7 @@ impl Waiting {
     /// [`Error::NotGranted`] if it ended before, and those of [`changed`](Self::changed); after any of
     /// them the claim is taken back.
     pub async fn granted(mut self) -> Result<Lease, Error> {
-        while !lease::is_granted(self.allocation()) {
+        while self.allocation().state != State::Granted {
             if self.allocation().state.is_over() {
                 return Err(self.not_granted());
             }

@@ -86,14 +86,14 @@ impl Watcher {
     }
 
     async fn receive(&mut self) -> Result<Seen, Error> {
-        if self.open.is_none() {
-            self.open = Some(self.begin().await?);
-        }
+        let open = match &mut self.open {
+            Some(open) => open,
+            None => self.open.insert(self.begin().await?),
+        };
         let client = &self.client;
-        let ended = || client.unavailable("Watch", "the watch ended before the allocation did");
-        let open = self.open.as_mut().ok_or_else(ended)?;
         let message = open.changes.message().await;
         let message = message.map_err(|status| client.refused("Watch", &status))?;
+        let ended = || client.unavailable("Watch", "the watch ended before the allocation did");
         let answer = Answer {
             message: message.ok_or_else(ended)?,
             time: open.time,
@@ -106,7 +106,9 @@ impl Watcher {
         let request = WatchRequest {
             allocation_id: self.id.clone(),
         };
-        let answer = self.client.attempt("Watch", to.watch(request)).await?;
+        let patience = self.client.inner().settings.call_timeout;
+        let begun = self.client.attempt("Watch", patience, to.watch(request));
+        let answer = begun.await?;
         Ok(Open {
             changes: answer.message,
             time: answer.time,

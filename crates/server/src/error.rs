@@ -10,9 +10,9 @@ use axum::{
 use foreshadow_allocator::AllocatorError;
 use foreshadow_api::{FieldError, duration_to_proto, v1};
 use foreshadow_engine::EngineError;
-use prost::Message;
 use serde_json::json;
 use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
 
 /// What a caller is told.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -141,44 +141,13 @@ fn allocator_codes(refusal: &AllocatorError) -> (Code, StatusCode) {
     }
 }
 
-/// `google.rpc.Status`, the form in which gRPC carries details.
-#[derive(Clone, PartialEq, Message)]
-struct RpcStatus {
-    #[prost(int32, tag = "1")]
-    code: i32,
-    #[prost(string, tag = "2")]
-    message: String,
-    #[prost(message, repeated, tag = "3")]
-    details: Vec<prost_types::Any>,
-}
-
-/// `google.rpc.RetryInfo`.
-#[derive(Clone, PartialEq, Message)]
-struct RetryInfo {
-    #[prost(message, optional, tag = "1")]
-    retry_delay: Option<prost_types::Duration>,
-}
-
 impl From<ApiError> for Status {
     fn from(error: ApiError) -> Self {
         let Some(delay) = error.retry_after else {
             return Status::new(error.code, error.message);
         };
-        let retry = RetryInfo {
-            retry_delay: Some(prost_types::Duration {
-                seconds: delay.as_secs() as i64,
-                nanos: delay.subsec_nanos() as i32,
-            }),
-        };
-        let details = RpcStatus {
-            code: error.code as i32,
-            message: error.message.clone(),
-            details: vec![prost_types::Any {
-                type_url: "type.googleapis.com/google.rpc.RetryInfo".to_owned(),
-                value: retry.encode_to_vec(),
-            }],
-        };
-        Status::with_details(error.code, error.message, details.encode_to_vec().into())
+        let details = ErrorDetails::with_retry_info(Some(delay));
+        Status::with_error_details(error.code, error.message, details)
     }
 }
 
@@ -221,15 +190,8 @@ mod tests {
         });
         let status = Status::from(ApiError::from(error.clone()));
         assert_eq!(status.code(), Code::ResourceExhausted);
-        let details = RpcStatus::decode(status.details()).unwrap();
-        let retry = RetryInfo::decode(details.details[0].value.as_slice()).unwrap();
-        assert_eq!(
-            retry.retry_delay,
-            Some(prost_types::Duration {
-                seconds: 1,
-                nanos: 500_000_000
-            })
-        );
+        let retry = status.get_details_retry_info().unwrap();
+        assert_eq!(retry.retry_delay, Some(Duration::from_millis(1_500)));
         let response = ApiError::from(error).into_response();
         assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
         assert_eq!(response.headers()[header::RETRY_AFTER], "2");

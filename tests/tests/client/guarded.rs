@@ -1,31 +1,20 @@
 //! Callers that are known by tokens and certificates.
 
-use std::{fs, path::Path};
+use std::process::Command;
 
 use foreshadow_client::{Client, ClientBuilder, Error, Filter};
-use foreshadow_tests::{Server, foreshadow, notebook_pool};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use foreshadow_tests::{Authority, PATIENCE, Server, notebook_pool, token};
 use tempfile::TempDir;
 use tokio::{
     net::TcpListener,
     time::{Duration, timeout},
 };
 
-use crate::support::{PATIENCE, Site, listed};
-
-/// A new token of a client, and the table that lets its holder in.
-fn token(name: &str) -> (String, String) {
-    let made = foreshadow(&["token", "--name", name, "--role", "client"]);
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-    let said = text(&made.stderr);
-    let table = said.lines().skip_while(|line| *line != "[[token]]");
-    let table: Vec<_> = table.take_while(|line| !line.is_empty()).collect();
-    (text(&made.stdout), format!("\n{}\n", table.join("\n")))
-}
+use crate::support::{Site, listed};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_is_not_known_is_told_and_another_can_be_shown() {
-    let (known, table) = token("app");
+    let (known, table) = token("app", "client");
     let site = Site::start(&(notebook_pool(50, 1, 2) + &table));
     let builder = || Client::builder(site.server.address());
     let nobody = builder().connect().await.unwrap();
@@ -54,43 +43,12 @@ async fn a_token_that_is_not_known_is_told_and_another_can_be_shown() {
     site.server.stop();
 }
 
-/// Who signs certificates, and the files that a server reads.
-struct Authority<'a> {
-    own: CertifiedIssuer<'static, KeyPair>,
-    folder: &'a Path,
-}
-
-impl<'a> Authority<'a> {
-    fn new(folder: &'a Path) -> Self {
-        let mut own = CertificateParams::new(Vec::new()).expect("no names are fine");
-        own.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().expect("a key can be made");
-        let own = CertifiedIssuer::self_signed(own, key).expect("it signs itself");
-        Self { own, folder }
-    }
-
-    /// A certificate for this name, and its key, in PEM.
-    fn signs(&self, name: &str) -> (String, String) {
-        let own = CertificateParams::new(vec![name.to_owned()]).expect("it is a name");
-        let key = KeyPair::generate().expect("a key can be made");
-        let own = own.signed_by(&key, &self.own).expect("the authority signs");
-        (own.pem(), key.serialize_pem())
-    }
-
-    fn file(&self, name: &str, text: &str) -> String {
-        let path = self.folder.join(name);
-        fs::write(&path, text).expect("the file can be written");
-        path.display().to_string()
-    }
-
-    /// A server's certificate, and the callers' names that it takes.
-    fn tables(&self) -> String {
-        let (own, key) = self.signs("127.0.0.1");
-        format!(
-            r#"
+/// A server's certificate, and the callers' names that it takes.
+fn tables(authority: &Authority) -> String {
+    format!(
+        r#"
 [tls]
-certificate = "{}"
-key = "{}"
+{}
 client_ca = "{}"
 client_certificates = "optional"
 [[certificate]]
@@ -98,11 +56,9 @@ name = "visitor"
 subject = "visitor.example"
 role = "client"
 "#,
-            self.file("own.pem", &own),
-            self.file("own.key", &key),
-            self.file("ca.pem", &self.own.pem()),
-        )
-    }
+        authority.certificate("127.0.0.1"),
+        authority.file(),
+    )
 }
 
 async fn known_to_the_server(builder: ClientBuilder) -> Result<(), Error> {
@@ -114,11 +70,11 @@ async fn known_to_the_server(builder: ClientBuilder) -> Result<(), Error> {
 async fn an_encrypted_server_knows_its_callers_by_token_or_certificate() {
     let folder = TempDir::new().expect("a folder can be made");
     let authority = Authority::new(folder.path());
-    let (known, table) = token("app");
-    let config = notebook_pool(50, 0, 1) + &table + &authority.tables();
+    let (known, table) = token("app", "client");
+    let config = notebook_pool(50, 0, 1) + &table + &tables(&authority);
     let server = Server::start(&config, &folder.path().join("data"));
     let address = format!("https://{}", server.address());
-    let trusting = || Client::builder(&address).ca_certificate(authority.own.pem());
+    let trusting = || Client::builder(&address).ca_certificate(authority.pem());
 
     // Known callers get as far as to be told that there is no such allocation.
     let by_token = known_to_the_server(trusting().token(&known))
@@ -142,7 +98,7 @@ async fn an_encrypted_server_knows_its_callers_by_token_or_certificate() {
         "{strangers}"
     );
     let other = Authority::new(folder.path());
-    let distrusted = Client::builder(&address).ca_certificate(other.own.pem());
+    let distrusted = Client::builder(&address).ca_certificate(other.pem());
     let distrusted = known_to_the_server(distrusted.token(&known))
         .await
         .unwrap_err();
@@ -151,6 +107,49 @@ async fn an_encrypted_server_knows_its_callers_by_token_or_certificate() {
         distrusted.to_string().contains("certificate"),
         "{distrusted}"
     );
+    server.stop();
+}
+
+/// Says to a process of its own which server it is to trust.
+const TRUSTING: &str = "FORESHADOW_TEST_TRUSTING";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_encrypted_server_is_trusted_that_this_machine_trusts() {
+    if let Ok(address) = std::env::var(TRUSTING) {
+        let unknown = known_to_the_server(Client::builder(&address)).await;
+        let unknown = unknown.unwrap_err();
+        return assert!(matches!(unknown, Error::Unauthenticated(_)), "{unknown}");
+    }
+    let folder = TempDir::new().expect("a folder can be made");
+    let authority = Authority::new(folder.path());
+    let config = notebook_pool(50, 0, 1) + &tables(&authority);
+    let server = Server::start(&config, &folder.path().join("data"));
+    let address = format!("https://{}", server.address());
+    // Whom a machine trusts is said by a variable, so this test runs again where it is set.
+    let said_by_a_machine_that_trusts = |authorities: &str| {
+        let test = std::env::current_exe().expect("a test knows its own path");
+        let name = "guarded::an_encrypted_server_is_trusted_that_this_machine_trusts";
+        let again = Command::new(test)
+            .args(["--exact", name, "--nocapture"])
+            .env(TRUSTING, &address)
+            .env("SSL_CERT_FILE", authorities)
+            .env_remove("SSL_CERT_DIR")
+            .output()
+            .expect("a test starts");
+        let said = [again.stdout, again.stderr].concat();
+        String::from_utf8_lossy(&said).into_owned()
+    };
+    let trusted = said_by_a_machine_that_trusts(&authority.file());
+    assert!(trusted.contains("1 passed"), "{trusted}");
+    let other = folder.path().join("other");
+    std::fs::create_dir(&other).expect("a folder can be made");
+    let distrusted = said_by_a_machine_that_trusts(&Authority::new(&other).file());
+    assert!(
+        distrusted.contains("invalid peer certificate"),
+        "{distrusted}"
+    );
+    let nobody = said_by_a_machine_that_trusts("/nowhere");
+    assert!(nobody.contains("no native certs found"), "{nobody}");
     server.stop();
 }
 
@@ -164,7 +163,7 @@ async fn a_server_that_is_silent_when_greeted_is_not_waited_for() {
         .expect("a port is free");
     let port = silent.local_addr().expect("it is bound").port();
     let builder = Client::builder(&format!("https://127.0.0.1:{port}"))
-        .ca_certificate(authority.own.pem())
+        .ca_certificate(authority.pem())
         .connect_timeout(Duration::from_millis(300));
     let given_up = timeout(PATIENCE, builder.connect()).await;
     let error = given_up.expect("it is given up").unwrap_err();

@@ -3,11 +3,11 @@
 use std::{collections::BTreeSet, time::SystemTime};
 
 use foreshadow_client::{Claim, Entity, Error, Filter, Predict, Sample, State};
-use foreshadow_tests::notebook_pool;
+use foreshadow_tests::{notebook_pool, until_async};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::time::Duration;
 
-use crate::support::{Site, listed, until};
+use crate::support::{Site, listed};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reported_samples_become_a_shadow() {
@@ -66,7 +66,7 @@ async fn a_pool_is_forecast() {
     let what = Predict::pool("notebook")
         .horizon(Duration::from_secs(10))
         .levels([0.1, 0.5, 0.9]);
-    let forecast = until("the first tick", async || {
+    let forecast = until_async("the first tick", async || {
         client.predict(what.clone()).await.ok()
     })
     .await;

@@ -3,11 +3,11 @@
 use std::{process::Command, time::SystemTime};
 
 use foreshadow_client::{Claim, Error, Filter, Lost, Requirements, State};
-use foreshadow_tests::{Marked, http, notebook_pool};
-use futures::FutureExt as _;
+use foreshadow_tests::{Marked, PATIENCE, http, notebook_pool, until_async};
+use futures::{FutureExt as _, poll};
 use tokio::time::{Duration, timeout};
 
-use crate::support::{PATIENCE, Site, ended, listed, now, sleepers, until, warm};
+use crate::support::{Site, ended, listed, now, warm};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lease_answers_while_it_is_held_and_is_given_back() {
@@ -47,7 +47,7 @@ async fn outlives_its_first_deadline(site: &Site, claim: Claim) {
     let client = site.client().await;
     let lease = client.lease(claim).await.expect("the pool has room");
     let first = lease.expires_at().expect("a lease ends");
-    until("the first deadline", async || {
+    until_async("the first deadline", async || {
         (SystemTime::now() > first).then_some(())
     })
     .await;
@@ -98,6 +98,34 @@ async fn a_client_that_is_closed_has_given_back_what_was_dropped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_is_closed_while_claims_are_held_that_nobody_polls() {
+    let site = Site::start(&notebook_pool(50, 1, 4));
+    let (client, witness) = (site.client().await, site.client().await);
+    let claim = || Claim::pool("notebook").max_wait(PATIENCE);
+    let mut taken = Box::pin(client.lease(claim()));
+    let mut dropped = Box::pin(client.lease(claim()));
+    for claiming in [&mut taken, &mut dropped] {
+        assert!(poll!(claiming).is_pending(), "there was no time to answer");
+    }
+    let left = async || {
+        let all = listed(&witness, Filter::all()).await;
+        all.iter().filter(|one| !one.state.is_over()).count()
+    };
+    until_async("both decisions", async || (left().await == 2).then_some(())).await;
+    let close = async || {
+        let closed = timeout(PATIENCE, client.clone().close()).await;
+        closed.expect("what is held is not waited for");
+        left().await
+    };
+    assert_eq!(close().await, 2, "they are kept for their futures");
+    drop(dropped);
+    assert_eq!(close().await, 1, "what was dropped is given back");
+    taken.await.unwrap().release().await.unwrap();
+    assert_eq!(close().await, 0);
+    site.server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_claim_that_nobody_waits_for_any_more_leaves_nothing_behind() {
     let site = Site::start(&notebook_pool(50, 1, 4));
     let client = site.client().await;
@@ -105,7 +133,7 @@ async fn a_claim_that_nobody_waits_for_any_more_leaves_nothing_behind() {
     let given_up = client.lease(claim).now_or_never();
     assert!(given_up.is_none(), "there was no time to answer");
     let of_eve = || Filter::all().user("eve");
-    until("the end of the claim", async || {
+    until_async("the end of the claim", async || {
         let found = listed(&client, of_eve()).await;
         let over = found.iter().all(|one| one.state.is_over());
         (!found.is_empty() && over).then_some(())
@@ -117,7 +145,7 @@ async fn a_claim_that_nobody_waits_for_any_more_leaves_nothing_behind() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lease_whose_instance_dies_tells_of_it() {
     let instances = Marked::sleepers(31);
-    let site = Site::start(&sleepers(instances.word(), 1));
+    let site = Site::start(&("tick = \"1s\"\n".to_owned() + &instances.pool("small", 1, 1)));
     let client = site.client().await;
     let lease = client.lease("small").await.unwrap();
     let lost = lease.lost();

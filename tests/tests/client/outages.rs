@@ -1,13 +1,13 @@
 //! What clients do when the server is away, restarts or has no time for them.
 
-use foreshadow_client::{Claim, Client, Error, Filter, Lost, State};
-use foreshadow_tests::notebook_pool;
-use futures::{TryStreamExt as _, future::join_all};
+use foreshadow_client::{Claim, Client, Error, Filter, Lease, Lost, State};
+use foreshadow_tests::{PATIENCE, notebook_pool, until_async};
+use futures::{TryStreamExt as _, future::join_all, poll};
 use tokio::time::{Duration, sleep, timeout};
 
 use crate::{
     proxy::Proxy,
-    support::{PATIENCE, Site, ended, listed, now, until},
+    support::{Site, ended, listed, now},
 };
 
 /// How long an answer is waited for.
@@ -31,7 +31,7 @@ async fn a_claim_whose_answer_was_lost_with_the_server_is_one_lease() {
     proxy.lose_answers();
     let claiming = tokio::spawn(async move { client.lease("notebook").await });
     let witness = site.client().await;
-    let decided = until("the decision", async || {
+    let decided = until_async("the decision", async || {
         listed(&witness, Filter::all()).await.pop()
     })
     .await;
@@ -59,7 +59,7 @@ async fn calls_whose_answers_are_late_are_made_again() {
 
     proxy.lose_answers();
     let claiming = tokio::spawn(async move { client.lease("notebook").await });
-    let decided = until("the decision", async || {
+    let decided = until_async("the decision", async || {
         listed(&witness, Filter::all()).await.pop()
     })
     .await;
@@ -81,19 +81,42 @@ async fn calls_whose_answers_are_late_are_made_again() {
     site.server.stop();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_claim_that_is_dropped_does_not_go_on_asking_a_full_server() {
+fn of_acme() -> Claim {
+    Claim::pool("notebook").tenant("acme")
+}
+
+/// A server where a tenant has all that it may, a client that would ask for long, and what it holds.
+async fn full() -> (Site, Client, Lease) {
     let tenant = "[[tenant]]\nname = \"acme\"\nlive = 1\n";
     let site = Site::start(&(notebook_pool(50, 1, 4) + tenant));
     let builder = Client::builder(site.server.address()).retry_for(10 * PATIENCE);
-    let client = builder.connect().await.unwrap();
-    let claim = || Claim::pool("notebook").tenant("acme");
-    let held = client.lease(claim()).await.unwrap();
-    let given_up = timeout(Duration::from_millis(300), client.claim(claim())).await;
+    let client = builder.connect().await.expect("the server listens");
+    let held = client.lease(of_acme()).await.expect("there is room");
+    (site, client, held)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_that_is_dropped_does_not_go_on_asking_a_full_server() {
+    let (site, client, held) = full().await;
+    let given_up = timeout(Duration::from_millis(300), client.claim(of_acme())).await;
     assert!(given_up.is_err(), "the tenant has all that it may");
     let closed = timeout(PATIENCE, client.close()).await;
     closed.expect("nothing goes on");
     assert!(refusals(&site) >= 1);
+    held.release().await.unwrap();
+    site.server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_is_closed_while_a_claim_asks_a_full_server_for_a_future_that_nobody_polls() {
+    let (site, client, held) = full().await;
+    let mut kept = Box::pin(client.lease(of_acme()));
+    assert!(poll!(&mut kept).is_pending(), "there was no time to answer");
+    let closed = timeout(PATIENCE, client.clone().close()).await;
+    closed.expect("what is held is not waited for");
+    drop(kept);
+    let closed = timeout(PATIENCE, client.close()).await;
+    closed.expect("nothing goes on");
     held.release().await.unwrap();
     site.server.stop();
 }
@@ -116,7 +139,7 @@ async fn a_lease_and_a_claim_that_waits_outlive_a_restart() {
     let ruin = site.kill();
     let site = ruin.start(&config);
     proxy.lead_to(site.server.address());
-    until("a renewal", async || {
+    until_async("a renewal", async || {
         (lease.expires_at() > before).then_some(())
     })
     .await;
@@ -187,10 +210,9 @@ async fn what_would_be_refused_again_is_asked_once() {
 async fn the_delay_that_the_server_asks_for_is_kept() {
     let site = Site::start(&slow_tenant());
     let client = site.client().await;
-    let claim = || Claim::pool("notebook").tenant("acme");
     let mut leases = Vec::new();
     for _ in 0..3 {
-        leases.push(client.lease(claim()).await.unwrap());
+        leases.push(client.lease(of_acme()).await.unwrap());
     }
     // Whoever comes again when told to is refused once, and whoever is hasty more often.
     let refused = refusals(&site);
@@ -206,9 +228,8 @@ async fn a_client_that_may_not_wait_is_told_the_delay() {
     let site = Site::start(&slow_tenant());
     let builder = Client::builder(site.server.address()).retry_for(Duration::ZERO);
     let client = builder.connect().await.unwrap();
-    let claim = || Claim::pool("notebook").tenant("acme");
-    let refused = until("a refusal", async || {
-        let claims = (0..5).map(|_| client.allocate(claim()));
+    let refused = until_async("a refusal", async || {
+        let claims = (0..5).map(|_| client.allocate(of_acme()));
         join_all(claims).await.into_iter().find_map(Result::err)
     })
     .await;

@@ -1,15 +1,9 @@
 //! What the tests of the client share.
 
-use std::time::{Duration, Instant};
-
 use foreshadow_client::{Allocation, Client, Filter, Lease};
-use foreshadow_tests::Server;
+use foreshadow_tests::{Server, until_async};
 use futures::TryStreamExt as _;
 use tempfile::TempDir;
-use tokio::time::sleep;
-
-/// How long a test waits for what must come.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A server with a data folder of its own.
 pub(crate) struct Site {
@@ -51,35 +45,6 @@ impl Ruin {
     }
 }
 
-/// A pool of processes that only say that they are ready, and then sleep for a time of their own.
-pub(crate) fn sleepers(marker: &str, max: u32) -> String {
-    format!(
-        r#"
-tick = "1s"
-[[pool]]
-name = "small"
-provider = "process"
-command = ["sh", "-c", "echo ready; exec sleep {marker}"]
-ready = {{ stdout = "ready" }}
-recycle = "reuse"
-min = 1
-max = {max}
-"#
-    )
-}
-
-/// Asks again until an answer is as wanted.
-pub(crate) async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
-    let since = Instant::now();
-    loop {
-        if let Some(answer) = ask().await {
-            return answer;
-        }
-        assert!(since.elapsed() < PATIENCE, "{what} did not come");
-        sleep(Duration::from_millis(50)).await;
-    }
-}
-
 /// All that a filter finds.
 pub(crate) async fn listed(client: &Client, filter: Filter) -> Vec<Allocation> {
     let found = client.allocations(filter).try_collect().await;
@@ -95,7 +60,7 @@ pub(crate) async fn now(client: &Client, id: &str) -> Allocation {
 
 /// The allocation, once it has ended.
 pub(crate) async fn ended(client: &Client, id: &str) -> Allocation {
-    until("the end", async || {
+    until_async("the end", async || {
         Some(now(client, id).await).filter(|one| one.state.is_over())
     })
     .await
@@ -103,7 +68,7 @@ pub(crate) async fn ended(client: &Client, id: &str) -> Allocation {
 
 /// A lease that finds its instance warm.
 pub(crate) async fn warm(client: &Client, pool: &str) -> Lease {
-    until("a warm instance", async || {
+    until_async("a warm instance", async || {
         let lease = client.lease(pool).await.expect("the pool has room");
         if lease.is_warm() {
             return Some(lease);

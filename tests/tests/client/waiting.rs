@@ -3,11 +3,11 @@
 use std::time::SystemTime;
 
 use foreshadow_client::{Claim, Claimed, Client, Error, State, Waiting};
-use foreshadow_tests::notebook_pool;
+use foreshadow_tests::{PATIENCE, notebook_pool, until_async};
 use futures::TryStreamExt as _;
 use tokio::time::{Duration, timeout};
 
-use crate::support::{PATIENCE, Site, ended, now, until};
+use crate::support::{Site, ended, now};
 
 /// A claim that must wait.
 async fn waiting(client: &Client, claim: Claim) -> Waiting {
@@ -79,7 +79,7 @@ async fn what_was_granted_meanwhile_is_given_back_with_the_claim() {
     let late = waiting(&client, patient()).await;
     let id = late.allocation().id.clone();
     held.release().await.unwrap();
-    until("the grant", async || {
+    until_async("the grant", async || {
         let granted = now(&client, &id).await.state == State::Granted;
         granted.then_some(())
     })

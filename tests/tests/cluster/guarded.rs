@@ -6,8 +6,7 @@ use foreshadow_api::v1::{
     AllocateRequest, Allocation, ListPoolsRequest, ListRequest, admin_client::AdminClient,
     allocate_request::Target, allocations_client::AllocationsClient,
 };
-use foreshadow_tests::{Marked, foreshadow};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use foreshadow_tests::{Authority, Marked, token};
 use tonic::{
     Code, Request, Status,
     transport::{Certificate, Channel, ClientTlsConfig, Identity},
@@ -21,36 +20,6 @@ use crate::{
 /// The names in the certificates of each replica, and of a caller.
 const REPLICA: &str = "127.0.0.1";
 const VISITOR: &str = "visitor.example";
-
-/// A new token, and the table that lets its holder in.
-fn token(arguments: &[&str]) -> (String, String) {
-    let made = foreshadow(&[&["token"], arguments].concat());
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-    let said = text(&made.stderr);
-    let table = said.lines().skip_while(|line| *line != "[[token]]");
-    let table: Vec<_> = table.take_while(|line| !line.is_empty()).collect();
-    (text(&made.stdout), table.join("\n"))
-}
-
-/// Who signs all certificates of a trial.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
-
-impl Authority {
-    fn new() -> Self {
-        let mut own = CertificateParams::new(Vec::new()).expect("no names are fine");
-        own.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().expect("a key can be made");
-        Self(CertifiedIssuer::self_signed(own, key).expect("it signs itself"))
-    }
-
-    /// A certificate for this name, and its key, in PEM.
-    fn signs(&self, name: &str) -> (String, String) {
-        let own = CertificateParams::new(vec![name.to_owned()]).expect("it is a name");
-        let key = KeyPair::generate().expect("a key can be made");
-        let own = own.signed_by(&key, &self.0).expect("the authority signs");
-        (own.pem(), key.serialize_pem())
-    }
-}
 
 fn shown<T>(message: T, token: &str) -> Request<T> {
     let mut request = Request::new(message);
@@ -109,21 +78,10 @@ struct Callers {
 /// Replicas that show each other the certificate of an administrator, and know an administrator and a
 /// client by tokens and a visitor by its certificate.
 fn guarded(folder: &Path, instances: &Marked) -> (Setting, Callers) {
-    let authority = Authority::new();
-    let write = |name: &str, text: &str| {
-        let path = folder.join(name);
-        std::fs::write(&path, text).expect("the file can be written");
-        path.display().to_string()
-    };
-    let ca = write("ca.pem", &authority.0.pem());
-    let (own, key) = authority.signs(REPLICA);
-    let own = format!(
-        "certificate = \"{}\"\nkey = \"{}\"\n",
-        write("own.pem", &own),
-        write("own.key", &key)
-    );
-    let (operator, first) = token(&["--name", "ops", "--role", "admin"]);
-    let (app, second) = token(&["--name", "app", "--role", "client"]);
+    let authority = Authority::new(folder);
+    let (ca, own) = (authority.file(), authority.certificate(REPLICA));
+    let (operator, first) = token("ops", "admin");
+    let (app, second) = token("app", "client");
     let more = format!(
         r#"
 [tls]
@@ -149,7 +107,7 @@ tenant = "acme"
         more,
         ..Setting::processes(instances)
     };
-    let plain = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authority.0.pem()));
+    let plain = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authority.pem()));
     let (visitor, key) = authority.signs(VISITOR);
     let callers = Callers {
         operator,

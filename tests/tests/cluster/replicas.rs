@@ -34,24 +34,10 @@ pub(crate) struct Setting {
 impl Setting {
     /// Pools of these processes.
     pub(crate) fn processes(instances: &Marked) -> Self {
-        let marker = instances.word();
         let mut pools = String::new();
         for number in 0..POOLS {
-            let _ = write!(
-                pools,
-                r#"
-[[pool]]
-name = "{}"
-provider = "process"
-command = ["sh", "-c", "echo ready; exec sleep {marker}"]
-ready = {{ stdout = "ready" }}
-recycle = "reuse"
-labels = {{ number = "{number}" }}
-min = 2
-max = {MAX}
-"#,
-                pool(number)
-            );
+            pools += &instances.pool(&pool(number), 2, MAX as u32);
+            let _ = writeln!(pools, "labels = {{ number = \"{number}\" }}");
         }
         Self {
             pools,
