@@ -1,6 +1,12 @@
 //! The allocator keeps its promises under every fault. `FORESHADOW_SEEDS` and `FORESHADOW_STEPS`
 //! make the campaign larger.
 
+use std::{
+    num::NonZero,
+    sync::atomic::{AtomicU64, Ordering},
+    thread,
+};
+
 use foreshadow_simulation::chaos::{Bug, Fault, FaultCounts, Options, Outcome, run};
 
 fn number(variable: &str, default: u64) -> u64 {
@@ -19,14 +25,14 @@ fn history(seed: u64, steps: u64) -> Outcome {
     })
 }
 
-#[test]
-fn every_promise_is_kept_under_every_fault() {
-    let (seeds, steps) = (
-        number("FORESHADOW_SEEDS", 200),
-        number("FORESHADOW_STEPS", 500),
-    );
+/// Takes one seed after the other, as others do, until there is none left.
+fn faults_of(next: &AtomicU64, seeds: u64, steps: u64) -> FaultCounts {
     let mut faults = FaultCounts::default();
-    for seed in 0..seeds {
+    loop {
+        let seed = next.fetch_add(1, Ordering::Relaxed);
+        if seed >= seeds {
+            return faults;
+        }
         let outcome = history(seed, steps);
         let broken: Vec<String> = outcome
             .violations
@@ -36,6 +42,25 @@ fn every_promise_is_kept_under_every_fault() {
         assert!(broken.is_empty(), "seed {seed}: {}", broken.join("\n"));
         faults.add(&outcome.faults);
     }
+}
+
+#[test]
+fn every_promise_is_kept_under_every_fault() {
+    let (seeds, steps) = (
+        number("FORESHADOW_SEEDS", 200),
+        number("FORESHADOW_STEPS", 500),
+    );
+    let next = AtomicU64::new(0);
+    let mut faults = FaultCounts::default();
+    thread::scope(|scope| {
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        let running: Vec<_> = (0..cores)
+            .map(|_| scope.spawn(|| faults_of(&next, seeds, steps)))
+            .collect();
+        for one in running {
+            faults.add(&one.join().expect("no promise is broken"));
+        }
+    });
     for fault in Fault::ALL {
         assert!(faults.of(fault) > 0, "{fault:?} never occurred");
     }
