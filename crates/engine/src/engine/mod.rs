@@ -3,11 +3,16 @@
 mod parts;
 mod recover;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use foreshadow_allocator::{Allocator, Input};
 use foreshadow_ledger::Ledger;
+use foreshadow_planner::DemandModel;
 use foreshadow_providers::{ProviderEvent, Providers, new_owner};
+use foreshadow_types::{PoolName, Timestamp};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -15,11 +20,11 @@ use tokio::{
 
 use self::{
     parts::{Parts, spawn_owner},
-    recover::{Recovered, recovered},
+    recover::{Recovered, planned_pools, recovered},
 };
 use crate::{
     collector::{self, Collector, HistoryFolder},
-    config::{EngineConfig, LedgerPlace, PoolConfig, ProviderConfig},
+    config::{EngineConfig, LedgerPlace, PoolConfig, ProviderConfig, ShadowConfig},
     demand::Happening,
     error::StartError,
     handle::{EngineHandle, PastShadows, Shared},
@@ -28,7 +33,7 @@ use crate::{
     models::ModelStore,
     numbers::Numbers,
     owner::{self, Owner, Recorder},
-    planning::{LatestForecasts, Links, Planning},
+    planning::{LatestForecasts, Links, PastRequests, Planning, Recalling, recall},
     retraining::{Retraining, from_training},
     scribe::{Kept, Scribe},
 };
@@ -164,6 +169,7 @@ fn assemble(
         overrides,
         history,
         pools,
+        demand_models,
         model: trained,
         bin,
         warm,
@@ -172,13 +178,8 @@ fn assemble(
     let recorder = Recorder::new(journals.requests);
     let decider = decider(&config, &numbers, allocator, ledger, recorder)?;
     let model_interval = trained.as_ref().map(|model| model.interval);
-    let model = model
-        .or(trained.map(|model| model.forecaster))
-        .unwrap_or_else(|| Box::new(seasonal_naive(bin)));
-    let inference = Inference::start(model).map_err(|source| StartError::Io {
-        path: "the inference thread".into(),
-        source,
-    })?;
+    let model = model.or(trained.map(|model| model.forecaster));
+    let inference = inference(model.unwrap_or_else(|| Box::new(seasonal_naive(bin))))?;
     let (owner, owner_inbox) = mpsc::channel(config.limits.commands);
     let (collector, collector_inbox) = mpsc::channel(WAITING_MESSAGES);
     let (planning, planning_inbox) = mpsc::channel(WAITING_MESSAGES);
@@ -214,6 +215,8 @@ fn assemble(
         numbers.clone(),
     );
     collecting.rebin(bin, warm.as_ref());
+    let begun = numbers.clock.now();
+    let recalling = recalling(&config, &shadow.value, demand_models, &history, begun)?;
     let trainer = retraining(&config, history, &shared);
     let links = Links {
         owner,
@@ -226,8 +229,14 @@ fn assemble(
         numbers,
     };
     let horizon = config.limits.horizon_steps;
-    let pools = (pools, config.elsewhere.clone());
-    let planner = Planning::new(pools, shadow, overrides, model_interval, horizon, links)?;
+    let planner = Planning::new(
+        (pools, recalling),
+        config.elsewhere.clone(),
+        shadow,
+        overrides,
+        (model_interval, horizon),
+        links,
+    )?;
 
     let inbox = owner::Inbox {
         commands: owner_inbox,
@@ -252,6 +261,35 @@ fn assemble(
     tokio::spawn(parts.supervise(lifecycle.clone()));
     lifecycle.serving();
     Ok(EngineHandle::new(shared))
+}
+
+fn inference(model: BoxedForecaster) -> Result<Inference, StartError> {
+    Inference::start(model).map_err(|source| StartError::Io {
+        path: "the inference thread".into(),
+        source,
+    })
+}
+
+/// Shows planners the past while the service begins.
+fn recalling(
+    config: &EngineConfig,
+    shadow: &ShadowConfig,
+    demand_models: BTreeMap<PoolName, DemandModel>,
+    history: &HistoryFolder,
+    begun: Timestamp,
+) -> Result<Recalling, StartError> {
+    let past = PastRequests {
+        imports: config.demand_import.iter().map(Into::into).collect(),
+        history: history.clone(),
+        until: begun,
+    };
+    let (config, shadow) = (config.clone(), shadow.clone());
+    // What was right a moment ago is right again.
+    let anew = move || planned_pools(&config, &shadow, &demand_models).unwrap_or_default();
+    recall(anew, past).map_err(|source| StartError::Io {
+        path: "the thread that reads past requests".into(),
+        source,
+    })
 }
 
 fn retraining(config: &EngineConfig, history: HistoryFolder, shared: &Shared) -> Retraining {

@@ -12,9 +12,7 @@ use crate::{
     config::{CapacityOverride, ConfigError, Durability, EngineConfig, LedgerPlace, ShadowConfig},
     error::StartError,
     numbers::Numbers,
-    planning::{
-        OVERRIDES, PlannedPool, SHADOW_CONFIG, Versioned, read_config, read_overrides, recall,
-    },
+    planning::{OVERRIDES, PlannedPool, SHADOW_CONFIG, Versioned, read_config, read_overrides},
     retraining::{LoadModel, LoadedForecaster, from_training, load_history},
 };
 
@@ -35,6 +33,8 @@ pub(super) struct Recovered {
     pub(super) overrides: Versioned<Vec<CapacityOverride>>,
     pub(super) history: HistoryFolder,
     pub(super) pools: Vec<PlannedPool>,
+    /// Fitted before, by pool.
+    pub(super) demand_models: BTreeMap<PoolName, DemandModel>,
     pub(super) model: Option<LoadedForecaster>,
     /// The width of the bins and what they hold so far.
     pub(super) bin: Duration,
@@ -82,7 +82,7 @@ pub(super) fn recovered(config: EngineConfig) -> Result<Recovered, StartError> {
     let mut model = model_in_use(&config, &from_training());
     let demand_models = model.as_mut().map(|model| std::mem::take(&mut model.pools));
     let demand_models = demand_models.unwrap_or_default();
-    let pools = planned_pools(&config, &shadow.value, demand_models, &history, &numbers)?;
+    let pools = planned_pools(&config, &shadow.value, &demand_models)?;
     let bin = model
         .as_ref()
         .map_or(shadow.value.tick, |model| model.interval);
@@ -96,6 +96,7 @@ pub(super) fn recovered(config: EngineConfig) -> Result<Recovered, StartError> {
         overrides,
         history,
         pools,
+        demand_models,
         model,
         bin,
         warm,
@@ -187,12 +188,11 @@ fn usable(kept: Option<Versioned<ShadowConfig>>, config: &EngineConfig) -> Versi
     }
 }
 
-fn planned_pools(
+/// Planners that have seen nothing but what was fitted for them before.
+pub(super) fn planned_pools(
     config: &EngineConfig,
     shadow: &ShadowConfig,
-    mut demand_models: BTreeMap<PoolName, DemandModel>,
-    history: &HistoryFolder,
-    numbers: &Numbers,
+    demand_models: &BTreeMap<PoolName, DemandModel>,
 ) -> Result<Vec<PlannedPool>, StartError> {
     let mut pools = Vec::new();
     for pool in &config.pools {
@@ -201,20 +201,10 @@ fn planned_pools(
             reason: error.to_string(),
         };
         let mut planned = PlannedPool::new(pool.clone(), shadow, config.seed).map_err(refused)?;
-        if let Some(model) = demand_models.remove(pool.name()) {
-            planned.begin_with(model).map_err(refused)?;
+        if let Some(model) = demand_models.get(pool.name()) {
+            planned.begin_with(model.clone()).map_err(refused)?;
         }
         pools.push(planned);
-    }
-    let mut histories: Vec<_> = config.demand_import.iter().map(Into::into).collect();
-    // The service starts also without its memory; it learns anew.
-    match history.past_requests() {
-        Ok(files) => histories.extend(files),
-        Err(error) => tracing::warn!(%error, "past requests could not be found"),
-    }
-    match recall(&mut pools, &histories, numbers.clock.now()) {
-        Ok(requests) => tracing::info!(requests, "past requests were recalled"),
-        Err(error) => tracing::warn!(%error, "past requests could not be recalled"),
     }
     Ok(pools)
 }

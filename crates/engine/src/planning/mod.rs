@@ -12,6 +12,7 @@ mod pool;
 mod predict;
 mod preview;
 mod rebuild;
+mod recall;
 mod score;
 #[cfg(test)]
 mod story;
@@ -31,7 +32,7 @@ pub(crate) use self::{
     document::{OVERRIDES, SHADOW_CONFIG, Versioned, read_config, read_overrides},
     latest::{LatestForecasts, REQUESTS},
     pool::PlannedPool,
-    rebuild::recall,
+    recall::{PastRequests, Recalling, recall},
 };
 use crate::{
     collector::CollectorCommand,
@@ -58,6 +59,8 @@ pub(crate) struct Planning {
     bin: Duration,
     model_interval: Option<Duration>,
     horizon_limit: usize,
+    /// Until the past is known.
+    recalling: Option<Recalling>,
     /// When drift was found that no training has followed yet.
     drifted_at: Option<Timestamp>,
     /// When training was last asked for.
@@ -80,11 +83,11 @@ pub(crate) struct Links {
 
 impl Planning {
     pub(crate) fn new(
-        (pools, elsewhere): (Vec<PlannedPool>, Vec<PoolConfig>),
+        (pools, recalling): (Vec<PlannedPool>, Recalling),
+        elsewhere: Vec<PoolConfig>,
         config: Versioned<ShadowConfig>,
         overrides: Versioned<Vec<CapacityOverride>>,
-        model_interval: Option<Duration>,
-        horizon_limit: usize,
+        (model_interval, horizon_limit): (Option<Duration>, usize),
         links: Links,
     ) -> Result<Self, StartError> {
         let own = pools.iter().map(|pool| &pool.config);
@@ -105,6 +108,7 @@ impl Planning {
             forecasts: Forecasts::default(),
             drifted_at: None,
             trained_at: links.numbers.clock.now(),
+            recalling: Some(recalling),
             model_interval,
             horizon_limit,
             links,
@@ -113,6 +117,9 @@ impl Planning {
 
     /// Plans at each tick and answers between them, until nobody can ask any more.
     pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<PlanningCommand>) {
+        if self.wait_for_a_short_past().await.is_err() {
+            return;
+        }
         let mut next = self.now();
         loop {
             let pause = next.since(self.now());

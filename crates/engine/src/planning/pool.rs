@@ -304,8 +304,23 @@ impl PlannedPool {
         })
     }
 
-    pub(crate) fn replace_planner(&mut self, planner: PoolPlanner) {
-        self.planner = planner;
+    /// Lives anew through what is remembered. Takes up to seconds.
+    pub(crate) fn live_through_the_remembered(&mut self, now: Timestamp) {
+        if let Ok(planner) = self.made_anew(self.settings().clone(), now) {
+            self.planner = planner;
+        }
+    }
+
+    /// Goes on with what another has learnt of the past, through what has come since.
+    pub(crate) fn take_up(&mut self, past: Self, now: Timestamp) -> Result<(), SettingsError> {
+        let settings = self.settings().clone();
+        let since = std::mem::replace(&mut self.remembered, past.remembered);
+        self.planner = past.planner;
+        live_through(&mut self.planner, &since, now);
+        for (arrival, fate) in since {
+            self.remember(arrival, fate);
+        }
+        self.work_with(settings, now)
     }
 
     /// Plans with these settings from now on. Another start-up time or tick takes up to seconds.

@@ -50,6 +50,7 @@ impl Planning {
             .ask_collector(|reply| CollectorCommand::Gather { now, reply })
             .await?;
         self.take_happenings(&gathered.happenings);
+        self.take_up_the_past().await?;
         if let Some(series) = gathered.series {
             self.forecasts.categories = gathered.categories;
             self.forecast(series).await;
@@ -262,13 +263,17 @@ impl Planning {
         });
         let (pools, plans) = planned.await.map_err(|_| EngineError::Stopped)?;
         self.pools = pools;
-        Ok(plans
+        let mut plans: Plans = plans
             .into_iter()
             .map(|(name, plan)| {
                 let view = plan_view(&name, &plan, &self.overrides.value);
                 (name, (plan, view))
             })
-            .collect())
+            .collect();
+        if self.recalling.is_some() {
+            keep_up(&mut plans, inventory);
+        }
+        Ok(plans)
     }
 
     fn adopted(&self, generation: u64, plans: &Plans, now: Timestamp) -> AdoptedPlan {
@@ -352,6 +357,24 @@ pub(super) fn counts(pool: &PoolInventory) -> Inventory {
         starting: pool.status.starting,
         leased: pool.status.leased,
         queued: pool.status.queued,
+    }
+}
+
+/// Before the past is known no pool shrinks.
+fn keep_up(plans: &mut Plans, inventory: &[PoolInventory]) {
+    for PoolInventory { status, .. } in inventory {
+        let Some((_, view)) = plans.get_mut(&status.name) else {
+            continue;
+        };
+        let planned = view.target;
+        if planned < status.target {
+            view.target = status.target;
+            let reason = format!(
+                "past requests are still being read: {planned} became {}, as before",
+                status.target
+            );
+            view.reasons.push(reason);
+        }
     }
 }
 

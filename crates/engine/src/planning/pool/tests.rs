@@ -41,9 +41,7 @@ fn a_wait_for_the_shape_has_that_cause_now_and_when_the_planner_is_made_anew() {
     }
     let waits = BTreeMap::from([("shape_mismatch".to_owned(), 2)]);
     assert_eq!(pool.waits(), waits);
-    let settings = pool.settings().clone();
-    let anew = pool.made_anew(settings, Timestamp::from_millis(10));
-    pool.replace_planner(anew.unwrap());
+    pool.live_through_the_remembered(Timestamp::from_millis(10));
     assert_eq!(pool.waits(), waits);
 }
 
@@ -75,4 +73,36 @@ fn a_request_that_shares_an_instance_is_a_hit_but_no_demand_and_ends_nobodys_wor
         .made_anew(settings, Timestamp::from_millis(10))
         .unwrap();
     assert_eq!(anew.misses().total(), 1);
+}
+
+#[test]
+fn what_is_recalled_later_comes_before_what_was_seen_meanwhile() {
+    let (mut pool, mut past) = (planned(), planned());
+    for minute in 0..60 {
+        let arrival = Arrival {
+            at: Timestamp::from_millis(60_000 * minute),
+            user: 0,
+            application: 0,
+            hold: None,
+        };
+        past.remember(arrival, Past::Unknown);
+    }
+    past.live_through_the_remembered(Timestamp::from_millis(3_600_000));
+    pool.request(&seen(3_660_000, Fate::Served(Outcome::Miss)));
+    pool.take_up(past, Timestamp::from_millis(3_720_000))
+        .unwrap();
+    assert_eq!(pool.remembered.len(), 61);
+    let times = pool.remembered.iter().map(|(past, _)| past.at);
+    assert!(times.is_sorted());
+    assert_eq!((pool.outcomes.misses, pool.waits().len()), (1, 1));
+    // It goes on from there: the same as if it had seen it all in order.
+    let mut in_order = planned();
+    in_order.remembered.clone_from(&pool.remembered);
+    in_order.live_through_the_remembered(Timestamp::from_millis(3_720_000));
+    let now = Timestamp::from_millis(3_720_000);
+    let plan = |pool: &mut PlannedPool| {
+        let plan = pool.plan(now, &Inventory::default(), &KnownDemand::default());
+        (plan.target, plan.mode)
+    };
+    assert_eq!(plan(&mut pool), plan(&mut in_order));
 }
