@@ -97,9 +97,14 @@ impl Server {
     ///
     /// # Panics
     /// If it ends before it listens, or the file cannot be written.
-    pub fn start_with_stderr(config: &str, data: &Path, stderr: &Path) -> Self {
+    pub fn start_with_stderr(
+        config: &str,
+        data: &Path,
+        stderr: &Path,
+        variables: &[(&str, &str)],
+    ) -> Self {
         let stderr = std::fs::File::create(stderr).expect("the file can be written");
-        Self::start_saying(config, data, stderr.into(), &[])
+        Self::start_saying(config, data, stderr.into(), variables)
     }
 
     fn start_saying(config: &str, data: &Path, stderr: Stdio, variables: &[(&str, &str)]) -> Self {

@@ -96,7 +96,7 @@ fn a_full_disk_stops_acknowledgements_and_loses_none() {
         return skip("a tmpfs may not be mounted here");
     };
     let data = disk.0.join("data");
-    let server = Server::start_with_stderr(CONFIG, &data, &folder.path().join("stderr"));
+    let server = Server::start_with_stderr(CONFIG, &data, &folder.path().join("stderr"), &[]);
     disk.fill(600 << 10);
     let acknowledged = quotas_until_refused(server.address());
     assert!(acknowledged > 0, "the disk was full at once");

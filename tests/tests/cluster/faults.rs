@@ -1,5 +1,6 @@
-//! Whatever befalls replicas, no acknowledged lease is lost, no instance has two owners and no process
-//! is left behind. `FORESHADOW_CLUSTER_ROUNDS` says how often each fault is injected; once by default.
+//! Whatever befalls replicas, whose clocks are far apart, no acknowledged lease is lost, no instance has
+//! two owners and no process is left behind. `FORESHADOW_CLUSTER_ROUNDS` says how often each fault is
+//! injected; once by default.
 
 use std::{
     sync::atomic::Ordering,
@@ -11,12 +12,15 @@ use tokio::time::sleep;
 
 use crate::{
     load::{Load, until_all_pools_grant},
-    replicas::POOLS,
+    replicas::{POOLS, Setting},
     trial::Trial,
 };
 
 /// Longer than a shard is owned without renewal.
 const LONGER_THAN_OWNED: Duration = Duration::from_secs(5);
+/// How often, and how fast, connections are cut.
+const CUTS: usize = 20;
+const BETWEEN_CUTS: Duration = Duration::from_millis(100);
 
 impl Trial {
     async fn inject(&mut self, fault: Fault, round: usize) -> Duration {
@@ -41,6 +45,13 @@ impl Trial {
                 sleep(LONGER_THAN_OWNED).await;
                 self.postgres.begin();
             }
+            Fault::ConnectionsCut => {
+                for _ in 0..CUTS {
+                    self.proxy.cut();
+                    sleep(BETWEEN_CUTS).await;
+                }
+            }
+            Fault::Upgraded => return self.upgrade(round).await,
         }
         self.list_addresses();
         let outage = until_all_pools_grant(&witness, round).await;
@@ -49,6 +60,21 @@ impl Trial {
             self.list_addresses();
         }
         outage
+    }
+
+    /// Ends one replica after the other and starts it again, each when the one before has its share.
+    async fn upgrade(&mut self, round: usize) -> Duration {
+        let mut longest = Duration::ZERO;
+        for number in 0..self.replicas.len() {
+            self.replicas[number].stop();
+            self.list_addresses();
+            let witness = self.address((number + 1) % self.replicas.len());
+            longest = longest.max(until_all_pools_grant(&witness, round).await);
+            self.replicas[number].start();
+            self.list_addresses();
+            self.spread().await;
+        }
+        longest
     }
 }
 
@@ -64,15 +90,24 @@ enum Fault {
     DatabaseCrashed,
     /// The same, but it is away for longer than shards are owned.
     DatabaseGone,
+    /// All connections to the database are cut, again and again.
+    ConnectionsCut,
+    /// All replicas are replaced, one after the other.
+    Upgraded,
 }
 
-const FAULTS: [Fault; 5] = [
+const FAULTS: [Fault; 7] = [
     Fault::Killed,
     Fault::Stopped,
     Fault::Paused,
     Fault::DatabaseCrashed,
     Fault::DatabaseGone,
+    Fault::ConnectionsCut,
+    Fault::Upgraded,
 ];
+
+/// How far replicas' clocks are apart, in seconds.
+const CLOCKS: [i64; 3] = [0, 600, -600];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_befalls_replicas_no_lease_is_lost_or_doubled() {
@@ -81,7 +116,11 @@ async fn whatever_befalls_replicas_no_lease_is_lost_or_doubled() {
     });
     let folder = tempfile::tempdir().expect("a folder can be made");
     let instances = Marked::sleepers(87);
-    let Some(mut trial) = Trial::start(folder.path(), &instances) else {
+    let setting = Setting {
+        clocks: CLOCKS,
+        ..Setting::processes(&instances)
+    };
+    let Some(mut trial) = Trial::start_with(folder.path(), &setting) else {
         return;
     };
     trial.spread().await;

@@ -19,6 +19,7 @@ mod once;
 mod postgres;
 #[path = "../support/provider.rs"]
 mod provider;
+mod proxy;
 mod replicas;
 mod streams;
 mod traced;

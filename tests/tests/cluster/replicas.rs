@@ -1,6 +1,10 @@
 //! Three real servers on one machine, with a `PostgreSQL` of their own.
 
-use std::{fmt::Write as _, num::NonZeroU16, path::Path};
+use std::{
+    fmt::Write as _,
+    num::NonZeroU16,
+    path::{Path, PathBuf},
+};
 
 use foreshadow_tests::{Marked, Server};
 use foreshadow_types::Shards;
@@ -29,6 +33,8 @@ pub(crate) struct Setting {
     pub(crate) peers: String,
     /// Further tables.
     pub(crate) more: String,
+    /// By how many seconds each replica's clock goes ahead.
+    pub(crate) clocks: [i64; 3],
 }
 
 impl Setting {
@@ -68,11 +74,36 @@ instances = "{}"
     }
 }
 
+/// The library that sets a process' clock apart, if it is here.
+fn apart() -> Option<PathBuf> {
+    let folders = std::fs::read_dir("/usr/lib").ok()?.flatten();
+    let libraries = folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
+    libraries.into_iter().find(|library| library.exists())
+}
+
+/// What sets a process' clock ahead: that of the day, not the one that measures.
+fn clock(seconds: i64) -> Vec<(&'static str, String)> {
+    if seconds == 0 {
+        return Vec::new();
+    }
+    let Some(library) = apart() else {
+        foreshadow_tests::skip("clocks are set apart by libfaketime, which is not here");
+        return Vec::new();
+    };
+    vec![
+        ("LD_PRELOAD", library.display().to_string()),
+        ("FAKETIME", format!("{seconds:+}s")),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
+    ]
+}
+
 /// A replica that may be there or not.
 pub(crate) struct Replica {
     pub(crate) name: &'static str,
     config: String,
-    data: std::path::PathBuf,
+    data: PathBuf,
+    /// By how many seconds its clock goes ahead.
+    clock: i64,
     server: Option<Server>,
 }
 
@@ -81,9 +112,10 @@ impl Replica {
         name: &'static str,
         database: &str,
         folder: &Path,
-        setting: &Setting,
+        (setting, clock): (&Setting, i64),
     ) -> Self {
         Self {
+            clock,
             name,
             config: setting.config(name, database, folder),
             data: folder.join(name),
@@ -93,7 +125,12 @@ impl Replica {
 
     pub(crate) fn start(&mut self) {
         let errors = self.data.with_extension("log");
-        let server = Server::start_with_stderr(&self.config, &self.data, &errors);
+        let variables = clock(self.clock);
+        let variables: Vec<_> = variables
+            .iter()
+            .map(|(name, value)| (*name, &**value))
+            .collect();
+        let server = Server::start_with_stderr(&self.config, &self.data, &errors, &variables);
         self.server = Some(server);
     }
 

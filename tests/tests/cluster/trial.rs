@@ -12,12 +12,15 @@ use tokio::time::sleep;
 use crate::{
     load::Addresses,
     postgres::Postgres,
+    proxy::Proxy,
     replicas::{Replica, Setting},
 };
 
 pub(crate) struct Trial {
     // In the order in which they end.
     pub(crate) replicas: Vec<Replica>,
+    /// Between them and their database.
+    pub(crate) proxy: Proxy,
     pub(crate) postgres: Postgres,
     pub(crate) database: String,
     pub(crate) addresses: Addresses,
@@ -33,9 +36,12 @@ impl Trial {
     pub(crate) fn start_with(folder: &Path, setting: &Setting) -> Option<Self> {
         let postgres = Postgres::start()?;
         let database = postgres.database();
+        let proxy = Proxy::before(postgres.port());
+        let through = proxy.through(&database, postgres.port());
         let mut replicas: Vec<_> = ["a", "b", "c"]
             .into_iter()
-            .map(|name| Replica::new(name, &database, folder, setting))
+            .zip(setting.clocks)
+            .map(|(name, clock)| Replica::new(name, &through, folder, (setting, clock)))
             .collect();
         for replica in &mut replicas {
             replica.start();
@@ -44,6 +50,7 @@ impl Trial {
             postgres,
             database,
             replicas,
+            proxy,
             addresses: Arc::default(),
         };
         trial.list_addresses();
