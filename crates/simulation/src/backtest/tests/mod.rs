@@ -1,5 +1,6 @@
 //! The kernel against hand-made scenarios, laws and a slow reference.
 
+mod allocator;
 mod causality;
 mod properties;
 mod reference;

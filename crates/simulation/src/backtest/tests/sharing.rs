@@ -10,13 +10,13 @@ use proptest::prelude::*;
 
 use super::{Script, in_order, log, setting};
 use crate::backtest::{
-    NoProbe, Setting, StartupTime, Tally, Trace, reuse::replay_reused, simulate,
+    NoProbe, Setting, StartupTime, Tally, TickRecord, Trace, reuse::replay_reused, simulate,
 };
 
 /// (time, hold, key) in seconds; a key of 0 is none.
-type Request = (i64, u64, u64);
+pub(super) type Request = (i64, u64, u64);
 
-fn trace(share: u32, requests: &[Request]) -> Trace {
+pub(super) fn trace(share: u32, requests: &[Request]) -> Trace {
     let requests = requests.iter();
     log(
         share,
@@ -226,9 +226,14 @@ impl Slow {
     }
 }
 
-fn requests() -> impl Strategy<Value = Vec<Request>> {
+pub(super) fn requests() -> impl Strategy<Value = Vec<Request>> {
+    requests_within(300)
+}
+
+/// Requests in so many seconds.
+pub(super) fn requests_within(seconds: i64) -> impl Strategy<Value = Vec<Request>> {
     let request = (
-        0_i64..300,
+        0..seconds,
         0_u64..80,
         prop::sample::select(vec![0, 0, 0, 1, 2, 3]),
     );
@@ -265,8 +270,13 @@ proptest! {
             }
         }
         slow.resize(last, 0);
-        let mut script = Script::new(&targets);
-        let tally = simulate(&trace.pools()[0], &setting, &mut script, &mut NoProbe);
+        let (mut script, pool) = (Script::new(&targets), &trace.pools()[0]);
+        let (mut demand, mut told) = (0, 0);
+        let tally = simulate(pool, &setting, &mut script, &mut |tick: &TickRecord| {
+            demand += tick.demand as usize;
+            told += (tick.hits + tick.joins + tick.misses) as usize;
+        });
+        prop_assert_eq!((demand, told), (pool.demand_ms().len(), requests.len()));
         let outcomes: Vec<Outcome> = slow.outcomes.iter().map(|one| one.0).collect();
         prop_assert_eq!(&script.outcomes, &outcomes);
         let waited = slow.outcomes.iter().filter(|one| one.0 != Hit);
