@@ -241,12 +241,7 @@ mod tests {
         let holders =
             |sharing: &Sharing| [starting, first, second].map(|slot| sharing.held[&slot].holders);
         assert_eq!(holders(&sharing), [1, 1, 2]);
-        let mut next = || {
-            sharing
-                .serve(&guest(4, 10, 0), || false)
-                .unwrap()
-                .served_ms
-        };
+        let mut next = || sharing.serve(&guest(4, 10, 0), || false).unwrap().served_ms;
         assert_eq!([next(), next(), next(), next()], [4, 4, 4, 50]);
         assert_eq!(holders(&sharing), [2, 3, 3]);
         assert_eq!(sharing.serve(&guest(4, 10, 0), || true), None);

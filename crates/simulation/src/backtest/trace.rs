@@ -1,6 +1,7 @@
 //! A request log, kept as compact columns for each pool.
 
 mod holds;
+mod in_use;
 mod names;
 mod pool;
 mod shared;

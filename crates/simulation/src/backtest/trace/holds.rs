@@ -46,7 +46,10 @@ mod tests {
         holds.push(0, None);
         assert!(holds.millis.is_empty());
         holds.push(1, Some(Duration::from_millis(7)));
-        assert_eq!([0, 1, 2].map(|index| holds.get(index)), [None, Some(7), None]);
+        assert_eq!(
+            [0, 1, 2].map(|index| holds.get(index)),
+            [None, Some(7), None]
+        );
         assert!(!holds.are_known(2));
     }
 
