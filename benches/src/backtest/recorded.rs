@@ -171,6 +171,10 @@ impl TargetPolicy for Timed {
         self.planner.observe(arrival, outcome);
     }
 
+    fn observe_merged(&mut self, arrival: &Arrival, outcome: Outcome) {
+        self.planner.observe_merged(arrival, outcome);
+    }
+
     fn target(&mut self, now: Timestamp, inventory: &Inventory) -> u32 {
         let fitted = |planner: &PoolPlanner| planner.model().map(DemandModel::trained_through);
         let before = fitted(&self.planner);

@@ -78,7 +78,7 @@ impl RequestSeen {
             Err(EngineError::Allocator(error)) => (asked_of(error, &request)?, Fate::Rejected),
             Ok(Reply::Done) | Err(_) => return None,
         };
-        let lacked = lacked_instance(fate, outcome);
+        let lacked = lacked_instance(fate, &request, outcome);
         Some(Self {
             at,
             pool,
@@ -89,15 +89,21 @@ impl RequestSeen {
     }
 }
 
-/// Whether the request found no instance, rather than being refused or served by those of others.
-fn lacked_instance(fate: Fate, outcome: &Result<Reply, EngineError>) -> bool {
+/// Whether the request found no ready instance, rather than being refused or given that of its key,
+/// which it would get whatever it asked for.
+fn lacked_instance(
+    fate: Fate,
+    request: &AllocationRequest,
+    outcome: &Result<Reply, EngineError>,
+) -> bool {
     match fate {
         Fate::Served(outcome) => outcome != Outcome::Hit,
+        Fate::Merged(outcome) => outcome != Outcome::Hit && request.merge_key().is_none(),
         Fate::Rejected => matches!(
             outcome,
             Err(EngineError::Allocator(AllocatorError::Exhausted { .. }))
         ),
-        Fate::Merged(_) | Fate::Booked => false,
+        Fate::Booked => false,
     }
 }
 
@@ -140,3 +146,6 @@ fn asked_of(error: &AllocatorError, request: &AllocationRequest) -> Option<PoolN
         | AllocatorError::Quota(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

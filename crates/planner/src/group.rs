@@ -70,7 +70,7 @@ impl TargetPolicies for PlannerGroup {
         let demand = self.knowledge.recent_demand();
         let at = within_reach(arrival.at);
         for (steward, &outcome) in self.stewards.iter_mut().zip(outcomes) {
-            steward.count_merged(at, outcome, demand);
+            steward.count_merged(at, outcome.into(), demand);
         }
     }
 

@@ -136,10 +136,10 @@ impl PoolPlanner {
 
     /// Takes note of a request that shares an instance which others hold. It counts towards the hit rate
     /// of all requests, but takes nothing from the pool, and so is no demand.
-    pub fn observe_merged(&mut self, arrival: &Arrival, outcome: Outcome) {
+    pub fn observe_merged(&mut self, arrival: &Arrival, fared: impl Into<Fared>) {
         let demand = self.knowledge.recent_demand();
         let at = within_reach(arrival.at);
-        self.steward.count_merged(at, outcome, demand);
+        self.steward.count_merged(at, fared.into(), demand);
     }
 
     /// Learns from a past request that another planner, or none, kept the pool for: it shows the

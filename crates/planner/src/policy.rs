@@ -87,7 +87,7 @@ pub trait TargetPolicy {
 
     /// Takes note of a request that shares an instance which others hold: it is served, or waits, but
     /// takes nothing from the pool, and so is no demand.
-    fn observe_merged(&mut self, _arrival: &Arrival, _outcome: Outcome) {}
+    fn observe_merged(&mut self, arrival: &Arrival, outcome: Outcome);
 
     /// How many unpromised instances, ready and starting together, the pool should hold from `now`
     /// until the next tick.
@@ -109,7 +109,7 @@ pub trait TargetPolicies {
 
     /// Takes note of a request that shares an instance which others hold; see
     /// [`TargetPolicy::observe_merged`].
-    fn observe_merged(&mut self, _arrival: &Arrival, _outcomes: &[Outcome]) {}
+    fn observe_merged(&mut self, arrival: &Arrival, outcomes: &[Outcome]);
 
     /// The target of each replica, given what each holds.
     fn targets(&mut self, now: Timestamp, inventories: &[Inventory]) -> Vec<u32>;

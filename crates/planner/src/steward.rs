@@ -81,9 +81,9 @@ impl Steward {
     }
 
     /// A request that shares an instance which others hold, and so is not among `demand`.
-    pub(crate) fn count_merged(&mut self, at: Timestamp, outcome: Outcome, demand: usize) {
-        self.steering.count_merged(outcome);
-        self.explain(at, outcome.into(), demand);
+    pub(crate) fn count_merged(&mut self, at: Timestamp, fared: Fared, demand: usize) {
+        self.steering.count_merged(fared.outcome);
+        self.explain(at, fared, demand);
     }
 
     fn explain(&mut self, at: Timestamp, fared: Fared, demand: usize) {

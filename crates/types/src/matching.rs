@@ -74,6 +74,11 @@ impl Shape {
         })
     }
 
+    /// Whether it has at least some of everything that is asked for.
+    pub fn offers_some_of(&self, asked: &Self) -> bool {
+        self.needed_for(asked).is_some()
+    }
+
     /// An even share of it; zero shares count as one.
     #[must_use]
     pub fn share(&self, shares: u32) -> Self {
@@ -181,13 +186,17 @@ mod tests {
         ] {
             assert!(!offered.fits(&more), "{more:?}");
         }
+        assert!(offered.offers_some_of(&offered.times(9)));
+        let without_gpu = Shape { gpus: 0, ..offered };
+        assert!(!without_gpu.offers_some_of(&offered));
+        assert!(offered.offers_some_of(&without_gpu.times(9)));
         assert_eq!(offered.share(2).times(2).gpus, 0, "a GPU is not shared");
         assert_eq!(offered.plus(&offered).less(&offered), Some(offered));
         assert!(
             Shape {
                 gpus: 1,
                 ..Shape::default()
-            } > Shape { gpus: 0, ..offered }
+            } > without_gpu
         );
     }
 

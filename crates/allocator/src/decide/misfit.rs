@@ -1,6 +1,6 @@
 //! Whether it is the shape alone that a request asks for which makes it wait.
 
-use foreshadow_types::{InstanceId, Requirements, Shape};
+use foreshadow_types::{InstanceId, Requirements, Shape, TenantId};
 
 use super::place::MAX_SHARED_LOOKED_AT;
 use crate::{
@@ -11,14 +11,12 @@ use crate::{
 impl Allocator {
     /// Whether the request cannot be served at once, but could be if it asked for less: an instance is
     /// ready that it may have, and is free but too small, or is held by its own tenant and has some
-    /// room left, but too little.
+    /// room left, but too little. A request that names a pool asks for no shape.
     ///
     /// To be asked when the request was decided on: it tells of the instances as they are now.
     pub fn waits_for_shape(&self, request: &AllocationRequest) -> bool {
         match request.target() {
-            Target::Pool(name) => self.state.pool_named(name).is_some_and(|ix| {
-                self.has_too_little_room(request, ix) && !self.serves_at_once(request, ix)
-            }),
+            Target::Pool(_) => false,
             Target::Requirements(asked) => self.all_ready_are_too_small(request, asked),
         }
     }
@@ -27,11 +25,8 @@ impl Allocator {
         let pools = || self.state.pool_names.values().copied();
         let fits = |ix| self.state.pool(ix).spec().shape.fits(&asked.shape);
         let too_small = |ix| {
-            if fits(ix) {
-                self.has_too_little_room(request, ix)
-            } else {
-                self.gives_ready(request, ix)
-            }
+            self.has_too_little_room(request.tenant(), &asked.shape, ix)
+                || (!fits(ix) && self.gives_ready(request, ix))
         };
         let serves = |ix| fits(ix) && self.serves_at_once(request, ix);
         let may = |ix| allowed(asked, self.state.pool(ix));
@@ -51,19 +46,20 @@ impl Allocator {
             && self.state.pool(ix).warm.may_hold(request.tenant())
     }
 
-    /// Whether a ready instance of the request's tenant has some room, but less than is asked for.
-    fn has_too_little_room(&self, request: &AllocationRequest, ix: PoolIx) -> bool {
+    /// Whether a ready instance of the tenant has some room, but less than is asked for; those with the
+    /// most are looked at.
+    fn has_too_little_room(&self, tenant: &TenantId, asked: &Shape, ix: PoolIx) -> bool {
         let pool = self.state.pool(ix);
         if pool.shared.is_empty() {
             return false;
         }
-        let (asked, tenant) = (asked_of(request, pool), request.tenant());
         let from = (tenant.clone(), false, Shape::default(), InstanceId(0));
         let to = (tenant.clone(), false, Shape::LARGEST, InstanceId(u64::MAX));
         pool.shared
             .range(from..=to)
+            .rev()
             .take(MAX_SHARED_LOOKED_AT)
-            .any(|(_, _, room, _)| !room.fits(&asked))
+            .any(|(_, _, room, _)| !room.fits(asked) && room.offers_some_of(asked))
     }
 }
 
@@ -71,12 +67,4 @@ impl Allocator {
 fn allowed(asked: &Requirements, pool: &Pool) -> bool {
     let spec = pool.spec();
     !pool.record.retired && asked.met_but_for_shape(&spec.dependencies, &spec.labels)
-}
-
-/// What the request takes of a shared instance of the pool.
-pub(super) fn asked_of(request: &AllocationRequest, pool: &Pool) -> Shape {
-    match request.target() {
-        Target::Pool(_) => pool.spec().shape.share(pool.spec().shares),
-        Target::Requirements(requirements) => requirements.shape,
-    }
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use foreshadow_types::{AllocationId, EntityId, InstanceId, PoolName, Shape, Timestamp};
 
-use super::misfit::asked_of;
 use crate::{
     AllocationRecord, AllocationRequest, Allocator, AllocatorError, Binding, Effect, EventKind,
     HoldMode, Phase, Served, Target,
@@ -364,6 +363,14 @@ pub(super) fn first_span(record: &AllocationRecord, spec: &crate::PoolSpec) -> s
         return lease.min(spec.grace);
     }
     lease
+}
+
+/// What the request takes of a shared instance of the pool.
+fn asked_of(request: &AllocationRequest, pool: &Pool) -> Shape {
+    match request.target() {
+        Target::Pool(_) => pool.spec().shape.share(pool.spec().shares),
+        Target::Requirements(requirements) => requirements.shape,
+    }
 }
 
 /// The first of the request's entities that has a reservation left.

@@ -5,7 +5,7 @@ use foreshadow_allocator::{
     AllocationRequest, AllocationRequestBuilder, AllocationState, AllocatorError, Input, PoolSpec,
     Recycle, TenantQuota, WarmQuota,
 };
-use foreshadow_types::{Labels, Requirements, Shape, TenantId, Vcpus};
+use foreshadow_types::{Bytes, Labels, Requirements, Shape, TenantId, Vcpus};
 use std::{collections::BTreeMap, time::Duration};
 
 fn shape(vcpus: f64) -> Shape {
@@ -119,6 +119,51 @@ fn room_that_is_too_little_is_a_matter_of_shape_and_a_full_instance_is_not() {
         !waits_for_shape(&bench, wants(vcpus(2.0))),
         "three share it"
     );
+}
+
+#[test]
+fn an_instance_that_is_used_up_has_no_room_at_all() {
+    let mut shared = sized("small", 4.0);
+    shared.shape.memory = Bytes(8);
+    shared.max.0 = 1;
+    shared.shares = 3;
+    let mut bench = Bench::new(shared).warm(1);
+    bench.ask(wants(vcpus(4.0))).unwrap();
+    assert!(!waits_for_shape(&bench, wants(vcpus(0.5))));
+    let memory = Requirements {
+        shape: Shape {
+            memory: Bytes(9),
+            ..Shape::default()
+        },
+        ..Requirements::default()
+    };
+    assert!(waits_for_shape(&bench, wants(memory)), "it has memory left");
+}
+
+#[test]
+fn room_in_a_smaller_pool_counts_like_its_free_instances() {
+    let mut shared = sized("small", 4.0);
+    shared.shares = 3;
+    let mut bench = Bench::new(shared).warm(1);
+    bench
+        .input(Input::DefinePool(Box::new(sized("large", 8.0))))
+        .unwrap();
+    bench.ask(wants(vcpus(3.0))).unwrap();
+    assert_eq!(bench.counts().0, 0, "none is free");
+    assert!(waits_for_shape(&bench, wants(vcpus(6.0))));
+    bench.ask(wants(vcpus(1.0))).unwrap();
+    assert!(!waits_for_shape(&bench, wants(vcpus(6.0))), "it is full");
+}
+
+#[test]
+fn a_request_that_names_a_pool_asks_for_no_shape() {
+    let mut shared = sized("small", 4.0);
+    shared.max.0 = 1;
+    shared.shares = 2;
+    let mut bench = Bench::new(shared).warm(1);
+    bench.ask(wants(vcpus(3.0))).unwrap();
+    assert!(waits_for_shape(&bench, wants(vcpus(2.0))));
+    assert!(!waits_for_shape(&bench, request("t")), "half of it is two");
 }
 
 #[test]

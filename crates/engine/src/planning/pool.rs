@@ -53,7 +53,7 @@ pub(crate) enum Past {
     Unknown,
     Served(Fared),
     /// It shared an instance that others held.
-    Merged(Outcome),
+    Merged(Fared),
 }
 
 /// The settings of a pool's planner.
@@ -180,7 +180,7 @@ impl PlannedPool {
             Fate::Booked => {}
             Fate::Rejected => self.observe(arrival, fared(Outcome::Miss)),
             Fate::Served(outcome) => self.observe(arrival, fared(outcome)),
-            Fate::Merged(outcome) => self.observe_merged(arrival, outcome),
+            Fate::Merged(outcome) => self.observe_merged(arrival, fared(outcome)),
         }
     }
 
@@ -216,12 +216,12 @@ impl PlannedPool {
         self.remember(arrival, Past::Served(fared));
     }
 
-    fn observe_merged(&mut self, arrival: Arrival, outcome: Outcome) {
+    fn observe_merged(&mut self, arrival: Arrival, fared: Fared) {
         if let Some(previewed) = &mut self.previewed {
-            previewed.paper.share(outcome);
+            previewed.paper.share(fared.outcome);
         }
-        self.show(|planner| planner.observe_merged(&arrival, outcome));
-        self.remember(arrival, Past::Merged(outcome));
+        self.show(|planner| planner.observe_merged(&arrival, fared));
+        self.remember(arrival, Past::Merged(fared));
     }
 
     /// Shows the planner a request, and counts the cause that it names if that one waits.
@@ -396,7 +396,7 @@ fn live_through(planner: &mut PoolPlanner, requests: &VecDeque<(Arrival, Past)>,
         }
         match *past {
             Past::Served(fared) => planner.observe(arrival, fared),
-            Past::Merged(outcome) => planner.observe_merged(arrival, outcome),
+            Past::Merged(fared) => planner.observe_merged(arrival, fared),
             Past::Unknown => planner.observe_past(arrival),
         }
     }

@@ -166,6 +166,8 @@ impl TargetPolicy for HoltWinters {
         self.demand.observe(arrival.at);
     }
 
+    fn observe_merged(&mut self, _: &Arrival, _: Outcome) {}
+
     fn target(&mut self, now: Timestamp, _: &Inventory) -> u32 {
         self.demand.at(now).target(self.z)
     }

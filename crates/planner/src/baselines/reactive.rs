@@ -94,6 +94,8 @@ impl TargetPolicy for Reactive {
         self.demand.observe(arrival.at);
     }
 
+    fn observe_merged(&mut self, _: &Arrival, _: Outcome) {}
+
     fn target(&mut self, now: Timestamp, _: &Inventory) -> u32 {
         let demand = self.demand.at(now);
         self.moments.push(demand).target(self.z)

@@ -194,6 +194,8 @@ impl TargetPolicy for IntelligentPooling {
         self.demand.observe(arrival.at);
     }
 
+    fn observe_merged(&mut self, _: &Arrival, _: Outcome) {}
+
     fn target(&mut self, now: Timestamp, _: &Inventory) -> u32 {
         ssa_target(self.demand.at(now)[self.number])
     }

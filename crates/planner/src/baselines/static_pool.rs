@@ -20,6 +20,8 @@ impl StaticPool {
 impl TargetPolicy for StaticPool {
     fn observe(&mut self, _: &Arrival, _: Outcome) {}
 
+    fn observe_merged(&mut self, _: &Arrival, _: Outcome) {}
+
     fn target(&mut self, _: Timestamp, _: &Inventory) -> u32 {
         self.size
     }

@@ -67,6 +67,9 @@ impl TargetPolicy for Scheduled<'_> {
     #[inline]
     fn observe(&mut self, _: &Arrival, _: Outcome) {}
 
+    #[inline]
+    fn observe_merged(&mut self, _: &Arrival, _: Outcome) {}
+
     fn target(&mut self, _: Timestamp, _: &Inventory) -> u32 {
         self.targets.next().copied().unwrap_or(0)
     }

@@ -21,16 +21,14 @@ pub struct TickRecord {
     pub ready: u32,
     /// Starting and unpromised, once the target was applied.
     pub starting: u32,
-    /// Requests from this tick until the next.
+    /// Requests from this tick until the next, but for those that are shown to no policy as demand.
     pub demand: u32,
-    /// Those that hit.
+    /// Requests that hit.
     pub hits: u32,
-    /// Those that joined.
+    /// Requests that joined.
     pub joins: u32,
-    /// Those that missed.
+    /// Requests that missed.
     pub misses: u32,
-    /// Those of the hits that shared an instance which others held.
-    pub merged: u32,
 }
 
 /// Sees each tick of a replay once the next one is due.

@@ -27,8 +27,8 @@ pub(crate) struct Replica<F> {
     promised_ms: BinaryHeap<Reverse<i64>>,
     /// Hits, joins and misses since the last tick.
     counts: [u32; 3],
-    /// Those of the hits that shared an instance.
-    merged: u32,
+    /// Demand since the last tick.
+    demand: u32,
     /// The last tick, until it is reported.
     record: Option<TickRecord>,
 }
@@ -43,7 +43,7 @@ impl<F: Fleet> Replica<F> {
             target: 0,
             promised_ms: BinaryHeap::new(),
             counts: [0; 3],
-            merged: 0,
+            demand: 0,
             record: None,
         }
     }
@@ -71,6 +71,7 @@ impl<F: Fleet> Replica<F> {
         self.tally
             .request(now_ms, claim.served_ms, claim.outcome, who);
         self.counts[claim.outcome as usize] += 1;
+        self.demand += u32::from(!pool.is_merged(index));
         if claim.outcome != Outcome::Hit {
             self.promised_ms.push(Reverse(claim.served_ms));
             self.explain(pool, index, &claim);
@@ -86,7 +87,6 @@ impl<F: Fleet> Replica<F> {
         };
         if let Some(claim) = sharing.serve(&guest, || fleet.count(guest.at_ms).0 > 0) {
             tally.shared(guest.at_ms, claim.outcome);
-            self.merged += u32::from(claim.outcome == Outcome::Hit);
             return claim;
         }
         let claim = fleet.claim(guest.at_ms, guest.hold_ms, tally);
@@ -121,7 +121,7 @@ impl<F: Fleet> Replica<F> {
         self.target = target;
         self.fleet.resize(now_ms, target, &mut self.tally);
         self.counts = [0; 3];
-        self.merged = 0;
+        self.demand = 0;
         let (ready, starting) = self.fleet.count(now_ms);
         self.record = Some(TickRecord {
             at: Timestamp::from_millis(now_ms),
@@ -132,7 +132,6 @@ impl<F: Fleet> Replica<F> {
             hits: 0,
             joins: 0,
             misses: 0,
-            merged: 0,
         });
     }
 
@@ -140,8 +139,7 @@ impl<F: Fleet> Replica<F> {
     pub(crate) fn report<R: Probe + ?Sized>(&mut self, probe: &mut R) {
         if let Some(mut record) = self.record.take() {
             [record.hits, record.joins, record.misses] = self.counts;
-            record.demand = self.counts.iter().sum();
-            record.merged = self.merged;
+            record.demand = self.demand;
             probe.tick(&record);
         }
     }

@@ -72,24 +72,6 @@ struct Idle {
     unused_since_ms: i64,
 }
 
-/// What a request gets.
-struct Served {
-    outcome: Outcome,
-    at_ms: i64,
-    /// Why it waits, if it does.
-    cause: Option<MissCause>,
-}
-
-impl Served {
-    fn later(outcome: Outcome, at_ms: i64, cause: MissCause) -> Self {
-        Self {
-            outcome,
-            at_ms,
-            cause: Some(cause),
-        }
-    }
-}
-
 struct Reuse {
     idle_times: IdleTimes,
     draws: StartupDraws,
@@ -121,19 +103,10 @@ impl Reuse {
             self.idle_times
                 .observe(Duration::from_millis((now_ms - ended_ms) as u64));
         }
-        let served = self.serve(now_ms);
-        self.tally
-            .request(now_ms, served.at_ms, served.outcome, who);
-        if let Some(cause) = served.cause {
-            self.tally.cause(now_ms, cause);
-        }
-        let ends_ms = served.at_ms.saturating_add(guest.hold_ms);
+        let claim = self.serve(now_ms);
+        self.count(now_ms, &claim, who);
+        let ends_ms = claim.served_ms.saturating_add(guest.hold_ms);
         self.room.give(now_ms, ends_ms);
-        let claim = Claim {
-            outcome: served.outcome,
-            served_ms: served.at_ms,
-            trouble: served.cause,
-        };
         let sharing = self.sharing.as_mut();
         let slot = sharing.map_or(0, |sharing| sharing.take(guest, &claim));
         self.at(ends_ms, Event::Free { slot });
@@ -147,14 +120,20 @@ impl Reuse {
             return false;
         };
         self.tally.shared(guest.at_ms, claim.outcome);
-        self.tally
-            .request(guest.at_ms, claim.served_ms, claim.outcome, who);
-        if claim.outcome != Outcome::Hit {
-            let failed = claim.trouble.filter(|&it| it == MissCause::FailedStart);
-            self.tally
-                .cause(guest.at_ms, failed.unwrap_or(MissCause::Late));
-        }
+        self.count(guest.at_ms, &claim, who);
         true
+    }
+
+    /// Counts a request that comes now, and why it waits if it does.
+    fn count(&mut self, now_ms: i64, claim: &Claim, who: impl FnOnce() -> u64) {
+        self.tally
+            .request(now_ms, claim.served_ms, claim.outcome, who);
+        let cause = match claim.outcome {
+            Outcome::Hit => return,
+            Outcome::Join => MissCause::Late,
+            Outcome::Miss => MissCause::UnderForecast,
+        };
+        self.tally.cause(now_ms, claim.trouble.unwrap_or(cause));
     }
 
     /// When the last of those who share an instance leaves it, if that is still to come.
@@ -163,31 +142,27 @@ impl Reuse {
         (until_ms > now_ms).then_some(until_ms)
     }
 
-    fn serve(&mut self, now_ms: i64) -> Served {
+    fn serve(&mut self, now_ms: i64) -> Claim {
         if let Some((_, idle)) = self.ready.pop_last() {
             self.tally.idle(idle.ready_ms, now_ms);
-            return Served {
-                outcome: Outcome::Hit,
-                at_ms: now_ms,
-                cause: None,
-            };
+            return Claim::of_instance(idle.ready_ms, now_ms);
         }
         if let Some((_, birth)) = self.starting.pop_first() {
-            let cause = if birth.failures.is_empty() {
-                MissCause::Late
-            } else {
-                MissCause::FailedStart
-            };
             self.fail_in_vain(&birth, now_ms);
-            return Served::later(Outcome::Join, birth.ready_ms, cause);
+            return Claim {
+                trouble: (!birth.failures.is_empty()).then_some(MissCause::FailedStart),
+                ..Claim::of_instance(birth.ready_ms, now_ms)
+            };
         }
         if !self.room.has_place(0) {
             let at_ms = self.room.reserve(now_ms);
             *self.passed_on.entry(at_ms).or_default() += 1;
-            return Served::later(Outcome::Miss, at_ms, MissCause::Quota);
+            return Claim {
+                trouble: Some(MissCause::Quota),
+                ..Claim::of_its_own(at_ms)
+            };
         }
-        let birth = self.start(now_ms);
-        Served::later(Outcome::Miss, birth.ready_ms, MissCause::UnderForecast)
+        Claim::of_its_own(self.start(now_ms).ready_ms)
     }
 
     /// Starts an instance; each attempt counts when it begins.

@@ -7,16 +7,13 @@
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet, BinaryHeap},
-    num::NonZeroU32,
+    num::{NonZeroU32, NonZeroU64},
 };
 
 use foreshadow_allocator::AllocatorConfig;
 use foreshadow_planner::{MissCause, Outcome};
 
 use super::fleet::Claim;
-
-/// Marks a request without a merge key.
-pub(crate) const NO_KEY: u64 = 0;
 
 /// A request as far as sharing goes.
 #[derive(Debug, Clone, Copy)]
@@ -25,12 +22,15 @@ pub(crate) struct Guest {
     pub(crate) at_ms: i64,
     /// How long it holds its instance once it is served, in milliseconds.
     pub(crate) hold_ms: i64,
-    /// A hash of its merge key, or [`NO_KEY`].
-    pub(crate) key: u64,
+    /// A hash of its merge key, if it has one.
+    pub(crate) key: Option<NonZeroU64>,
 }
 
 /// The number of a held instance, in the order in which they were taken.
 pub(crate) type Slot = u64;
+
+/// When a request leaves an instance: (time, instance, key, request).
+type Leave = (i64, Slot, Option<NonZeroU64>, u64);
 
 /// What is held in one pool.
 #[derive(Debug, Clone)]
@@ -41,15 +41,15 @@ pub(crate) struct Sharing {
     most_merged: u32,
     held: BTreeMap<Slot, Held>,
     /// (key, request, instance) of those with a key, so that the oldest holder comes first.
-    keys: BTreeSet<(u64, u64, Slot)>,
+    keys: BTreeSet<(NonZeroU64, u64, Slot)>,
     /// Ready instances with room, the fullest first, of these the one that was taken first.
     ready: BTreeSet<(Reverse<u32>, Slot)>,
     /// As `ready`, of instances that are starting.
     starting: BTreeSet<(Reverse<u32>, Slot)>,
     /// When instances become ready, soonest first.
     readying: BinaryHeap<Reverse<(i64, Slot)>>,
-    /// When requests leave, soonest first: (time, instance, key, request).
-    leaving: BinaryHeap<Reverse<(i64, Slot, u64, u64)>>,
+    /// When requests leave, soonest first.
+    leaving: BinaryHeap<Reverse<Leave>>,
     next_slot: Slot,
     next_request: u64,
 }
@@ -106,7 +106,7 @@ impl Sharing {
     pub(crate) fn take(&mut self, guest: &Guest, claim: &Claim) -> Slot {
         let slot = self.next_slot;
         self.next_slot += 1;
-        if self.most == 1 && guest.key == NO_KEY {
+        if self.most == 1 && guest.key.is_none() {
             return slot;
         }
         let held = Held {
@@ -143,15 +143,15 @@ impl Sharing {
                 break;
             }
             self.leaving.pop();
-            self.keys.remove(&(key, request, slot));
+            if let Some(key) = key {
+                self.keys.remove(&(key, request, slot));
+            }
             self.change(slot, |held| held.holders -= 1);
         }
     }
 
-    fn same_key(&self, key: u64) -> Option<Slot> {
-        if key == NO_KEY {
-            return None;
-        }
+    fn same_key(&self, key: Option<NonZeroU64>) -> Option<Slot> {
+        let key = key?;
         let mut holders = self.keys.range((key, 0, 0)..=(key, u64::MAX, u64::MAX));
         let &(_, _, slot) = holders.next()?;
         let held = self.held.get(&slot)?;
@@ -166,8 +166,8 @@ impl Sharing {
             held.holders += 1;
             held.until_ms = held.until_ms.max(end_ms);
         });
-        if guest.key != NO_KEY {
-            self.keys.insert((guest.key, request, slot));
+        if let Some(key) = guest.key {
+            self.keys.insert((key, request, slot));
         }
         self.leaving
             .push(Reverse((end_ms, slot, guest.key, request)));
@@ -206,7 +206,7 @@ mod tests {
         Guest {
             at_ms,
             hold_ms,
-            key,
+            key: NonZeroU64::new(key),
         }
     }
 
@@ -234,28 +234,23 @@ mod tests {
     #[test]
     fn the_fullest_ready_instance_with_room_is_shared_before_one_that_is_starting() {
         let mut sharing = sharing(3);
-        let starting = sharing.take(&guest(0, 100, NO_KEY), &Claim::of_its_own(50));
-        let first = sharing.take(&guest(1, 100, NO_KEY), &ready(1));
+        let starting = sharing.take(&guest(0, 100, 0), &Claim::of_its_own(50));
+        let first = sharing.take(&guest(1, 100, 0), &ready(1));
         let second = sharing.take(&guest(2, 100, 9), &ready(2));
         sharing.serve(&guest(3, 200, 9), || true).unwrap();
         let holders =
             |sharing: &Sharing| [starting, first, second].map(|slot| sharing.held[&slot].holders);
         assert_eq!(holders(&sharing), [1, 1, 2]);
-        let mut next = || {
-            sharing
-                .serve(&guest(4, 10, NO_KEY), || false)
-                .unwrap()
-                .served_ms
-        };
+        let mut next = || sharing.serve(&guest(4, 10, 0), || false).unwrap().served_ms;
         assert_eq!([next(), next(), next(), next()], [4, 4, 4, 50]);
         assert_eq!(holders(&sharing), [2, 3, 3]);
-        assert_eq!(sharing.serve(&guest(4, 10, NO_KEY), || true), None);
+        assert_eq!(sharing.serve(&guest(4, 10, 0), || true), None);
     }
 
     #[test]
     fn nothing_is_kept_of_requests_that_nobody_can_share_with() {
         let mut sharing = sharing(1);
-        sharing.take(&guest(0, 10, NO_KEY), &ready(0));
+        sharing.take(&guest(0, 10, 0), &ready(0));
         assert!(sharing.held.is_empty() && sharing.leaving.is_empty());
     }
 }

@@ -1,12 +1,16 @@
 //! A request log, kept as compact columns for each pool.
 
-mod column;
+mod holds;
+mod in_use;
 mod names;
 mod pool;
 mod shared;
 mod times;
 
-use std::{collections::BTreeMap, num::NonZeroU32};
+use std::{
+    collections::BTreeMap,
+    num::{NonZeroU32, NonZeroU64},
+};
 
 use foreshadow_planner::Arrival;
 use foreshadow_types::{PoolName, Timestamp};
@@ -14,8 +18,6 @@ use thiserror::Error;
 
 pub use pool::PoolTrace;
 pub use times::{Times, Walk};
-
-use super::sharing::NO_KEY;
 
 /// The most pools one backtest sizes.
 const MAX_POOLS: usize = 10_000;
@@ -125,11 +127,11 @@ impl TraceBuilder {
     /// # Errors
     /// [`TraceError`] if it is earlier than the one before it or names one pool too many.
     pub fn push(&mut self, pool: &PoolName, arrival: &Arrival) -> Result<(), TraceError> {
-        self.push_keyed(pool, arrival, NO_KEY)
+        self.push_keyed(pool, arrival, None)
     }
 
     /// Adds the next request; all of one pool with the same merge key, hashed, share an instance while
-    /// one of them holds it. A key of 0 is none.
+    /// one of them holds it.
     ///
     /// # Errors
     /// [`TraceError`] if it is earlier than the one before it or names one pool too many.
@@ -137,7 +139,7 @@ impl TraceBuilder {
         &mut self,
         pool: &PoolName,
         arrival: &Arrival,
-        merge_key: u64,
+        merge_key: Option<NonZeroU64>,
     ) -> Result<(), TraceError> {
         if let Some(before) = self.last.filter(|&before| arrival.at < before) {
             return Err(TraceError::Unsorted {
@@ -218,7 +220,7 @@ mod tests {
             let mut builder = TraceBuilder::new().with_share(NonZeroU32::new(share).unwrap());
             for &(at_ms, hold, key) in requests {
                 builder
-                    .push_keyed(&name, &arrival(at_ms, hold), key)
+                    .push_keyed(&name, &arrival(at_ms, hold), NonZeroU64::new(key))
                     .unwrap();
             }
             builder.build()

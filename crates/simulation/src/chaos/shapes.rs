@@ -44,11 +44,24 @@ impl Model {
                 ..Requirements::default()
             };
             let target = Target::Requirements(Arc::new(target));
-            let request = AllocationRequest::builder(tenant, target).build();
-            if request.is_ok_and(|request| core.waits_for_shape(&request) != expected) {
-                let what = format!("waiting for {shape:?} would be {expected}");
-                self.breach(Invariant::ShapesToldApart, what);
-            }
+            self.check_shape(core, tenant, target, expected);
+        }
+        let names: Vec<PoolName> = self.specs.keys().cloned().collect();
+        for (tenant, name) in
+            tenants().flat_map(|tenant| names.iter().map(move |name| (tenant.clone(), name)))
+        {
+            // Who names a pool asks for no shape.
+            self.check_shape(core, tenant, Target::Pool(name.clone()), false);
+        }
+    }
+
+    fn check_shape(&mut self, core: &Core, tenant: TenantId, target: Target, expected: bool) {
+        let Ok(request) = AllocationRequest::builder(tenant, target).build() else {
+            return;
+        };
+        if core.waits_for_shape(&request) != expected {
+            let what = format!("waiting for {:?} would be {expected}", request.target());
+            self.breach(Invariant::ShapesToldApart, what);
         }
     }
 
@@ -95,14 +108,13 @@ impl Model {
             };
             let shared = group[0].tenant == *tenant
                 && group.len() < spec.shares as usize
-                && one.revision == spec.revision
-                && spec.shape.fits(shape);
+                && one.revision == spec.revision;
             if !shared {
                 continue;
             }
             if let Some(room) = spec.shape.less(&self.taken(spec, group)?) {
                 found.enough |= room.fits(shape);
-                found.too_little |= !room.fits(shape);
+                found.too_little |= !room.fits(shape) && room.offers_some_of(shape);
             }
         }
         Some(found)
@@ -124,13 +136,15 @@ impl Model {
     }
 }
 
-/// Shapes that fit all pools, only the largest, and hardly that.
+/// Shapes that fit all pools, only the largest, hardly that, and none.
 fn shapes() -> impl Iterator<Item = Shape> {
-    [1_500, 2_500, 4_000].into_iter().map(|thousandths| Shape {
-        vcpus: Vcpus::from_thousandths(thousandths),
-        memory: Bytes(1 << 30),
-        ..Shape::default()
-    })
+    [1_500, 2_500, 4_000, 6_000]
+        .into_iter()
+        .map(|thousandths| Shape {
+            vcpus: Vcpus::from_thousandths(thousandths),
+            memory: Bytes(1 << 30),
+            ..Shape::default()
+        })
 }
 
 fn serves(one: &InstanceRecord) -> bool {

@@ -32,6 +32,8 @@ fn a_wait_for_the_shape_has_that_cause_now_and_when_the_planner_is_made_anew() {
         Fate::Rejected,
         Fate::Served(Outcome::Join),
         Fate::Served(Outcome::Hit),
+        Fate::Merged(Outcome::Join),
+        Fate::Merged(Outcome::Hit),
     ];
     for (ms, fate) in fates.into_iter().enumerate() {
         pool.request(&RequestSeen {
@@ -39,9 +41,10 @@ fn a_wait_for_the_shape_has_that_cause_now_and_when_the_planner_is_made_anew() {
             ..seen(ms as i64, fate)
         });
     }
-    let waits = BTreeMap::from([("shape_mismatch".to_owned(), 2)]);
+    let waits = BTreeMap::from([("shape_mismatch".to_owned(), 3)]);
     assert_eq!(pool.waits(), waits);
     pool.live_through_the_remembered(Timestamp::from_millis(10));
+    assert_eq!(pool.planner.misses().of(MissCause::ShapeMismatch), 3);
     assert_eq!(pool.waits(), waits);
 }
 
@@ -51,7 +54,7 @@ fn a_request_that_shares_an_instance_is_a_hit_but_no_demand_and_ends_nobodys_wor
     pool.request(&seen(1, Fate::Served(Outcome::Miss)));
     pool.request(&seen(2, Fate::Merged(Outcome::Hit)));
     assert_eq!((pool.outcomes.hits, pool.outcomes.misses), (1, 1));
-    assert_eq!(pool.remembered[1].1, Past::Merged(Outcome::Hit));
+    assert_eq!(pool.remembered[1].1, Past::Merged(Outcome::Hit.into()));
 
     let row = RequestRecord {
         at: Timestamp::from_millis(2),

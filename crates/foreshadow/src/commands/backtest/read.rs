@@ -1,6 +1,9 @@
 //! Request history becomes a trace.
 
-use std::{num::NonZeroU32, path::PathBuf};
+use std::{
+    num::{NonZeroU32, NonZeroU64},
+    path::PathBuf,
+};
 
 use foreshadow_history::{HistoryPaths, RequestReader};
 use foreshadow_planner::stable_hash;
@@ -16,7 +19,7 @@ pub(super) fn trace(paths: &[PathBuf], share: NonZeroU32) -> Result<Trace, Failu
     for record in RequestReader::open(&paths).map_err(Failure::bad_input)? {
         let record = record.map_err(Failure::bad_input)?;
         let key = record.merge_key.as_ref();
-        let key = key.map_or(0, |key| stable_hash(key.as_str()));
+        let key = key.and_then(|key| NonZeroU64::new(stable_hash(key.as_str())));
         builder
             .push_keyed(&record.pool, &arrival_of(&record), key)
             .map_err(Failure::bad_input)?;

@@ -1,10 +1,7 @@
 use std::num::NonZeroU32;
 
-use foreshadow_planner::Arrival;
-use foreshadow_types::{PoolName, Timestamp};
-
 use super::*;
-use crate::backtest::{StartupTime, Trace, TraceBuilder};
+use crate::backtest::{StartupTime, Trace, tests::log};
 
 /// Requests at (minute, minutes held), all of one pool.
 fn replay(requests: &[(u64, u64)]) -> Tally {
@@ -24,19 +21,12 @@ fn replay_with(requests: &[(u64, u64)], most: Option<u32>, failures: f64) -> Tal
 }
 
 fn trace(requests: &[(u64, u64)]) -> Trace {
-    let mut builder = TraceBuilder::new();
-    for &(at, held) in requests {
-        let arrival = Arrival {
-            at: Timestamp::from_millis(0) + Duration::from_mins(at),
-            user: 0,
-            application: 0,
-            hold: Some(Duration::from_mins(held)),
-        };
-        builder
-            .push(&PoolName::new("p").unwrap(), &arrival)
-            .unwrap();
-    }
-    builder.build().unwrap()
+    const MINUTE_MS: u64 = 60_000;
+    let requests = requests.iter();
+    log(
+        1,
+        requests.map(|&(at, held)| ((at * MINUTE_MS) as i64, Some(held * MINUTE_MS), 0)),
+    )
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The kernel against hand-made scenarios, laws and a slow reference.
 
+mod allocator;
 mod causality;
 mod properties;
 mod reference;
@@ -7,10 +8,14 @@ mod semantics;
 mod sharing;
 mod strained;
 
-use std::time::Duration;
+use std::{
+    num::{NonZeroU32, NonZeroU64},
+    time::Duration,
+};
 
 use foreshadow_planner::{Arrival, Inventory, Outcome, TargetPolicy};
 use foreshadow_types::{PoolName, Timestamp};
+use proptest::prelude::*;
 
 use super::{Setting, StartupTime, Trace, TraceBuilder};
 
@@ -21,18 +26,39 @@ fn trace(seconds: &[i64]) -> Trace {
 }
 
 fn trace_ms(millis: &[i64]) -> Trace {
+    log(1, millis.iter().map(|&at_ms| (at_ms, None, 0)))
+}
+
+/// One pool with requests at (millisecond, milliseconds held, key), where a key of 0 is none.
+pub(super) fn log(
+    share: u32,
+    requests: impl IntoIterator<Item = (i64, Option<u64>, u64)>,
+) -> Trace {
     let name = PoolName::new("p").unwrap();
-    let mut builder = TraceBuilder::new();
-    for &at in millis {
+    let mut builder = TraceBuilder::new().with_share(NonZeroU32::new(share).unwrap());
+    for (at_ms, hold_ms, key) in requests {
         let arrival = Arrival {
-            at: Timestamp::from_millis(at),
+            at: Timestamp::from_millis(at_ms),
             user: 0,
             application: 0,
-            hold: None,
+            hold: hold_ms.map(Duration::from_millis),
         };
-        builder.push(&name, &arrival).unwrap();
+        let key = NonZeroU64::new(key);
+        builder.push_keyed(&name, &arrival, key).unwrap();
     }
     builder.build().unwrap()
+}
+
+/// Up to so many requests in order of time, which is what `at` takes of them.
+fn in_order<R: std::fmt::Debug + Clone>(
+    request: impl Strategy<Value = R>,
+    most: usize,
+    at: fn(&R) -> i64,
+) -> impl Strategy<Value = Vec<R>> {
+    prop::collection::vec(request, 1..most).prop_map(move |mut requests| {
+        requests.sort_by_key(at);
+        requests
+    })
 }
 
 /// Scored from `from` seconds on, with a tick and a fixed start-up time in seconds.

@@ -28,6 +28,12 @@ impl TargetPolicies for Scripts {
         }
     }
 
+    fn observe_merged(&mut self, arrival: &Arrival, outcomes: &[Outcome]) {
+        for (script, &outcome) in self.0.iter_mut().zip(outcomes) {
+            script.observe_merged(arrival, outcome);
+        }
+    }
+
     fn targets(&mut self, now: Timestamp, inventories: &[Inventory]) -> Vec<u32> {
         let scripts = self.0.iter_mut().zip(inventories);
         scripts

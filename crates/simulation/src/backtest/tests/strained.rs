@@ -2,30 +2,19 @@
 
 use std::{collections::VecDeque, num::NonZeroU32, time::Duration};
 
-use foreshadow_planner::{Arrival, MissCause, Outcome};
-use foreshadow_types::{PoolName, Timestamp};
+use foreshadow_planner::{MissCause, Outcome};
 use proptest::prelude::*;
 
-use super::{Script, setting, trace, trace_ms};
+use super::{Script, in_order, log, setting, trace, trace_ms};
 use crate::backtest::{
-    NoProbe, Setting, StartupTime, TickRecord, Trace, TraceBuilder, simulate,
+    NoProbe, Setting, StartupTime, TickRecord, Trace, simulate,
     startup::{Birth, StartupDraws},
 };
 
 /// Requests at (millisecond, milliseconds held), all of one pool.
 fn holding(requests: &[(i64, u64)]) -> Trace {
-    let name = PoolName::new("p").unwrap();
-    let mut builder = TraceBuilder::new();
-    for &(at, held) in requests {
-        let arrival = Arrival {
-            at: Timestamp::from_millis(at),
-            user: 0,
-            application: 0,
-            hold: Some(Duration::from_millis(held)),
-        };
-        builder.push(&name, &arrival).unwrap();
-    }
-    builder.build().unwrap()
+    let requests = requests.iter();
+    log(1, requests.map(|&(at, held)| (at, Some(held), 0)))
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -197,10 +186,7 @@ fn agrees(requests: &[(i64, u64)], targets: &[u32], setting: &Setting, trace: &T
 }
 
 fn requests() -> impl Strategy<Value = Vec<(i64, u64)>> {
-    prop::collection::vec((0_i64..400, 0_u64..80), 1..50).prop_map(|mut requests| {
-        requests.sort_by_key(|one| one.0);
-        requests
-    })
+    in_order((0_i64..400, 0_u64..80), 50, |request| request.0)
 }
 
 fn setting_ms(trace: &Trace, tick: u64, startup: StartupTime) -> Setting {

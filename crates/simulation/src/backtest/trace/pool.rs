@@ -1,15 +1,15 @@
 //! The requests of one pool as compact columns.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{
+    num::{NonZeroU32, NonZeroU64},
+    time::Duration,
+};
 
 use foreshadow_planner::Arrival;
 use foreshadow_types::{PoolName, Timestamp};
 
-use super::{Times, TraceError, column::Column, names::Names, shared::Shared};
+use super::{Times, TraceError, holds::Holds, names::Names, shared::Shared};
 use crate::backtest::sharing::{Guest, Sharing};
-
-/// Marks a request without a hold time in the column of hold times.
-const NO_HOLD: u32 = u32::MAX;
 
 /// The requests of one pool in order of time.
 #[derive(Debug, Clone)]
@@ -18,7 +18,7 @@ pub struct PoolTrace {
     at_ms: Times,
     users: Names,
     applications: Names,
-    holds_ms: Column<u32>,
+    holds: Holds,
     merge_keys: Names,
     shared: Option<Shared>,
 }
@@ -31,7 +31,7 @@ impl PoolTrace {
             at_ms: Times::default(),
             users: Names::default(),
             applications: Names::default(),
-            holds_ms: Column::new(NO_HOLD),
+            holds: Holds::default(),
             merge_keys: Names::default(),
             shared: None,
         }
@@ -91,22 +91,19 @@ impl PoolTrace {
         Guest {
             at_ms: self.at_ms.at(index),
             hold_ms: self.hold_ms(index),
-            key: self.merge_keys.get(index),
+            key: NonZeroU64::new(self.merge_keys.get(index)),
         }
     }
 
     /// Whether each request says how long it holds its instance.
     pub fn holds_are_known(&self) -> bool {
-        self.holds_ms.is_complete(self.len())
+        self.holds.are_known(self.len())
     }
 
     /// How long request `index` holds its instance, in milliseconds; 0 where nothing is known of it.
     #[inline]
     pub(crate) fn hold_ms(&self, index: usize) -> i64 {
-        match self.holds_ms.get(index) {
-            NO_HOLD => 0,
-            hold_ms => i64::from(hold_ms),
-        }
+        self.holds.get(index).map_or(0, i64::from)
     }
 
     /// Request `index`.
@@ -121,26 +118,24 @@ impl PoolTrace {
     /// Request `index`, whose time is known.
     #[inline]
     pub(crate) fn arrival_at(&self, index: usize, at_ms: i64) -> Arrival {
-        let hold_ms = self.holds_ms.get(index);
+        let hold_ms = self.holds.get(index);
         Arrival {
             at: Timestamp::from_millis(at_ms),
             user: self.users.get(index),
             application: self.applications.get(index),
-            hold: (hold_ms != NO_HOLD).then(|| Duration::from_millis(u64::from(hold_ms))),
+            hold: hold_ms.map(|millis| Duration::from_millis(u64::from(millis))),
         }
     }
 
     /// Adds a request, which is not earlier than the last one.
-    pub(super) fn push(&mut self, arrival: &Arrival, merge_key: u64) {
+    pub(super) fn push(&mut self, arrival: &Arrival, merge_key: Option<NonZeroU64>) {
         let index = self.at_ms.len();
         self.at_ms.push(arrival.at.as_millis());
         self.users.push(index, arrival.user);
         self.applications.push(index, arrival.application);
-        let hold_ms = arrival.hold.map_or(NO_HOLD, |hold| {
-            u32::try_from(hold.as_millis()).map_or(NO_HOLD - 1, |ms| ms.min(NO_HOLD - 1))
-        });
-        self.holds_ms.push(index, hold_ms);
-        self.merge_keys.push(index, merge_key);
+        self.holds.push(index, arrival.hold);
+        self.merge_keys
+            .push(index, merge_key.map_or(0, NonZeroU64::get));
     }
 
     /// No request follows. Finds out which of them share instances when at most so many may share one by

@@ -130,7 +130,7 @@ impl Followed {
     }
 
     fn follow(&mut self, record: &TickRecord) {
-        self.recent.push_back(record.demand - record.merged);
+        self.recent.push_back(record.demand);
         if self.recent.len() > self.lead_ticks {
             self.recent.pop_front();
         }
