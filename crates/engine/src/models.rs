@@ -32,15 +32,22 @@ impl std::fmt::Debug for ModelStore {
 
 impl ModelStore {
     /// Reads a model and what it goes on from, and makes it the one that is kept.
-    pub(crate) fn take_up(&self, name: &str) -> Result<(LoadedForecaster, Arc<Panel>), String> {
+    pub(crate) fn take_up(
+        &self,
+        name: &str,
+        now: Timestamp,
+    ) -> Result<(LoadedForecaster, Arc<Panel>), String> {
         let known = candidate_folders(&self.models);
         let folder = known
             .iter()
             .find(|folder| folder.file_name().is_some_and(|one| one == name))
             .ok_or_else(|| format!("there is no model `{name}`"))?;
         let model = (self.load)(folder)?;
-        let filled = self.history.filled().map_err(|error| error.to_string())?;
-        let panel = load_history(&filled, model.interval, DEFAULT_MAX_VALUES)?;
+        let files = self
+            .history
+            .lately(now)
+            .map_err(|error| error.to_string())?;
+        let panel = load_history(&files, model.interval, DEFAULT_MAX_VALUES)?;
         let failed = |error: io::Error| error.to_string();
         // First, so that an error leaves the model in use as it is.
         let kept = pinned(&self.models);

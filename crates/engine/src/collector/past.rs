@@ -15,6 +15,7 @@ use foreshadow_types::{EntityId, Timestamp};
 use super::{
     compact::{by_day, still_in_use},
     folder::{HistoryFolder, Kind, day_of},
+    series::KEPT as SERIES_KEPT,
 };
 
 /// How much of the past a shadow is made of: what its means remember.
@@ -62,6 +63,20 @@ impl HistoryFolder {
             }
         };
         Ok(shadow_of(entity, found, at))
+    }
+
+    /// The files that may hold what series go on from, however long the history is.
+    ///
+    /// # Errors
+    /// [`HistoryError`] if the folders cannot be read.
+    pub(crate) fn lately(&self, now: Timestamp) -> Result<Vec<PathBuf>, HistoryError> {
+        let span = Span {
+            from: now - SERIES_KEPT,
+            until: now,
+        };
+        let mut files = self.latest_first(Kind::Usage, &span)?;
+        files.extend(self.latest_first(Kind::Requests, &span)?);
+        Ok(files)
     }
 
     fn find(&self, entity: &EntityId, span: &Span) -> Result<Found, HistoryError> {
@@ -199,6 +214,25 @@ mod tests {
             "of the week before"
         );
         assert_eq!(metric("2026-04-01T00:00:00Z"), None);
+    }
+
+    #[test]
+    fn series_go_on_from_the_latest_days_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = folder(dir.path());
+        let days = |now: &str| {
+            let files = folder.lately(at(now)).unwrap();
+            files
+                .iter()
+                .map(|file| file.parent().unwrap().file_name().unwrap().to_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            days("2026-03-04T23:00:00Z"),
+            ["date=2026-03-03", "date=2026-03-02"]
+        );
+        assert_eq!(days("2026-03-05T23:00:00Z"), ["date=2026-03-03"]);
+        assert!(days("2026-04-01T00:00:00Z").is_empty());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use hashbrown::HashTable;
 use super::WarmSeries;
 
 /// The longest stretch of time that is kept of each series: two days, for a season of one.
-const KEPT: Duration = Duration::from_hours(48);
+pub(super) const KEPT: Duration = Duration::from_hours(48);
 
 /// The most bins that are kept of each series.
 const MOST_BINS: usize = 2_881;

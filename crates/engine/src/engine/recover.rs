@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 use foreshadow_allocator::{Allocator, AllocatorConfig};
 use foreshadow_ledger::{Ledger, LedgerError};
 use foreshadow_planner::{DemandModel, SettingsError};
-use foreshadow_types::PoolName;
+use foreshadow_types::{PoolName, Timestamp};
 
 use crate::{
     collector::{HistoryFolder, Journals, WarmSeries, begin_journals},
@@ -86,7 +86,7 @@ pub(super) fn recovered(config: EngineConfig) -> Result<Recovered, StartError> {
     let bin = model
         .as_ref()
         .map_or(shadow.value.tick, |model| model.interval);
-    let warm = past_values(&history, bin, &config);
+    let warm = past_values(&history, bin, &config, numbers.clock.now());
     Ok(Recovered {
         config,
         numbers,
@@ -229,21 +229,22 @@ fn model_in_use(config: &EngineConfig, load: &LoadModel) -> Option<LoadedForecas
         })
 }
 
-/// What the history holds at this width of bins, to go on from.
+/// What the latest days of the history hold at this width of bins, to go on from.
 fn past_values(
     history: &HistoryFolder,
     interval: Duration,
     config: &EngineConfig,
+    now: Timestamp,
 ) -> Option<WarmSeries> {
-    let filled = history.filled();
-    let filled = filled.unwrap_or_else(|error| {
+    let files = history.lately(now);
+    let files = files.unwrap_or_else(|error| {
         tracing::warn!(%error, "past values could not be found");
         Vec::new()
     });
-    if filled.is_empty() {
+    if files.is_empty() {
         return None;
     }
-    match load_history(&filled, interval, MOST_PAST_VALUES) {
+    match load_history(&files, interval, MOST_PAST_VALUES) {
         Ok(panel) => Some(WarmSeries {
             panel: Arc::new(panel),
             pools: config

@@ -45,8 +45,8 @@ impl EngineHandle {
             return models::pin(&store.models, None)
                 .map_err(|error| refused("", error.to_string()));
         };
-        let asked = name.clone();
-        let read = tokio::task::spawn_blocking(move || store.take_up(&asked)).await;
+        let (asked, now) = (name.clone(), self.shared.numbers.clock.now());
+        let read = tokio::task::spawn_blocking(move || store.take_up(&asked, now)).await;
         let (model, warm) = read
             .map_err(|_| EngineError::Stopped)?
             .map_err(|reason| refused(&name, reason))?;
