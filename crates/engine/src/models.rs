@@ -4,6 +4,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use foreshadow_forecast::Panel;
@@ -43,11 +44,7 @@ impl ModelStore {
             .find(|folder| folder.file_name().is_some_and(|one| one == name))
             .ok_or_else(|| format!("there is no model `{name}`"))?;
         let model = (self.load)(folder)?;
-        let files = self
-            .history
-            .lately(now)
-            .map_err(|error| error.to_string())?;
-        let panel = load_history(&files, model.interval, DEFAULT_MAX_VALUES)?;
+        let panel = self.go_on_from(model.interval, now);
         let failed = |error: io::Error| error.to_string();
         // First, so that an error leaves the model in use as it is.
         let kept = pinned(&self.models);
@@ -57,6 +54,16 @@ impl ModelStore {
             return Err(failed(error));
         }
         Ok((model, Arc::new(panel)))
+    }
+
+    /// What series go on from; nothing where nothing was seen lately, or it cannot be read.
+    fn go_on_from(&self, interval: Duration, now: Timestamp) -> Panel {
+        let files = self.history.lately(now).unwrap_or_default();
+        let panel = load_history(&files, interval, DEFAULT_MAX_VALUES);
+        panel.unwrap_or_else(|reason| {
+            tracing::info!(reason, "there are no past values to go on from");
+            Panel::new(now, interval, Vec::new(), 0, Vec::new())
+        })
     }
 }
 

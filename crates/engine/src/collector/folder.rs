@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use foreshadow_history::{HistoryError, erase_entity, make_folder, parquet_files};
 use foreshadow_types::{EntityId, Timestamp};
 
-use super::name::FileName;
+use super::{
+    compact::{by_day, still_in_use},
+    name::FileName,
+};
 
 const EXTENSION: &str = "parquet";
 /// Requests that have not ended.
@@ -109,9 +112,18 @@ impl HistoryFolder {
     pub(crate) fn past_requests(&self) -> Result<Vec<PathBuf>, HistoryError> {
         let mut files = Vec::new();
         for folder in self.all(Kind::Requests) {
-            let open = (folder != self.requests).then(|| folder.join(OPEN));
-            let found = parquet_files(&folder)?.into_iter();
-            files.extend(found.filter(|path| Some(path) != open.as_ref()));
+            let found = parquet_files(&folder)?;
+            let own = folder == self.requests;
+            files.extend(
+                found
+                    .iter()
+                    .filter(|path| own && **path == self.open_requests())
+                    .cloned(),
+            );
+            // A file that was merged may be there for a moment beside what it was merged into.
+            for day in by_day(found).values() {
+                files.extend(still_in_use(day).map(Path::to_owned));
+            }
         }
         Ok(files)
     }

@@ -10,6 +10,9 @@ use foreshadow_types::{PoolName, Timestamp};
 /// How much of its weight a sample's requests keep with each that follows: about the last hundred count.
 const KEPT: f64 = 0.99;
 
+/// Requests of no more weight than this are forgotten.
+const FORGOTTEN: f64 = 1e-3;
+
 /// The requests of a pool lately, of all users and by category.
 #[derive(Debug, Default)]
 struct Shares {
@@ -50,7 +53,13 @@ impl Idle {
         let parts = of.map(|(category, part)| (category.clone(), part / all));
         let parts = parts.collect();
         shares.all *= KEPT;
-        shares.of.values_mut().for_each(|part| *part *= KEPT);
+        shares.of.retain(|_, part| {
+            *part *= KEPT;
+            *part > FORGOTTEN
+        });
+        if shares.all <= FORGOTTEN {
+            self.pools.remove(pool);
+        }
         parts
     }
 }
@@ -74,7 +83,22 @@ mod tests {
             idle.shares(&pool);
         }
         let shares = idle.shares(&pool);
-        assert!(shares[0].1 > 0.99 && shares[1].1 < 0.01, "{shares:?}");
+        assert!(shares[0].1 > 0.99, "{shares:?}");
+    }
+
+    #[test]
+    fn a_pool_that_nobody_asks_is_forgotten_in_the_end() {
+        let mut idle = Idle::default();
+        let pool = PoolName::new("web").unwrap();
+        for category in ["a", "b"] {
+            idle.request(&pool, Some(&category.into()));
+        }
+        for _ in 0..5_000 {
+            let shares = idle.shares(&pool);
+            let sum: f64 = shares.iter().map(|(_, share)| share).sum();
+            assert!(sum < 1.0 + 1e-9, "{shares:?}");
+        }
+        assert!(idle.pools.is_empty(), "{idle:?}");
     }
 
     #[test]

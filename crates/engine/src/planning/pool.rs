@@ -311,7 +311,8 @@ impl PlannedPool {
         }
     }
 
-    /// Goes on with what another has learnt of the past, through what has come since.
+    /// Goes on with what another has learnt of the past, through what has come since. Starts that failed
+    /// meanwhile are forgotten here; the allocator knows of them.
     pub(crate) fn take_up(&mut self, past: Self, now: Timestamp) -> Result<(), SettingsError> {
         let settings = self.settings().clone();
         let since = std::mem::replace(&mut self.remembered, past.remembered);

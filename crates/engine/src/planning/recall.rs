@@ -17,7 +17,10 @@ use super::{
 use crate::{collector::HistoryFolder, error::EngineError};
 
 /// How often the history is read again whose files were merged meanwhile.
-const ATTEMPTS: u32 = 3;
+const ATTEMPTS: u32 = 5;
+
+/// How long to wait after the first failure; twice as long after each that follows.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// How long the first plan waits for a past that is soon known.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
@@ -73,7 +76,11 @@ impl PastRequests {
                 }
                 Err(error) => {
                     tracing::warn!(attempt, %error, "past requests could not be recalled");
+                    thread::sleep(PAUSE * 2_u32.pow(attempt - 1));
                 }
+            }
+            if !is_wanted() {
+                break;
             }
         }
         Vec::new()

@@ -1,5 +1,5 @@
-//! The streams of shards that one caller's stream needs. What has not been sent down a stream when it
-//! ends is sent down the next, wherever the shard is then.
+//! The streams of shards that one caller's stream needs. What waits to be sent down a stream when it
+//! ends is sent down the next, wherever the shard is then; what was sent may have been done.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -14,6 +14,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::Code;
 use tracing::{Instrument as _, Span};
 
 use super::{
@@ -116,52 +117,55 @@ async fn carry(mut client: AllocationsClient<Reach>, mut asked: mpsc::Receiver<(
     drop(client);
     let mut answers = match opened.map_err(Lost::of) {
         Ok(answers) => answers.into_inner(),
-        Err(Lost::Moved) => return give_back(asked),
-        Err(Lost::Broken(status)) => return refuse(asked, &status.into()),
+        Err(Lost::Moved) => return give_back(asked).await,
+        Err(Lost::Broken(status)) if status.code() == Code::Unavailable => {
+            return give_back(asked).await;
+        }
+        Err(Lost::Broken(status)) => return refuse(asked, &status.into()).await,
     };
-    let mut open = VecDeque::new();
+    let mut open = VecDeque::<Reply>::new();
     let why = loop {
+        // An end that is known is seen before anything more is sent.
         tokio::select! {
-            one = asked.recv(), if open.len() < WINDOW => {
-                let Some((asked, reply)) = one else { return };
-                open.push_back(reply);
-                // There is room for as many as are open; an end is seen below.
-                let _ = sending.send(asked).await;
-            }
+            biased;
             answer = answers.message() => match answer {
                 Ok(Some(answer)) => if let Some(reply) = open.pop_front() {
                     // A caller that has gone away needs no answer.
                     let _ = reply.send(Ok(answer));
                 },
                 Ok(None) => break ended(),
+                Err(status) if status.code() == Code::Unavailable => break ended(),
                 Err(status) => break status.into(),
             },
+            one = asked.recv(), if open.len() < WINDOW => {
+                let Some((asked, reply)) = one else { return };
+                open.push_back(reply);
+                // There is room for as many as are open; an end is seen above.
+                let _ = sending.send(asked).await;
+            }
         }
     };
-    give_back(asked);
+    give_back(asked).await;
     for reply in open {
         let _ = reply.send(Err(Unanswered::Lost(why.clone())));
     }
 }
 
 /// What is still to be sent goes back to whoever asks.
-fn give_back(asked: mpsc::Receiver<(Asked, Reply)>) {
-    for (asked, reply) in rest(asked) {
+async fn give_back(mut queue: mpsc::Receiver<(Asked, Reply)>) {
+    queue.close();
+    // It ends when those have sent that had begun to.
+    while let Some((asked, reply)) = queue.recv().await {
         let _ = reply.send(Err(Unanswered::NotSent(asked)));
     }
 }
 
 /// The shard refuses whoever asks.
-fn refuse(asked: mpsc::Receiver<(Asked, Reply)>, why: &ApiError) {
-    for (_, reply) in rest(asked) {
+async fn refuse(mut queue: mpsc::Receiver<(Asked, Reply)>, why: &ApiError) {
+    queue.close();
+    while let Some((_, reply)) = queue.recv().await {
         let _ = reply.send(Err(Unanswered::Lost(why.clone())));
     }
-}
-
-/// What waits in a queue that takes no more.
-fn rest<T>(mut queue: mpsc::Receiver<T>) -> impl Iterator<Item = T> {
-    queue.close();
-    std::iter::from_fn(move || queue.try_recv().ok())
 }
 
 /// What was done of it is not known.
