@@ -118,10 +118,10 @@ async fn carry(mut client: AllocationsClient<Reach>, mut asked: mpsc::Receiver<(
     let mut answers = match opened.map_err(Lost::of) {
         Ok(answers) => answers.into_inner(),
         Err(Lost::Moved) => return give_back(asked).await,
-        Err(Lost::Broken(status)) if status.code() == Code::Unavailable => {
-            return give_back(asked).await;
-        }
-        Err(Lost::Broken(status)) => return refuse(asked, &status.into()).await,
+        Err(Lost::Broken(status)) => match ApiError::from(status) {
+            error if error.code == Code::Unavailable => return give_back(asked).await,
+            error => return refuse(asked, &error).await,
+        },
     };
     let mut open = VecDeque::<Reply>::new();
     let why = loop {
@@ -134,8 +134,10 @@ async fn carry(mut client: AllocationsClient<Reach>, mut asked: mpsc::Receiver<(
                     let _ = reply.send(Ok(answer));
                 },
                 Ok(None) => break ended(),
-                Err(status) if status.code() == Code::Unavailable => break ended(),
-                Err(status) => break status.into(),
+                Err(status) => match ApiError::from(status) {
+                    error if error.code == Code::Unavailable => break ended(),
+                    error => break error,
+                },
             },
             one = asked.recv(), if open.len() < WINDOW => {
                 let Some((asked, reply)) = one else { return };
