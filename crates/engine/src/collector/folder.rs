@@ -110,20 +110,30 @@ impl HistoryFolder {
     /// # Errors
     /// [`HistoryError`] if they cannot be found.
     pub(crate) fn past_requests(&self) -> Result<Vec<PathBuf>, HistoryError> {
-        let mut files = Vec::new();
-        for folder in self.all(Kind::Requests) {
-            let found = parquet_files(&folder)?;
-            let own = folder == self.requests;
-            files.extend(
-                found
-                    .iter()
-                    .filter(|path| own && **path == self.open_requests())
-                    .cloned(),
-            );
-            // A file that was merged may be there for a moment beside what it was merged into.
-            for day in by_day(found).values() {
-                files.extend(still_in_use(day).map(Path::to_owned));
-            }
+        self.in_use(Kind::Requests, |_| true)
+    }
+
+    /// The files of a kind with the rows of these days, the latest day first; before them what has not
+    /// ended, of this one alone. A file that was merged may be there for a moment beside what it was merged
+    /// into: it is left out.
+    ///
+    /// # Errors
+    /// [`HistoryError`] if the folders cannot be read.
+    pub(super) fn in_use(
+        &self,
+        kind: Kind,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<Vec<PathBuf>, HistoryError> {
+        let open = self.open_requests();
+        let (mut files, mut days) = (Vec::new(), Vec::new());
+        for folder in self.all(kind) {
+            let all = parquet_files(&folder)?;
+            files.extend(all.iter().filter(|path| **path == open).cloned());
+            days.extend(by_day(all).into_iter().filter(|(day, _)| wanted(day)));
+        }
+        days.sort_by(|(a, _), (b, _)| b.cmp(a));
+        for (_, day) in &days {
+            files.extend(still_in_use(day).map(Path::to_owned));
         }
         Ok(files)
     }

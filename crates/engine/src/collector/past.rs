@@ -1,19 +1,12 @@
 //! A resource shadow as it was at a past time, made again from the history.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use foreshadow_history::{
-    HistoryError, PastRequest, Span, parquet_files, past_requests, past_usage,
-};
+use foreshadow_history::{HistoryError, PastRequest, Span, past_requests, past_usage};
 use foreshadow_shadow::{Access, Observation, ShadowSnapshot, ShadowStore, StoreLimits};
 use foreshadow_types::{EntityId, Timestamp};
 
 use super::{
-    compact::{by_day, still_in_use},
     folder::{HistoryFolder, Kind, day_of},
     series::KEPT as SERIES_KEPT,
 };
@@ -111,20 +104,7 @@ impl HistoryFolder {
     /// The files that may hold rows of a span, those of the latest day first.
     fn latest_first(&self, kind: Kind, span: &Span) -> Result<Vec<PathBuf>, HistoryError> {
         let (first, last) = (day_of(span.from), day_of(span.until + LATENESS));
-        let open = self.open_requests();
-        let mut files = Vec::new();
-        let mut days = Vec::new();
-        for folder in self.all(kind) {
-            let all = parquet_files(&folder)?;
-            files.extend(all.iter().filter(|path| **path == open).cloned());
-            days.extend(by_day(all));
-        }
-        days.retain(|(day, _)| (&first..=&last).contains(&day));
-        days.sort_by(|(a, _), (b, _)| b.cmp(a));
-        for (_, day) in &days {
-            files.extend(still_in_use(day).map(Path::to_owned));
-        }
-        Ok(files)
+        self.in_use(kind, |day| (&*first..=&*last).contains(&day))
     }
 }
 
@@ -158,7 +138,9 @@ fn shadow_of(entity: &EntityId, mut found: Found, at: Timestamp) -> Option<Shado
 
 #[cfg(test)]
 mod tests {
-    use foreshadow_history::{RequestRecord, RequestWriter, UsageWriter};
+    use std::path::Path;
+
+    use foreshadow_history::{RequestRecord, RequestWriter, UsageWriter, parquet_files};
     use foreshadow_types::{ApplicationId, PoolName, UserId};
 
     use super::*;

@@ -6,6 +6,8 @@ mod forget;
 mod index;
 mod recorder;
 mod run;
+#[cfg(test)]
+mod samples;
 mod spans;
 mod waits;
 mod watchers;

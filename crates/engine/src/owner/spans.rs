@@ -192,36 +192,17 @@ impl Spans {
 
 #[cfg(test)]
 mod tests {
-    use foreshadow_allocator::{Hold, Served};
-    use foreshadow_types::{FencingToken, TenantId, Timestamp};
+    use foreshadow_types::Timestamp;
 
-    use super::*;
+    use super::{
+        super::samples::{allocation, granted},
+        *,
+    };
 
     const AT: Timestamp = Timestamp::from_millis(0);
 
     fn pool() -> PoolName {
         PoolName::new("p").expect("the name is valid")
-    }
-
-    fn claim(id: u64, state: AllocationState) -> Allocation {
-        Allocation {
-            id: AllocationId(id),
-            state,
-            pool: pool(),
-            tenant: TenantId::new("t").expect("the name is valid"),
-            user: None,
-            application: None,
-            created_at: AT,
-            available_at: AT,
-            warm: false,
-            merged: false,
-            served: Served::Nothing,
-            instance: None,
-            fencing_token: None,
-            lease_expires_at: None,
-            queue_position: None,
-            estimated_wait: None,
-        }
     }
 
     fn note(spans: &mut Spans, kind: EventKind) {
@@ -237,19 +218,10 @@ mod tests {
             (3, AllocationState::Granted),
             (4, AllocationState::Booked),
         ] {
-            spans.wait(&Span::none(), &claim(id, state));
+            spans.wait(&Span::none(), &allocation(id, state));
         }
         assert_eq!(spans.waits.len(), 2, "two of them wait");
-        let hold = Hold {
-            instance: InstanceId(1),
-            token: FencingToken(1),
-        };
-        let expires_at = AT;
-        let granted = EventKind::AllocationBound {
-            id: AllocationId(1),
-            binding: Binding::Granted { hold, expires_at },
-        };
-        note(&mut spans, granted);
+        spans.note(&granted(1, 0));
         let cancelled = EventKind::AllocationEnded {
             id: AllocationId(2),
             state: AllocationState::Cancelled,
@@ -285,7 +257,7 @@ mod tests {
         let mut spans = Spans::default();
         for id in 0..=MAX_FOLLOWED as u64 {
             spans.start(&pool(), InstanceId(id), "process", None);
-            spans.wait(&Span::none(), &claim(id, AllocationState::Queued));
+            spans.wait(&Span::none(), &allocation(id, AllocationState::Queued));
         }
         assert_eq!(spans.starts.len(), MAX_FOLLOWED);
         assert_eq!(spans.waits.len(), MAX_FOLLOWED);

@@ -45,54 +45,22 @@ impl Waits {
 mod tests {
     use std::time::Duration;
 
-    use foreshadow_allocator::{AllocationState, Hold, Served};
-    use foreshadow_types::{FencingToken, InstanceId, PoolName, TenantId};
+    use foreshadow_allocator::AllocationState;
 
-    use super::*;
-
-    fn waiting(id: u64, wait: Duration) -> Allocation {
-        let at = Timestamp::from_millis(0);
-        Allocation {
-            id: AllocationId(id),
-            state: AllocationState::Queued,
-            pool: PoolName::new("p").expect("the name is valid"),
-            tenant: TenantId::new("t").expect("the name is valid"),
-            user: None,
-            application: None,
-            created_at: at,
-            available_at: at,
-            warm: false,
-            merged: false,
-            served: Served::Nothing,
-            instance: None,
-            fencing_token: None,
-            lease_expires_at: None,
-            queue_position: Some(1),
-            estimated_wait: Some(wait),
-        }
-    }
+    use super::{
+        super::samples::{allocation, granted},
+        *,
+    };
 
     #[test]
     fn an_estimate_that_was_short_and_one_that_was_long_are_both_off() {
         let (mut waits, errors) = (Waits::default(), Latency::default());
-        let granted = |id, at_ms| Event {
-            at: Timestamp::from_millis(at_ms),
-            kind: EventKind::AllocationBound {
-                id: AllocationId(id),
-                binding: Binding::Granted {
-                    hold: Hold {
-                        instance: InstanceId(1),
-                        token: FencingToken(1),
-                    },
-                    expires_at: Timestamp::from_millis(99_000),
-                },
-            },
-        };
         for id in 1..=2 {
-            waits.told(
-                &waiting(id, Duration::from_secs(4)),
-                Timestamp::from_millis(0),
-            );
+            let told = Allocation {
+                estimated_wait: Some(Duration::from_secs(4)),
+                ..allocation(id, AllocationState::Queued)
+            };
+            waits.told(&told, told.created_at);
         }
         waits.note(&granted(1, 3_000), &errors);
         waits.note(&granted(2, 5_000), &errors);

@@ -270,27 +270,8 @@ impl Planning {
                 (name, (plan, view))
             })
             .collect();
-        if self.recalling.is_some() {
-            self.keep_up(&mut plans, inventory);
-        }
+        self.keep_up(&mut plans, inventory);
         Ok(plans)
-    }
-
-    /// Before the past is known no pool shrinks, unless somebody says how large it is to be.
-    fn keep_up(&self, plans: &mut Plans, inventory: &[PoolInventory]) {
-        for PoolInventory { status, .. } in inventory {
-            let name = &status.name;
-            let overrides = &self.overrides.value;
-            let fixed = overrides
-                .iter()
-                .any(|one| one.pool == *name && one.subject == OverrideSubject::Pool);
-            let (Some((_, view)), Some(pool)) = (plans.get_mut(name), self.pools.get(name)) else {
-                continue;
-            };
-            if !fixed && view.proposed.is_none() {
-                kept_up(view, status.target, pool.settings().max);
-            }
-        }
     }
 
     fn adopted(&self, generation: u64, plans: &Plans, now: Timestamp) -> AdoptedPlan {
@@ -374,18 +355,6 @@ pub(super) fn counts(pool: &PoolInventory) -> Inventory {
         starting: pool.status.starting,
         leased: pool.status.leased,
         queued: pool.status.queued,
-    }
-}
-
-/// Keeps a pool as large as it is, within what is allowed, and says so if that is more than was planned.
-fn kept_up(view: &mut PoolPlanView, present: u32, max: u32) {
-    let reserved: u32 = view.reserved.values().sum();
-    let (planned, kept) = (view.target, present.min(max.saturating_add(reserved)));
-    if planned < kept {
-        view.target = kept;
-        let reason =
-            format!("past requests are still being read: {planned} became {kept}, as before");
-        view.reasons.push(reason);
     }
 }
 
@@ -495,28 +464,5 @@ pub(super) fn plan_view(
         reserved,
         proposed: plan.proposed,
         reasons,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pool_is_kept_as_large_as_it_is_within_its_bound() {
-        let kept = |target, present, max| {
-            let mut view = PoolPlanView {
-                pool: PoolName::new("web").unwrap(),
-                target,
-                reserved: BTreeMap::from([(EntityId::new("ada").unwrap(), 1)]),
-                proposed: None,
-                reasons: Vec::new(),
-            };
-            kept_up(&mut view, present, max);
-            (view.target, view.reasons.len())
-        };
-        assert_eq!(kept(2, 7, 10), (7, 1));
-        assert_eq!(kept(2, 7, 4), (5, 1), "what is kept for Ada comes on top");
-        assert_eq!(kept(8, 7, 10), (8, 0), "more is planned anyway");
     }
 }

@@ -14,18 +14,16 @@ use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 /// Trace contexts in the headers `traceparent` and `tracestate`.
-#[derive(Debug, Default)]
-pub(crate) struct W3c {
-    propagator: TraceContextPropagator,
-}
+#[derive(Debug)]
+pub(crate) struct W3c;
 
 impl TraceContext for W3c {
     fn go_on(&self, span: &Span, headers: &mut HeaderMap) -> bool {
-        let told = Told(headers);
-        let caller = self.propagator.extract_with_context(&Context::new(), &told);
+        let propagator = TraceContextPropagator::new();
+        let caller = propagator.extract_with_context(&Context::new(), &Told(headers));
         // A span that nobody collects has no place in a trace.
         let _ = span.set_parent(caller);
-        for name in self.propagator.fields() {
+        for name in propagator.fields() {
             headers.remove(name);
         }
         for (name, value) in headers_of(span) {
@@ -95,7 +93,7 @@ mod tests {
             headers.append(*name, value.parse().unwrap());
         }
         let kept = tracing::subscriber::with_default(subscriber, || {
-            W3c::default().go_on(&tracing::info_span!("call"), &mut headers)
+            W3c.go_on(&tracing::info_span!("call"), &mut headers)
         });
         (kept, headers)
     }

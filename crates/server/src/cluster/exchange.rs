@@ -24,19 +24,13 @@ pub(super) async fn exchange(front: Front, credentials: Credentials, request: Re
     let most = front.shared.max_message_bytes;
     let mut grpc = tonic::server::Grpc::new(ProstCodec::default())
         .apply_max_message_size_config(Some(most), None);
-    let exchange = Exchange {
-        lanes: Lanes::new(front.clone(), credentials),
-        front,
-    };
+    let exchange = Exchange(Lanes::new(front, credentials));
     grpc.streaming(exchange, request).await.map(Body::new)
 }
 
 /// One caller's stream.
 #[derive(Debug, Clone)]
-struct Exchange {
-    front: Front,
-    lanes: Lanes,
-}
+struct Exchange(Lanes);
 
 impl StreamingService<v1::AllocateStreamRequest> for Exchange {
     type Response = v1::AllocateStreamResponse;
@@ -76,7 +70,7 @@ impl Exchange {
         let by_requirements = by_requirements(&batch);
         let parts = self.divided(batch);
         let answers = parts.into_iter().map(async |(shard, places)| {
-            let answer = self.lanes.ask(shard, places.part).await;
+            let answer = self.0.ask(shard, places.part).await;
             (places.requests, places.releases, answer)
         });
         for (requests, releases, answer) in join_all(answers).await {
@@ -95,7 +89,7 @@ impl Exchange {
         place: usize,
         request: v1::AllocateRequest,
     ) {
-        let mut others = self.front.from(self.front.first_for(&request)).skip(1);
+        let mut others = self.0.front.from(self.0.front.first_for(&request)).skip(1);
         while fits_nowhere(&whole.results[place])
             && let Some(shard) = others.next()
         {
@@ -103,7 +97,7 @@ impl Exchange {
                 requests: vec![request.clone()],
                 releases: Vec::new(),
             };
-            put(whole, &[place], &[], self.lanes.ask(shard, part).await);
+            put(whole, &[place], &[], self.0.ask(shard, part).await);
         }
     }
 
@@ -115,7 +109,7 @@ impl Exchange {
             part.part.requests.push(request);
         }
         for (place, release) in batch.releases.into_iter().enumerate() {
-            let shard = self.front.of_id::<AllocationId>(&release.allocation_id);
+            let shard = self.0.front.of_id::<AllocationId>(&release.allocation_id);
             let part = parts.entry(shard).or_default();
             part.releases.push(place);
             part.part.releases.push(release);
@@ -125,8 +119,8 @@ impl Exchange {
 
     fn shard_of(&self, request: &v1::AllocateRequest) -> ShardId {
         match &request.target {
-            Some(Target::Pool(pool)) => self.front.of_pool(pool),
-            Some(Target::Requirements(_)) | None => self.front.first_for(request),
+            Some(Target::Pool(pool)) => self.0.front.of_pool(pool),
+            Some(Target::Requirements(_)) | None => self.0.front.first_for(request),
         }
     }
 }

@@ -43,7 +43,7 @@ enum Unanswered {
 /// The streams of one caller.
 #[derive(Debug, Clone)]
 pub(super) struct Lanes {
-    front: Front,
+    pub(super) front: Front,
     credentials: Credentials,
     /// The span of the caller's stream.
     call: Span,

@@ -29,9 +29,13 @@ pub(crate) fn exchange(stream: &Span, message: &AllocateStreamRequest) -> Span {
 
 /// A message of a stream is answered.
 pub(crate) fn exchanged(answer: &AllocateStreamResponse) {
+    let span = trace::current();
+    if span.is_disabled() {
+        return;
+    }
     let requests = answer.results.iter();
     let refused = requests.filter(|one| matches!(one.result, Some(Result::Error(_))));
     let releases = answer.releases.iter().filter(|one| one.error.is_some());
     let count = refused.count() + releases.count();
-    trace::current().record("foreshadow.refused", count as i64);
+    span.record("foreshadow.refused", count as i64);
 }

@@ -76,7 +76,7 @@ async fn started(args: Args) -> Result<(), Failure> {
     }
     options.mappings = loaded.telemetry.mappings;
     options.intake = loaded.telemetry.limits;
-    options.traces = traces.as_ref().map(|_| Arc::new(W3c::default()) as _);
+    options.traces = traces.as_ref().map(|_| Arc::new(W3c) as _);
     let mut engine = loaded.engine;
     engine.retraining.command = Some(train_command()?);
     let stop = stop_signal();
