@@ -17,15 +17,15 @@ use foreshadow_api::v1::{
     AllocateRequest, AllocateStreamRequest, Allocation, allocation::State,
     allocations_client::AllocationsClient,
 };
-use foreshadow_tests::{Server, http_with, notebook_pool};
+use foreshadow_tests::{Server, http_with, notebook_pool, until_async};
 use tempfile::TempDir;
-use tokio::{net::TcpListener, time::sleep};
+use tokio::net::TcpListener;
 use tonic::{Request, transport::Channel};
 
 use self::{
     collector::{CALLER, Collector, Seen, traceparent},
     provider::Elsewhere,
-    support::{PATIENCE, ask, channel, granted, release, warm},
+    support::{ask, channel, granted, release, warm},
 };
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -232,15 +232,10 @@ async fn a_cold_claim_is_linked_to_the_start_that_it_waits_for() {
 
 /// Waits for a span; batches are sent every few seconds.
 async fn until_there_is(collector: &Collector, wanted: impl Fn(&Seen) -> bool) -> Seen {
-    let since = Instant::now();
-    loop {
-        if let Some(seen) = collector.spans().into_iter().find(&wanted) {
-            return seen;
-        }
-        let spans = collector.spans();
-        assert!(since.elapsed() < PATIENCE, "it is not there: {spans:#?}");
-        sleep(Duration::from_millis(100)).await;
-    }
+    until_async("the span", async || {
+        collector.spans().into_iter().find(&wanted)
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]

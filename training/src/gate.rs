@@ -6,7 +6,9 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use foreshadow_forecast::{Evaluation, EvaluationError, Forecaster, Panel, Protocol, pinball_loss};
+use foreshadow_forecast::{
+    Evaluation, EvaluationError, Forecaster, Panel, Protocol, mean_magnitude, pinball_loss,
+};
 
 use crate::files;
 
@@ -56,7 +58,7 @@ pub fn compare(
     baseline: &mut dyn Forecaster,
 ) -> Result<GateReport, EvaluationError> {
     let scales: Vec<f64> = (0..panel.ids().len())
-        .map(|series| mean_size(panel.series(series)))
+        .map(|series| mean_magnitude(panel.series(series)).unwrap_or(0.0))
         .collect();
     let evaluation = Evaluation::new(panel, protocol)?;
     let losses = |model: &mut dyn Forecaster| window_losses(&evaluation, model, &scales);
@@ -109,15 +111,6 @@ fn window_losses(
 
 fn mean(losses: &BTreeMap<usize, f64>) -> f64 {
     losses.values().sum::<f64>() / losses.len() as f64
-}
-
-/// The mean size of a series' values; zero where it has none.
-fn mean_size(values: &[f32]) -> f64 {
-    let finite = values.iter().filter(|value| value.is_finite());
-    let (sum, count) = finite.fold((0.0, 0.0), |(sum, count), value| {
-        (sum + f64::from(value.abs()), count + 1.0)
-    });
-    if count > 0.0 { sum / count } else { 0.0 }
 }
 
 /// The folder of the current model in a folder of models; `None` if none was promoted.
