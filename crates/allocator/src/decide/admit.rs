@@ -31,6 +31,7 @@ impl Allocator {
             candidates,
             at_once,
             waits: false,
+            whole: false,
         };
         match self.find_spot(search, now) {
             Some(spot) => Ok(self.admit(request, &spot, now)),
@@ -109,7 +110,9 @@ impl Allocator {
         let mut record = self.record(request, spot.pool(), served, binding, now);
         record.merged = merged;
         record.binding = self.binding_to(hold, &record, until, now);
-        self.create(record, now)
+        let id = self.create(record, now);
+        self.join_waiting(id, now);
+        id
     }
 
     fn enqueue(

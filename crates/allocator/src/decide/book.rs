@@ -76,16 +76,34 @@ impl Allocator {
             candidates: &[ix],
             at_once: false,
             waits: true,
+            whole: true,
         };
-        let spot = self
-            .find_spot(search, now)
-            .filter(|spot| !matches!(spot, Spot::Share { .. }));
-        let promised = spot.map(|spot| self.take(&spot, now));
-        let prepare_at = if promised.is_some() { prepare_at } else { due };
+        if let Some(spot) = self.find_spot(search, now) {
+            self.promise(id, firm, prepare_at, &spot, now);
+        } else {
+            // From now on it is one of those who wait for an instance of the pool.
+            let binding = Binding::Booked {
+                firm,
+                prepare_at: due,
+                promised: None,
+            };
+            self.decide(now, EventKind::AllocationBound { id, binding });
+        }
+    }
+
+    /// Sets the instance at the spot aside for a booking.
+    pub(super) fn promise(
+        &mut self,
+        id: AllocationId,
+        firm: bool,
+        prepare_at: Timestamp,
+        spot: &Spot,
+        now: Timestamp,
+    ) {
         let binding = Binding::Booked {
             firm,
             prepare_at,
-            promised,
+            promised: Some(self.take(spot, now)),
         };
         self.decide(now, EventKind::AllocationBound { id, binding });
     }
@@ -101,6 +119,7 @@ impl Allocator {
             let binding = self.binding_to(hold, &record, until, now);
             self.decide(now, EventKind::AllocationBound { id, binding });
             self.effects.push_back(Effect::Notify { allocation: id });
+            self.join_waiting(id, now);
             return;
         }
         if promised.is_some() {
@@ -112,6 +131,7 @@ impl Allocator {
             candidates: &[ix],
             at_once,
             waits: true,
+            whole: false,
         };
         if let Some(spot) = self.find_spot(search, now) {
             self.bind(id, &spot, until, now);

@@ -4,6 +4,7 @@ mod admit;
 mod book;
 mod deadline;
 mod lease;
+mod merge;
 mod misfit;
 mod place;
 mod pools;

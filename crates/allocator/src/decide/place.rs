@@ -3,21 +3,20 @@
 
 use std::sync::Arc;
 
-use foreshadow_types::{AllocationId, EntityId, InstanceId, PoolName, Shape, Timestamp};
+use foreshadow_types::{
+    AllocationId, EntityId, InstanceId, PoolName, Requirements, Shape, Timestamp,
+};
 
 use crate::{
     AllocationRecord, AllocationRequest, Allocator, AllocatorError, Binding, Effect, EventKind,
-    HoldMode, Phase, Served, Target,
-    keys::tenant_key,
+    HoldMode, Phase, PoolSpec, Served, Target,
     record::Hold,
     state::{Pool, PoolIx, available_at},
 };
 
-/// Most pools looked at for one request.
-const MAX_CANDIDATES: usize = 16;
 /// Most sets of requirements whose pools are remembered.
 const MAX_MATCHES: usize = 1_024;
-/// Most shared instances looked at for room in one pool.
+/// Most shared instances looked at in one pool, for room or for those of a merge key.
 pub(super) const MAX_SHARED_LOOKED_AT: usize = 16;
 
 /// Pools that may serve a request, the preferred ones and among them the best fit first.
@@ -76,6 +75,8 @@ pub(super) struct Search<'a> {
     pub(super) at_once: bool,
     /// Whether the request is one of those that wait already.
     pub(super) waits: bool,
+    /// Whether it is to have an instance of its own: no spot to share is looked for.
+    pub(super) whole: bool,
 }
 
 impl Search<'_> {
@@ -104,12 +105,7 @@ impl Allocator {
             .pool_names
             .values()
             .copied()
-            .filter(|&ix| {
-                let pool = self.state.pool(ix);
-                let spec = pool.spec();
-                !pool.record.retired
-                    && requirements.met_by(&spec.shape, &spec.dependencies, &spec.labels)
-            })
+            .filter(|&ix| fits(requirements, self.state.pool(ix)))
             .collect();
         if fitting.is_empty() {
             return Err(AllocatorError::NothingFits);
@@ -118,7 +114,6 @@ impl Allocator {
             let spec = self.state.pool(ix).spec();
             (requirements.preference(&spec.labels), spec.shape, ix)
         });
-        fitting.truncate(MAX_CANDIDATES);
         let fitting: Arc<[PoolIx]> = fitting.into();
         if self.matches.len() >= MAX_MATCHES {
             self.matches.clear();
@@ -140,16 +135,17 @@ impl Allocator {
         let (request, at_once) = (search.request, search.at_once);
         let each = || search.candidates.iter().copied();
         let open = || each().filter(|&ix| search.may_take(self.state.pool(ix)));
+        let shared = || each().filter(|_| !search.whole);
         open()
             .find_map(|ix| self.own_reservation(request, ix))
-            .or_else(|| each().find_map(|ix| self.same_merge_key(request, ix, at_once)))
-            .or_else(|| each().find_map(|ix| self.room_on(request, ix, false)))
+            .or_else(|| shared().find_map(|ix| self.same_merge_key(request, ix, at_once)))
+            .or_else(|| shared().find_map(|ix| self.room_on(request, ix, false)))
             .or_else(|| open().find_map(|ix| self.free_ready(request, ix)))
             .or_else(|| {
                 if at_once {
                     return None;
                 }
-                each()
+                shared()
                     .find_map(|ix| self.room_on(request, ix, true))
                     .or_else(|| open().find_map(|ix| self.free_starting(request, ix)))
                     .or_else(|| open().find_map(|ix| self.new_instance(request, ix, now)))
@@ -167,29 +163,6 @@ impl Allocator {
             pool: ix,
             instance,
             reserved_for: Some(entity),
-        })
-    }
-
-    pub(super) fn same_merge_key(
-        &self,
-        request: &AllocationRequest,
-        ix: PoolIx,
-        at_once: bool,
-    ) -> Option<Spot> {
-        let key = tenant_key(request.tenant(), request.merge_key()?);
-        let from = (key.clone(), ix, AllocationId(0));
-        let (found_key, found_pool, holder) = self.state.merge.range(from..).next()?;
-        if *found_key != key || *found_pool != ix {
-            return None;
-        }
-        let hold = self.state.allocations.get(holder)?.record.binding.hold()?;
-        let instance = self.state.instances.get(&hold.instance)?;
-        let joinable = !instance.is_outdated(self.state.pool(ix).spec())
-            && instance.holders.len() < self.state.config.max_merged
-            && (instance.is_ready() || !at_once);
-        joinable.then_some(Spot::Share {
-            pool: ix,
-            instance: hold.instance,
         })
     }
 
@@ -323,8 +296,19 @@ impl Allocator {
         }
     }
 
-    /// Binds an allocation that waits to a spot.
+    /// Binds an allocation that waits to a spot, and with it those who wait to share.
     pub(super) fn bind(&mut self, id: AllocationId, spot: &Spot, until: Timestamp, now: Timestamp) {
+        self.bind_one(id, spot, until, now);
+        self.join_waiting(id, now);
+    }
+
+    pub(super) fn bind_one(
+        &mut self,
+        id: AllocationId,
+        spot: &Spot,
+        until: Timestamp,
+        now: Timestamp,
+    ) {
         let Some(record) = self
             .state
             .allocations
@@ -354,7 +338,7 @@ impl Allocator {
 }
 
 /// How long a lease lasts at first: a booking has to be claimed within its grace period.
-pub(super) fn first_span(record: &AllocationRecord, spec: &crate::PoolSpec) -> std::time::Duration {
+pub(super) fn first_span(record: &AllocationRecord, spec: &PoolSpec) -> std::time::Duration {
     let lease = record
         .request
         .lease_duration()
@@ -363,6 +347,12 @@ pub(super) fn first_span(record: &AllocationRecord, spec: &crate::PoolSpec) -> s
         return lease.min(spec.grace);
     }
     lease
+}
+
+/// Whether a pool may serve a request for this.
+pub(super) fn fits(asked: &Requirements, pool: &Pool) -> bool {
+    let spec = pool.spec();
+    !pool.record.retired && asked.met_by(&spec.shape, &spec.dependencies, &spec.labels)
 }
 
 /// What the request takes of a shared instance of the pool.

@@ -100,10 +100,14 @@ impl Allocator {
         };
         let ix = instance.pool;
         let starting = matches!(instance.record.phase, Phase::Starting { .. });
-        for holder in self.holders(id) {
+        let displaced = self.holders(id);
+        for &holder in &displaced {
             self.displace(holder, ix, now);
         }
         self.stop(id, StopCause::Failed, now);
+        for holder in displaced {
+            self.join_another(holder, now);
+        }
         if starting {
             self.block_starts(ix, now);
         }

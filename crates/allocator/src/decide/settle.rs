@@ -1,12 +1,12 @@
 //! What follows from every change: used instances are recycled, the queue is served, and the pool
 //! is brought to its target.
 
-use foreshadow_types::{AllocationId, InstanceId, Timestamp};
+use foreshadow_types::{AllocationId, InstanceId, TenantId, Timestamp};
 
 use super::place::{Search, Spot};
 use crate::{
     Allocator, Binding, Effect, EventKind, HoldMode, Phase, Recycle, StopCause, check_invariant,
-    state::{Place, PoolIx},
+    state::{Place, PoolIx, WaitKey},
 };
 
 /// How far down the queue is looked for a request that can be served when the first cannot,
@@ -119,32 +119,63 @@ impl Allocator {
             let Some(alloc) = self.state.allocations.get(&id) else {
                 return;
             };
-            let Binding::Queued { until, .. } = alloc.record.binding else {
-                return;
-            };
-            self.bind(id, &spot, until, now);
+            match alloc.record.binding {
+                Binding::Queued { until, .. } => self.bind(id, &spot, until, now),
+                Binding::Booked {
+                    firm, prepare_at, ..
+                } => self.promise(id, firm, prepare_at, &spot, now),
+                Binding::Joined { .. } | Binding::Granted { .. } | Binding::Ended { .. } => return,
+            }
         }
     }
 
+    /// The first of those who wait for an instance of this pool that can be served, and where.
     fn next_served(&self, ix: PoolIx, now: Timestamp) -> Option<(AllocationId, Spot)> {
-        let pool = self.state.pool(ix);
-        let depth = if pool.serves_out_of_order() {
-            LOOK_DOWN
-        } else {
-            1
-        };
-        (0..depth).find_map(|rank| {
-            let &(.., id) = pool.queue.nth(rank)?;
-            let request = &self.state.allocations.get(&id)?.record.request;
+        let mut passed: Vec<&TenantId> = Vec::new();
+        for id in self.first_waiting(ix, now) {
+            let record = &self.state.allocations.get(&id)?.record;
+            let request = &record.request;
             let search = Search {
                 request,
                 candidates: &[ix],
                 at_once: false,
                 waits: true,
+                whole: matches!(record.binding, Binding::Booked { .. }),
             };
-            let spot = self.find_spot(search, now)?;
-            Some((id, spot))
-        })
+            let spot = self.find_spot(search, now);
+            // Room on shared instances goes in order among those of one tenant: somebody who asks for
+            // little does not keep it from who asks for much.
+            let in_turn = |spot: &Spot| {
+                !matches!(spot, Spot::Share { .. }) || !passed.contains(&request.tenant())
+            };
+            if let Some(spot) = spot.filter(in_turn) {
+                return Some((id, spot));
+            }
+            passed.push(request.tenant());
+        }
+        None
+    }
+
+    /// Who waits for an instance of this pool, the most urgent first and no further down than the first
+    /// may be passed over: its queue, requests that queue elsewhere and that it fits, and bookings for
+    /// which none was free in time.
+    fn first_waiting(&self, ix: PoolIx, now: Timestamp) -> Vec<AllocationId> {
+        let pool = self.state.pool(ix);
+        if !pool.may_serve(now) && !self.state.waiting.merges() {
+            return Vec::new();
+        }
+        let depth = if pool.serves_out_of_order() || !pool.shared.is_empty() {
+            LOOK_DOWN
+        } else {
+            1
+        };
+        let queued = (0..depth).map_while(|rank| pool.queue.nth(rank));
+        let mut waiting: Vec<WaitKey> = queued.map(|&(rank, _, at, id)| (rank, at, id)).collect();
+        let guests = self.state.waiting.guests(pool.spec(), depth as usize);
+        let unprepared = pool.unprepared.iter().take(depth as usize).copied();
+        merge_into(&mut waiting, guests);
+        merge_into(&mut waiting, unprepared);
+        waiting.into_iter().map(|(.., id)| id).collect()
     }
 
     /// Starts or stops free instances until there are as many as wanted.
@@ -247,5 +278,16 @@ impl Allocator {
                 }
             }
         }
+    }
+}
+
+/// Puts what waits elsewhere, in order, before the first of the list that is less urgent. The order of
+/// the list, in which tenants take turns, stays as it is.
+fn merge_into(list: &mut Vec<WaitKey>, others: impl IntoIterator<Item = WaitKey>) {
+    let mut from = 0;
+    for other in others {
+        let later = list[from..].iter().position(|listed| *listed > other);
+        from = later.map_or(list.len(), |place| from + place);
+        list.insert(from, other);
     }
 }

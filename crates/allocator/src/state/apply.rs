@@ -312,11 +312,18 @@ impl State {
     fn bound(&mut self, id: AllocationId, binding: Binding) -> Result<(), ApplyError> {
         self.live_allocation(id)?;
         self.check_hold(&binding)?;
-        let merged = binding.hold().is_some_and(|hold| {
-            let instance = self.instances.get(&hold.instance);
-            instance.is_some_and(|known| known.holders.iter().any(|other| other != id))
-        });
-        self.rebind(id, |record| {
+        let instance = binding
+            .hold()
+            .and_then(|hold| self.instances.get(&hold.instance));
+        let merged = instance.is_some_and(|known| known.holders.iter().any(|other| other != id));
+        let serves = instance.map(|known| (known.pool, known.record.pool.clone()));
+        self.rebind(id, |alloc| {
+            // Who was queued in one pool may have been served by another.
+            if let Some((pool, name)) = serves {
+                alloc.pool = pool;
+                alloc.record.pool = name;
+            }
+            let record = &mut alloc.record;
             let booked = matches!(record.binding, Binding::Booked { .. });
             if booked && record.served == Served::Nothing {
                 record.served = served_when_due(&binding);
@@ -329,8 +336,8 @@ impl State {
 
     fn renewed(&mut self, id: AllocationId, until: Timestamp) -> Result<(), ApplyError> {
         self.live_allocation(id)?;
-        self.rebind(id, |record| {
-            if let Binding::Granted { expires_at, .. } = &mut record.binding {
+        self.rebind(id, |alloc| {
+            if let Binding::Granted { expires_at, .. } = &mut alloc.record.binding {
                 *expires_at = until;
             }
         });
@@ -346,8 +353,8 @@ impl State {
         let alloc = self.live_allocation(id)?;
         let (ix, binding) = (alloc.pool, alloc.record.binding);
         let hold = binding.hold();
-        self.rebind(id, |record| {
-            record.binding = Binding::Ended { state, at, hold }
+        self.rebind(id, |alloc| {
+            alloc.record.binding = Binding::Ended { state, at, hold };
         });
         if let (Binding::Granted { .. }, Some(hold)) = (binding, hold)
             && self.free_instance(hold.instance).is_ok()

@@ -36,10 +36,11 @@ impl State {
             }
         }
         self.live.hash(&mut hasher);
+        self.waiting.hash(&mut hasher);
         self.ended.hash(&mut hasher);
         self.warm.hash(&mut hasher);
-        for (key, pool, id) in &self.merge {
-            (key, self.pool(*pool).spec(), id).hash(&mut hasher);
+        for (key, pool, instance, id) in &self.merge {
+            (key, self.pool(*pool).spec(), instance, id).hash(&mut hasher);
         }
         let mut keys = 0_u128;
         for entry in self.idempotency.iter() {
@@ -69,6 +70,7 @@ impl Pool {
         self.warm.hash(hasher);
         self.turns.hash(hasher);
         self.ahead.hash(hasher);
+        self.unprepared.hash(hasher);
         self.queue.iter().for_each(|key| key.hash(hasher));
         self.firm.iter().for_each(|key| key.hash(hasher));
     }

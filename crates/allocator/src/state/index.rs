@@ -5,11 +5,10 @@ use std::{cmp::Reverse, time::Duration};
 
 use foreshadow_types::{AllocationId, InstanceId, Shape, Timestamp};
 
-use super::{Alloc, Instance, Place, Pool, PoolIx, QueueKey, State, Timer, tenant_slot};
-use crate::{
-    AllocationRecord, Binding, Phase, PoolSpec, Target,
-    keys::{TenantKey, tenant_key},
+use super::{
+    Alloc, Instance, MergeKey, Place, Pool, PoolIx, QueueKey, State, Timer, tenant_slot, wait_key,
 };
+use crate::{AllocationRecord, Binding, Phase, PoolSpec, Target, keys::tenant_key};
 
 impl State {
     /// Changes an instance and keeps its pool's indices true.
@@ -77,13 +76,13 @@ impl State {
         self.allocations.insert(id, alloc);
     }
 
-    /// Binds an allocation otherwise and keeps all indices true.
-    pub(super) fn rebind(&mut self, id: AllocationId, change: impl FnOnce(&mut AllocationRecord)) {
+    /// Changes an allocation and keeps all indices true.
+    pub(super) fn rebind(&mut self, id: AllocationId, change: impl FnOnce(&mut Alloc)) {
         let Some(mut alloc) = self.allocations.take(&id) else {
             return;
         };
         self.unindex_allocation(&alloc.record, alloc.pool);
-        change(&mut alloc.record);
+        change(&mut alloc);
         self.index_allocation(&alloc.record, alloc.pool);
         self.allocations.insert(id, alloc);
     }
@@ -110,6 +109,7 @@ impl State {
             return;
         }
         self.live.add(record.id);
+        self.waiting.add(record);
         self.pools[ix.0 as usize].index_allocation(record);
         let tenant = record.request.tenant();
         self.tenants.entry(tenant_slot(tenant)).or_default().live += 1;
@@ -129,6 +129,7 @@ impl State {
             return;
         }
         self.live.remove(record.id);
+        self.waiting.remove(record);
         self.pools[ix.0 as usize].unindex_allocation(record);
         self.leave_tenant(record);
         if let Some(entry) = merge_entry(record, ix) {
@@ -270,6 +271,9 @@ impl Pool {
             let tenant = record.request.tenant();
             self.warm.change(tenant, |part| part.waiting += 1);
         }
+        if is_unprepared(record) {
+            self.unprepared.insert(wait_key(record));
+        }
         match record.binding {
             Binding::Queued { round, .. } => {
                 self.queue.insert(queue_key(record, round));
@@ -296,6 +300,9 @@ impl Pool {
             self.warm
                 .change(tenant, |part| part.waiting = part.waiting.saturating_sub(1));
         }
+        if is_unprepared(record) {
+            self.unprepared.remove(&wait_key(record));
+        }
         match record.binding {
             Binding::Queued { round, .. } => {
                 self.queue.remove(&queue_key(record, round));
@@ -320,6 +327,18 @@ impl Pool {
 pub(crate) fn available_at(record: &AllocationRecord) -> Timestamp {
     let asked = record.request.availability_time();
     asked.map_or(record.created_at, |asked| asked.max(record.created_at))
+}
+
+/// Whether it is a booking for which an instance was looked for in time, and none was found.
+fn is_unprepared(record: &AllocationRecord) -> bool {
+    match record.binding {
+        Binding::Booked {
+            prepare_at,
+            promised: None,
+            ..
+        } => prepare_at >= available_at(record),
+        _ => false,
+    }
 }
 
 /// When something must happen to an allocation of itself.
@@ -362,14 +381,12 @@ fn turn(
     (request.tenant().clone(), record.rank, round, record.id)
 }
 
-pub(super) fn merge_entry(
-    record: &AllocationRecord,
-    ix: PoolIx,
-) -> Option<(TenantKey, PoolIx, AllocationId)> {
+pub(super) fn merge_entry(record: &AllocationRecord, ix: PoolIx) -> Option<MergeKey> {
     let key = record.request.merge_key()?;
     match record.binding {
-        Binding::Joined { .. } | Binding::Granted { .. } => {
-            Some((tenant_key(record.request.tenant(), key), ix, record.id))
+        Binding::Joined { hold, .. } | Binding::Granted { hold, .. } => {
+            let key = tenant_key(record.request.tenant(), key);
+            Some((key, ix, hold.instance, record.id))
         }
         Binding::Queued { .. } | Binding::Booked { .. } | Binding::Ended { .. } => None,
     }

@@ -8,6 +8,7 @@ mod live;
 mod pool;
 mod restore;
 mod snapshot;
+mod waiting;
 mod warm;
 
 use std::{
@@ -22,6 +23,7 @@ pub use apply::ApplyError;
 pub(crate) use holders::Holders;
 pub(crate) use index::available_at;
 pub(crate) use live::Live;
+pub(crate) use waiting::{WaitKey, Waiting, wait_key};
 pub(crate) use warm::Warm;
 
 use crate::{
@@ -44,6 +46,9 @@ pub(crate) type QueueKey = (Reverse<i32>, u64, Timestamp, AllocationId);
 /// A shared instance with room: tenant, whether it is still starting, room, id.
 pub(crate) type SharedKey = (TenantId, bool, Shape, InstanceId);
 
+/// A holder that others of its merge key may join: key, pool, instance, holder.
+pub(crate) type MergeKey = (TenantKey, PoolIx, InstanceId, AllocationId);
+
 /// What a point in time is waited for by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Timer {
@@ -61,12 +66,13 @@ pub(crate) struct State {
     pub(crate) instances: Table<InstanceId, Instance>,
     pub(crate) allocations: Table<AllocationId, Alloc>,
     pub(crate) live: Live,
+    pub(crate) waiting: Waiting,
     /// Tenants by a hash of their names and their names.
     pub(crate) tenants: BTreeMap<(u64, TenantId), Tenant>,
     /// Floors and caps by pool, whether the pool is there or not.
     pub(crate) warm: BTreeMap<PoolName, BTreeMap<TenantId, WarmQuota>>,
     pub(crate) idempotency: Keys,
-    pub(crate) merge: BTreeSet<(TenantKey, PoolIx, AllocationId)>,
+    pub(crate) merge: BTreeSet<MergeKey>,
     pub(crate) timers: Timers<Timer>,
     /// Ended allocations by the time at which they are forgotten.
     pub(crate) ended: BTreeSet<(Timestamp, AllocationId)>,
@@ -120,6 +126,8 @@ pub(crate) struct Pool {
     pub(crate) firm: Ranked<(Timestamp, AllocationId)>,
     /// Other requests for a time ahead: queued for it, or with an instance already.
     pub(crate) ahead: BTreeSet<(Timestamp, AllocationId)>,
+    /// Bookings that should have an instance by now and found none.
+    pub(crate) unprepared: BTreeSet<WaitKey>,
     /// Live allocations.
     pub(crate) live: u32,
     /// Floors and caps of tenants.
@@ -152,6 +160,7 @@ impl State {
             instances: Table::default(),
             allocations: Table::default(),
             live: Live::default(),
+            waiting: Waiting::default(),
             tenants: BTreeMap::new(),
             warm: BTreeMap::new(),
             idempotency: Keys::default(),
@@ -202,6 +211,7 @@ impl Pool {
             turns: BTreeSet::new(),
             firm: Ranked::default(),
             ahead: BTreeSet::new(),
+            unprepared: BTreeSet::new(),
             live: 0,
             warm: Warm::default(),
         }
@@ -250,6 +260,12 @@ impl Pool {
     pub(crate) fn starts_well(&self, now: Timestamp) -> bool {
         let blocked = self.record.starts_blocked_until;
         self.record.failed_starts_in_a_row == 0 && blocked.is_none_or(|until| until <= now)
+    }
+
+    /// Whether there is anything that somebody who waits could be given.
+    pub(crate) fn may_serve(&self, now: Timestamp) -> bool {
+        let has_room = self.free() > 0 || !self.shared.is_empty() || self.can_start(now);
+        has_room && !self.record.retired
     }
 
     pub(crate) fn can_start(&self, now: Timestamp) -> bool {

@@ -113,6 +113,7 @@ impl State {
                 instance.attach(record);
             }
             self.live.add(record.id);
+            self.waiting.add(record);
             self.pools[ix.0 as usize].index_allocation(record);
             let tenant = self.tenants.entry(tenant_slot(request.tenant()));
             tenant.or_default().live += 1;

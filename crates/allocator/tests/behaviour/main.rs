@@ -7,3 +7,4 @@ mod lifecycle;
 mod quotas;
 mod serving;
 mod shapes;
+mod waiting;

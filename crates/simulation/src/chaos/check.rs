@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use foreshadow_allocator::{Allocation, AllocationState, Invariant, Phase};
-use foreshadow_types::{AllocationId, InstanceId, Timestamp};
+use foreshadow_allocator::{
+    Allocation, AllocationRequest, AllocationState, Invariant, Phase, Target,
+};
+use foreshadow_types::{AllocationId, InstanceId, PoolName, Timestamp};
 
 use super::{
     bug::Core,
@@ -24,9 +26,10 @@ impl Model {
         self.check_deadlines(&views, now);
         self.check_counts(core, &views);
         self.check_order(&views);
+        self.check_merged(core, &views);
         self.check_warm(&views);
         self.check_shapes(core, &views);
-        self.check_progress(&views);
+        self.check_progress(&views, now);
         self.failures_since_check = false;
     }
 
@@ -157,41 +160,38 @@ impl Model {
         }
     }
 
-    /// Nobody was served before somebody more urgent who waited as long, in pools without
-    /// reservations and while no failure put anybody back.
+    /// Nobody was given an instance before somebody more urgent who waited as long and whom it fits,
+    /// in pools without reservations and while no failure put anybody back. Who shares an instance
+    /// takes nothing from others.
     fn check_order(&mut self, views: &BTreeMap<AllocationId, Allocation>) {
         if self.failures_since_check {
             return;
         }
-        let was_queued = |known: &Known| {
-            known.checked
-                && known.seen.state == AllocationState::Queued
-                && known.seen.queue_position.is_some()
+        let waiting: Vec<&Known> = self.known.values().filter(|known| known.queued).collect();
+        let still_waits = |known: &Known| {
+            views.get(&known.seen.id).map(|view| view.state) == Some(AllocationState::Queued)
         };
-        let waiting: Vec<&Known> = self
-            .known
-            .values()
-            .filter(|known| was_queued(known))
-            .collect();
         let mut breaches = Vec::new();
         for served in &waiting {
-            let now = views.get(&served.seen.id).map(|view| view.state);
-            if !matches!(
-                now,
-                Some(AllocationState::Joined | AllocationState::Granted)
-            ) {
+            let Some(view) = views.get(&served.seen.id) else {
+                continue;
+            };
+            let alone = matches!(
+                view.state,
+                AllocationState::Joined | AllocationState::Granted
+            ) && !view.merged;
+            if !alone || view.pool.as_str() == "reserved" {
                 continue;
             }
             let passed_over = waiting.iter().find(|other| {
-                other.seen.pool == served.seen.pool
-                    && other.request.priority() > served.request.priority()
-                    && views.get(&other.seen.id).map(|view| view.state)
-                        == Some(AllocationState::Queued)
+                other.request.priority() > served.request.priority()
+                    && still_waits(other)
+                    && self.fits(&view.pool, &other.request)
             });
-            if let (Some(other), false) = (passed_over, served.seen.pool.as_str() == "reserved") {
+            if let Some(other) = passed_over {
                 breaches.push(format!(
-                    "{} was served before {}",
-                    served.seen.id, other.seen.id
+                    "{} was served by {} before {}",
+                    served.seen.id, view.pool, other.seen.id
                 ));
             }
         }
@@ -200,8 +200,60 @@ impl Model {
         }
     }
 
+    /// Whether a pool may serve a request.
+    fn fits(&self, pool: &PoolName, request: &AllocationRequest) -> bool {
+        match request.target() {
+            Target::Pool(name) => name == pool,
+            Target::Requirements(asked) => self
+                .specs
+                .get(pool)
+                .is_some_and(|spec| asked.met_by(&spec.shape, &spec.dependencies, &spec.labels)),
+        }
+    }
+
+    /// Nobody waits in a queue whose merge key another holder has on an instance that it may share.
+    fn check_merged(&mut self, core: &Core, views: &BTreeMap<AllocationId, Allocation>) {
+        let live = |view: &&Allocation| {
+            matches!(
+                view.state,
+                AllocationState::Joined | AllocationState::Granted
+            )
+        };
+        let request_of = |id| self.known.get(id).map(|known: &Known| &known.request);
+        let mut breaches = Vec::new();
+        for waits in self.known.values().filter(|known| known.queued) {
+            let still = views.get(&waits.seen.id);
+            let (Some(key), Some(AllocationState::Queued)) =
+                (waits.request.merge_key(), still.map(|view| view.state))
+            else {
+                continue;
+            };
+            let holder = views.values().filter(live).find(|view| {
+                let same = request_of(&view.id).is_some_and(|request| {
+                    request.tenant() == waits.request.tenant() && request.merge_key() == Some(key)
+                });
+                let instance = view
+                    .instance
+                    .as_ref()
+                    .and_then(|held| core.allocator().instance(held.id));
+                let spec = self.specs.get(&view.pool);
+                let joinable = instance.is_some_and(|held| {
+                    !held.draining && spec.is_some_and(|spec| held.revision == spec.revision)
+                });
+                same && joinable && self.fits(&view.pool, &waits.request)
+            });
+            if let Some(holder) = holder {
+                let (waits, holder) = (waits.seen.id, holder.id);
+                breaches.push(format!("{waits} waits although it may join {holder}"));
+            }
+        }
+        for what in breaches {
+            self.breach(Invariant::QueueInOrder, what);
+        }
+    }
+
     /// Every allocation went from what was seen last to where it is by a way that it may go.
-    fn check_progress(&mut self, views: &BTreeMap<AllocationId, Allocation>) {
+    fn check_progress(&mut self, views: &BTreeMap<AllocationId, Allocation>, now: Timestamp) {
         let mut breaches = Vec::new();
         let mut forgotten = Vec::new();
         for (id, known) in &self.known {
@@ -223,7 +275,7 @@ impl Model {
             if let Some(view) = views.get(id) {
                 known.earliest_expiry = view.lease_expires_at;
                 known.seen = view.clone();
-                known.checked = true;
+                known.queued = view.state == AllocationState::Queued && view.available_at <= now;
             }
         }
     }

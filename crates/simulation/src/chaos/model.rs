@@ -19,10 +19,12 @@ pub(super) struct Known {
     pub(super) request: Arc<AllocationRequest>,
     /// How it was seen last.
     pub(super) seen: Allocation,
+    /// Where it was first, whose rules say how long it waits.
+    pub(super) home: PoolName,
     /// The lease may not end of itself before.
     pub(super) earliest_expiry: Option<Timestamp>,
-    /// Whether it was there at the last check.
-    pub(super) checked: bool,
+    /// Whether it stood in a queue at the last check, its time having come.
+    pub(super) queued: bool,
     pub(super) release_sent: bool,
     pub(super) cancel_sent: bool,
 }
@@ -149,14 +151,30 @@ impl Model {
             let key = (request.tenant().clone(), key.clone());
             self.keys.insert(key, allocation.id);
         }
+        self.check_room(request, allocation);
         self.known.entry(allocation.id).or_insert_with(|| Known {
             request: request.clone(),
             seen: allocation.clone(),
+            home: allocation.pool.clone(),
             earliest_expiry: allocation.lease_expires_at,
-            checked: false,
+            queued: false,
             release_sent: false,
             cancel_sent: false,
         });
+    }
+
+    /// Whoever is taken in to wait has no more before it than may wait; those whose instance failed
+    /// come back beyond that. With a key it may have been taken in long ago.
+    fn check_room(&mut self, request: &AllocationRequest, allocation: &Allocation) {
+        let new = request.idempotency_key().is_none();
+        let (Some(position), true) = (allocation.queue_position, new) else {
+            return;
+        };
+        let most = self.specs.get(&allocation.pool).map(|spec| spec.max_queue);
+        if most.is_some_and(|most| position > most) {
+            let what = format!("{} was taken in at place {position}", allocation.id);
+            self.breach(Invariant::QueueBounded, what);
+        }
     }
 
     fn refused(&mut self, request: &AllocationRequest, error: &AllocatorError) {
@@ -173,7 +191,7 @@ impl Model {
 
     /// When a request has waited as long as it said.
     pub(super) fn gives_up_at(&self, known: &Known) -> Timestamp {
-        let spec = self.specs.get(&known.seen.pool);
+        let spec = self.specs.get(&known.home);
         let wait = known.request.max_wait().or(spec.map(|spec| spec.max_wait));
         known.seen.available_at + wait.unwrap_or_default()
     }
