@@ -56,6 +56,11 @@ impl HistoryFile {
         self.metadata.schema()
     }
 
+    /// How many rows it has.
+    pub(crate) fn rows(&self) -> u64 {
+        u64::try_from(self.metadata.metadata().file_metadata().num_rows()).unwrap_or(0)
+    }
+
     /// Whether the file has this column.
     pub(crate) fn has(&self, column: &str) -> bool {
         self.schema().index_of(column).is_ok()

@@ -1,6 +1,6 @@
 //! What the history tells of one entity in a span of time.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use arrow::array::{Array as _, StringArray};
 use foreshadow_types::{ApplicationId, EntityId, Timestamp, UserId};
@@ -88,6 +88,52 @@ pub fn past_usage(
         }
     }
     Ok((metrics, samples))
+}
+
+/// How many rows a file has, by what it says at its end.
+///
+/// # Errors
+/// [`HistoryError`] if the file cannot be read.
+pub fn rows_of(path: &Path) -> Result<u64, HistoryError> {
+    Ok(HistoryFile::open(path)?.rows())
+}
+
+/// Hands over every sample of a usage file in a span, in the order of the file: the entity, the metric,
+/// the time and the value. `rows` grows by those read.
+///
+/// # Errors
+/// [`HistoryError`] if the file cannot be read or is none of usage.
+pub fn each_past_sample(
+    path: &Path,
+    span: &Span,
+    rows: &mut u64,
+    mut take: impl FnMut(&EntityId, &Arc<str>, Timestamp, f64),
+) -> Result<(), HistoryError> {
+    let file = HistoryFile::open(path)?;
+    let HistoryKind::Usage { metrics } = HistoryKind::of_schema(path, file.schema())? else {
+        return Err(other_kind(path, ENTITY_ID));
+    };
+    let mut columns = vec![TIMESTAMP, ENTITY_ID];
+    columns.extend(metrics.iter().map(String::as_str));
+    let names: Vec<Arc<str>> = metrics.iter().map(|name| name.as_str().into()).collect();
+    for batch in file.batches_within(&columns, span)? {
+        let batch = batch?;
+        *rows += batch.rows() as u64;
+        let (times, entities) = (batch.times(TIMESTAMP)?, batch.texts(ENTITY_ID)?);
+        let values = metrics.iter().map(|name| batch.numbers(name));
+        let values = values.collect::<Result<Vec<_>, _>>()?;
+        for row in (0..batch.rows()).filter(|row| span.holds(times[*row])) {
+            let Ok(entity) = EntityId::new(entities.value(row)) else {
+                continue;
+            };
+            for (name, column) in names.iter().zip(&values) {
+                if column.is_valid(row) && column.value(row).is_finite() {
+                    take(&entity, name, times[row], column.value(row));
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The requests of a file that name an entity as their user or application, in the order of the file.

@@ -7,6 +7,7 @@ mod folder;
 mod history;
 mod name;
 mod past;
+mod recall;
 mod rows;
 mod seal;
 mod series;
@@ -29,7 +30,12 @@ pub(crate) use self::{
     rows::encode_requests,
     series::SeriesKey,
 };
-use self::{compact::Upkeep, history::HistoryBuffer, series::SeriesStore};
+use self::{
+    compact::Upkeep,
+    history::HistoryBuffer,
+    recall::{Heard, Recall},
+    series::SeriesStore,
+};
 use crate::{
     config::{EngineConfig, Limits},
     demand::{Fate, Happening, Recorded, RequestSeen},
@@ -63,6 +69,8 @@ type Report = (
 /// The shadows and what is gathered for the next tick.
 pub(crate) struct Collector {
     shadows: ShadowStore,
+    /// Until the shadows of earlier runs are known.
+    recall: Option<Recall>,
     series: SeriesStore,
     history: HistoryBuffer,
     /// Reports that wait until files have been written: senders wait for their answers.
@@ -72,6 +80,14 @@ pub(crate) struct Collector {
     requests_metric: Arc<str>,
     numbers: Arc<Numbers>,
     limits: Limits,
+}
+
+/// The end of a recall, which never comes where there is none.
+async fn ended(recall: &mut Option<Recall>) -> Option<ShadowStore> {
+    match recall {
+        Some(recall) => recall.ended().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// What the collector listens to.
@@ -97,8 +113,12 @@ impl Collector {
             max_entities: limits.entities,
             ..StoreLimits::default()
         };
+        // Without a thread shadows begin anew, as they do without a history.
+        let recall = Recall::begin(history.0.clone(), store, numbers.clock.now());
+        let recall = recall.inspect_err(|error| tracing::warn!(%error, "shadows are not recalled"));
         Self {
             shadows: ShadowStore::new(store),
+            recall: recall.ok(),
             series: SeriesStore::new(interval, limits.series),
             history: HistoryBuffer::new(history, owner, (upkeep, limits.unsealed), numbers.clone()),
             waiting: VecDeque::new(),
@@ -120,6 +140,7 @@ impl Collector {
                 },
                 Some(happened) = inbox.happenings.recv() => self.take_happenings(happened),
                 () = self.history.progressed() => {}
+                recalled = ended(&mut self.recall) => self.go_on_from(recalled),
             }
             self.history.advance();
             self.take_waiting();
@@ -147,6 +168,7 @@ impl Collector {
             CollectorCommand::Flush { reply } => self.history.flush(reply),
             CollectorCommand::Forget { entity, reply } => {
                 let known = self.shadows.remove(&entity);
+                self.hear([Heard::Forgotten(entity.clone())].into_iter());
                 self.series.forget(&entity);
                 self.history.forget(entity, known, reply);
             }
@@ -170,6 +192,22 @@ impl Collector {
             && let Some((observations, reply)) = self.waiting.pop_front()
         {
             let _ = reply.send(self.observe(observations));
+        }
+    }
+
+    /// Notes for the shadows that are being recalled what the present ones were told.
+    fn hear(&mut self, heard: impl Iterator<Item = Heard>) {
+        if let Some(recall) = &mut self.recall {
+            recall.hear(heard);
+        }
+    }
+
+    /// Goes on with the shadows of earlier runs; with the present ones if they could not be read.
+    fn go_on_from(&mut self, recalled: Option<ShadowStore>) {
+        self.recall = None;
+        if let Some(recalled) = recalled {
+            self.shadows = recalled;
+            self.clustered_at = None;
         }
     }
 
@@ -201,6 +239,7 @@ impl Collector {
                 outcome.rejected += 1;
             }
         }
+        self.hear(taken.iter().cloned().map(Heard::Observation));
         self.history
             .take_usage(taken)
             .map_err(|error| ReportError::Journal(error.to_string()))?;
@@ -234,11 +273,13 @@ impl Collector {
     fn take_request(&mut self, seen: &RequestSeen) {
         let request = &seen.request;
         if let Some(user) = request.user() {
-            self.shadows.access(&Access {
+            let access = Access {
                 user: user.clone(),
                 application: request.application().cloned(),
                 at: seen.at,
-            });
+            };
+            self.shadows.access(&access);
+            self.hear([Heard::Access(access)].into_iter());
         }
         for entity in request.entities() {
             let key = SeriesKey::Entity(entity, self.requests_metric.clone());

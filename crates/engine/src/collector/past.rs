@@ -12,7 +12,7 @@ use super::{
 };
 
 /// How much of the past a shadow is made of: what its means remember.
-const WINDOW: Duration = Duration::from_hours(168);
+pub(super) const WINDOW: Duration = Duration::from_hours(168);
 /// How long after a sample its file may be written, at the most, to be found.
 const LATENESS: Duration = Duration::from_hours(24);
 /// Rows that are gone through at the most; the latest days come first.
@@ -102,7 +102,11 @@ impl HistoryFolder {
     }
 
     /// The files that may hold rows of a span, those of the latest day first.
-    fn latest_first(&self, kind: Kind, span: &Span) -> Result<Vec<PathBuf>, HistoryError> {
+    pub(super) fn latest_first(
+        &self,
+        kind: Kind,
+        span: &Span,
+    ) -> Result<Vec<PathBuf>, HistoryError> {
         let (first, last) = (day_of(span.from), day_of(span.until + LATENESS));
         self.in_use(kind, |day| (&*first..=&*last).contains(&day))
     }
