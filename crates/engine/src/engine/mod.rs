@@ -185,18 +185,16 @@ fn assemble(
     let (planning, planning_inbox) = mpsc::channel(WAITING_MESSAGES);
     let (training, training_inbox) = mpsc::channel(1);
     let (latest, latest_seen) = watch::channel(Arc::new(LatestForecasts::default()));
+    let (published, overrides_seen) = watch::channel(overrides.value.as_slice().into());
     let lifecycle = Lifecycle::new();
-    let kept = Kept {
-        plans: config.limits.plans,
-        audit: config.limits.audit,
-    };
-    let scribe = Scribe::start(config.data_dir.clone(), kept)?;
+    let scribe = scribe(&config)?;
     let shared = Shared {
         scribe: scribe.clone(),
         owner: owner.clone(),
         collector: collector.clone(),
         planning,
         latest: latest_seen,
+        overrides: overrides_seen,
         numbers: numbers.clone(),
         lifecycle: lifecycle.clone(),
         durability: config.durability,
@@ -226,6 +224,7 @@ fn assemble(
         scribe,
         usage_metric: config.usage_metric.clone(),
         latest,
+        overrides: published,
         numbers,
     };
     let horizon = config.limits.horizon_steps;
@@ -261,6 +260,14 @@ fn assemble(
     tokio::spawn(parts.supervise(lifecycle.clone()));
     lifecycle.serving();
     Ok(EngineHandle::new(shared))
+}
+
+fn scribe(config: &EngineConfig) -> Result<Scribe, StartError> {
+    let kept = Kept {
+        plans: config.limits.plans,
+        audit: config.limits.audit,
+    };
+    Scribe::start(config.data_dir.clone(), kept)
 }
 
 fn inference(model: BoxedForecaster) -> Result<Inference, StartError> {

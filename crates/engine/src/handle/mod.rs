@@ -16,7 +16,7 @@ pub(crate) use past::PastShadows;
 
 use crate::{
     collector::CollectorCommand,
-    config::{Durability, OnShutdown},
+    config::{CapacityOverride, Durability, OnShutdown},
     error::EngineError,
     lifecycle::Lifecycle,
     models::ModelStore,
@@ -34,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) collector: mpsc::Sender<CollectorCommand>,
     pub(crate) planning: mpsc::Sender<PlanningCommand>,
     pub(crate) latest: watch::Receiver<Arc<LatestForecasts>>,
+    /// Overrides, those that are over included.
+    pub(crate) overrides: watch::Receiver<Arc<[CapacityOverride]>>,
     pub(crate) numbers: Arc<Numbers>,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) durability: Durability,

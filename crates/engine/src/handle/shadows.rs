@@ -65,7 +65,10 @@ impl EngineHandle {
             })
             .await?;
         let latest = self.shared.latest.borrow().clone();
-        let overrides = self.overrides().await?.overrides;
+        let now = self.shared.numbers.clock.now();
+        let published = self.shared.overrides.borrow().clone();
+        let overrides = published.iter().filter(|one| one.holds_at(now));
+        let overrides = overrides.cloned().collect();
         let allocations = self.live_allocations(user).await?;
         ResourceShadowView::assemble(entity, shadow, &latest, overrides, allocations)
     }

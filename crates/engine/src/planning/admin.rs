@@ -171,9 +171,15 @@ impl Planning {
         self.change(&mut next.value, change)?;
         let body = write_overrides(&next).map_err(EngineError::Ledger)?;
         self.keep(OVERRIDES, body).await?;
-        self.overrides = next;
+        self.use_overrides(next);
         self.replan_as_of_the_latest_tick().await?;
         Ok(self.overrides_view())
+    }
+
+    fn use_overrides(&mut self, next: Versioned<Vec<CapacityOverride>>) {
+        let published = next.value.as_slice().into();
+        self.links.overrides.send_replace(published);
+        self.overrides = next;
     }
 
     fn change(
@@ -255,7 +261,7 @@ impl Planning {
             next.version += 1;
             let body = write_overrides(&next).map_err(EngineError::Ledger)?;
             self.keep(OVERRIDES, body).await?;
-            self.overrides = next;
+            self.use_overrides(next);
         }
         self.links.scribe.strike(entity.as_str()).await?;
         self.forecasts.forget_entity(entity);

@@ -78,6 +78,7 @@ pub(crate) struct Links {
     /// Whose forecasts say how much an entity will use, if ranks depend on it.
     pub(crate) usage_metric: Option<String>,
     pub(crate) latest: watch::Sender<Arc<LatestForecasts>>,
+    pub(crate) overrides: watch::Sender<Arc<[CapacityOverride]>>,
     pub(crate) numbers: Arc<Numbers>,
 }
 

@@ -8,6 +8,7 @@ mod json;
 mod metrics;
 mod openapi;
 mod overview;
+mod owed;
 mod probes;
 mod shadow;
 mod telemetry;

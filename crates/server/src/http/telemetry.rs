@@ -21,6 +21,7 @@ use prost::Message;
 use tokio::{sync::Semaphore, time::timeout};
 use tonic::Code;
 
+use super::owed::Debt;
 use crate::{
     clock::now,
     cluster::{Credentials, Reports, Shown},
@@ -41,6 +42,7 @@ pub(crate) struct Receivers {
     pub(crate) intake: Arc<Intake>,
     limits: IntakeLimits,
     permits: Arc<Semaphore>,
+    debt: Arc<Debt>,
 }
 
 impl Receivers {
@@ -50,6 +52,7 @@ impl Receivers {
             intake,
             limits,
             permits: Arc::new(Semaphore::new(AT_ONCE)),
+            debt: Arc::default(),
         }
     }
 
@@ -68,16 +71,33 @@ impl Receivers {
             )));
         };
         let (reports, intake) = (self.reports.clone(), self.intake.clone());
+        let debt = self.debt.clone();
         // What is mapped counts as received, so a sender that goes away does not end this.
         let work = tokio::spawn(async move {
             let _permit = permit;
+            let keep = |(observations, credentials)| {
+                let kept = reports.take(observations, credentials);
+                async move { kept.await.map(drop) }
+            };
+            debt.pay(keep).await?;
             let read = tokio::task::spawn_blocking(move || read(&intake)).await;
             let mut mapped = match read.map_err(|error| unavailable(error.to_string()))? {
                 Ok(mapped) => mapped,
                 Err(error) => return Ok(Err(error)),
             };
             let observations = std::mem::take(&mut mapped.observations);
-            let kept = reports.take(observations, credentials).await?;
+            let kept = match reports
+                .take(observations.clone(), credentials.clone())
+                .await
+            {
+                Ok(kept) => kept,
+                Err(error) => {
+                    if error.code == Code::Unavailable {
+                        debt.add((observations, credentials)).await;
+                    }
+                    return Err(error);
+                }
+            };
             mapped.reject(kept.rejected, "are more than the shadows take");
             Ok(Ok(mapped))
         });

@@ -1,0 +1,74 @@
+//! Observations that were mapped and could not be kept. Their sender is told so and sends the request
+//! again, but then all of its samples are known already: what was mapped is handed over first.
+
+use foreshadow_shadow::Observation;
+use tokio::sync::Mutex;
+
+use crate::{cluster::Credentials, error::ApiError};
+
+/// What one request is owed.
+pub(super) type Owed = (Vec<Observation>, Option<Credentials>);
+
+/// What is owed to all requests. Nothing new is mapped before it is kept, so that it is never more
+/// than what is mapped at once.
+#[derive(Debug, Default)]
+pub(super) struct Debt(Mutex<Vec<Owed>>);
+
+impl Debt {
+    /// Notes what could not be kept.
+    pub(super) async fn add(&self, owed: Owed) {
+        self.0.lock().await.push(owed);
+    }
+
+    /// Hands over all that is owed.
+    ///
+    /// # Errors
+    /// The first failure; what is left is owed still.
+    pub(super) async fn pay<F>(&self, keep: impl Fn(Owed) -> F) -> Result<(), ApiError>
+    where
+        F: Future<Output = Result<(), ApiError>>,
+    {
+        let mut debt = self.0.lock().await;
+        while let Some(owed) = debt.last() {
+            keep(owed.clone()).await?;
+            debt.pop();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use foreshadow_types::{EntityId, Timestamp};
+
+    use super::*;
+
+    fn owed(value: f64) -> Owed {
+        let observation = Observation {
+            entity: EntityId::new("ada").unwrap(),
+            metric: "cpu".into(),
+            at: Timestamp::from_millis(1),
+            value,
+        };
+        (vec![observation], None)
+    }
+
+    #[tokio::test]
+    async fn what_could_not_be_kept_is_owed_until_it_is() {
+        let debt = Debt::default();
+        debt.add(owed(1.0)).await;
+        debt.add(owed(2.0)).await;
+        let kept = AtomicUsize::new(0);
+        let refusing = |_| async { Err(ApiError::unavailable("full")) };
+        assert!(debt.pay(refusing).await.is_err());
+        let keeping = |owed: Owed| {
+            kept.fetch_add(owed.0.len(), Ordering::Relaxed);
+            async { Ok(()) }
+        };
+        debt.pay(keeping).await.unwrap();
+        debt.pay(keeping).await.unwrap();
+        assert_eq!(kept.into_inner(), 2, "once each");
+    }
+}
