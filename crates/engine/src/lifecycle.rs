@@ -1,6 +1,6 @@
 //! Where the engine stands: serving, stopping, stopped.
 
-use std::sync::Arc;
+use std::{future::Future, sync::Arc};
 
 use tokio::sync::watch;
 
@@ -59,6 +59,15 @@ impl Lifecycle {
         });
     }
 
+    /// Runs what ends the engine in the end; a fault in it is an end as well, so that nobody waits for
+    /// ever.
+    pub(crate) async fn run_to_end(self, engine: impl Future<Output = ()> + Send + 'static) {
+        if let Err(fault) = tokio::spawn(engine).await {
+            tracing::error!(%fault, "the engine failed while it ended");
+            self.stopped_with(Err(EngineError::Stopped));
+        }
+    }
+
     pub(crate) fn readiness(&self) -> Readiness {
         let not_ready = |reason: &str| Readiness::NotReady(reason.to_owned());
         match &*self.0.borrow() {
@@ -93,5 +102,19 @@ impl Lifecycle {
                 Err(EngineError::Stopped)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_engine_that_fails_while_it_ends_has_stopped() {
+        let lifecycle = Lifecycle::new();
+        lifecycle.serving();
+        let fault = async { panic!("a fault in the engine") };
+        lifecycle.clone().run_to_end(fault).await;
+        assert_eq!(lifecycle.stopped().await, Err(EngineError::Stopped));
     }
 }

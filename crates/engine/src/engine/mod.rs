@@ -258,7 +258,11 @@ fn assemble(
         collector,
         provider: decider.provider,
     };
-    tokio::spawn(parts.supervise(lifecycle.clone()));
+    tokio::spawn(
+        lifecycle
+            .clone()
+            .run_to_end(parts.supervise(lifecycle.clone())),
+    );
     lifecycle.serving();
     Ok(EngineHandle::new(shared))
 }
