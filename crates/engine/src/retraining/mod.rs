@@ -5,14 +5,17 @@ mod carried;
 mod child;
 mod judge;
 mod model;
+mod turn;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, oneshot};
 
+pub use self::turn::{Answer, TrainingLock, TrainingTurn, TrainingTurns};
 use self::{
     child::train_candidate,
     judge::{Verdict, judge},
+    turn::Turn,
 };
 pub(crate) use self::{
     judge::{holdout, load_history},
@@ -64,7 +67,6 @@ impl Retraining {
     pub(crate) async fn run(self, mut asked: mpsc::Receiver<TrainNow>) {
         while let Some(now) = asked.recv().await {
             let numbers = &self.numbers.retraining;
-            numbers.started.add(1);
             match self.train(now).await {
                 Ok(Trained::Promoted { loss, before }) => {
                     tracing::info!(loss, before, "a new model is in use");
@@ -93,7 +95,23 @@ impl Retraining {
         }
     }
 
+    /// Trains when it is this engine's turn.
     async fn train(&self, now: TrainNow) -> Result<Trained, String> {
+        let mut turn = self.config.turns.next().await?;
+        self.numbers.retraining.started.add(1);
+        let trained = self.train_in(&mut turn, now).await;
+        turn.give_back().await;
+        trained
+    }
+
+    async fn train_in(&self, turn: &mut Turn, now: TrainNow) -> Result<Trained, String> {
+        let (verdict, name) = turn.during(self.judged(now)).await?;
+        turn.confirm().await?;
+        self.follow(verdict, &name).await
+    }
+
+    /// A candidate's name, and what the gate says of it.
+    async fn judged(&self, now: TrainNow) -> Result<(Verdict, String), String> {
         self.flush_history().await?;
         let histories = self.histories().await?;
         if histories.is_empty() {
@@ -109,7 +127,7 @@ impl Retraining {
         });
         let verdict = judged.await.map_err(|error| error.to_string())??;
         self.prune(&name);
-        self.follow(verdict, &name).await
+        Ok((verdict, name))
     }
 
     async fn follow(&self, verdict: Verdict, name: &str) -> Result<Trained, String> {
@@ -168,11 +186,15 @@ impl Retraining {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use std::{
+        path::Path,
+        sync::atomic::{AtomicBool, Ordering},
+    };
 
     use foreshadow_forecast::{ForecastError, Forecaster, QuantileForecast};
     use foreshadow_history::UsageWriter;
     use foreshadow_types::{EntityId, Timestamp};
+    use tokio::sync::{Mutex, Notify, OwnedMutexGuard};
 
     use super::*;
 
@@ -309,5 +331,100 @@ mod tests {
         retraining.config.command = Some(trains_to("garbage"));
         assert!(retraining.train(NOW).await.is_err());
         assert!(promoted.try_recv().is_err());
+    }
+
+    /// One turn at a time of those who share it; which is lost when told, and is not confirmed then.
+    #[derive(Default)]
+    struct InTurn {
+        gate: Arc<Mutex<()>>,
+        lost: Arc<Notify>,
+        is_lost: Arc<AtomicBool>,
+    }
+
+    struct ItsTurn {
+        gate: OwnedMutexGuard<()>,
+        lost: Arc<Notify>,
+        is_lost: Arc<AtomicBool>,
+    }
+
+    impl TrainingLock for InTurn {
+        fn take(&self) -> Answer<'_, Result<Box<dyn TrainingTurn>, String>> {
+            Box::pin(async {
+                Ok(Box::new(ItsTurn {
+                    gate: self.gate.clone().lock_owned().await,
+                    lost: self.lost.clone(),
+                    is_lost: self.is_lost.clone(),
+                }) as Box<dyn TrainingTurn>)
+            })
+        }
+    }
+
+    impl TrainingTurn for ItsTurn {
+        fn lost(&mut self) -> Answer<'_, ()> {
+            Box::pin(self.lost.notified())
+        }
+
+        fn confirm(&mut self) -> Answer<'_, Result<bool, String>> {
+            Box::pin(async { Ok(!self.is_lost.load(Ordering::Relaxed)) })
+        }
+
+        fn give_back(self: Box<Self>) -> Answer<'static, ()> {
+            Box::pin(async { drop(self.gate) })
+        }
+    }
+
+    #[tokio::test]
+    async fn two_engines_that_share_turns_never_train_at_once() {
+        let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let busy = folders[0].path().join("busy");
+        let busy = busy.display();
+        let script = format!(
+            "for out; do :; done; mkdir {busy} || touch {busy}-twice; sleep 0.2; rmdir {busy}; \
+             mkdir -p \"$out\" && echo 4 > \"$out/value\""
+        );
+        let turns = TrainingTurns::of(Arc::new(InTurn::default()));
+        let (planning, _promoted) = mpsc::channel(4);
+        let both = folders.each_ref().map(|folder| {
+            let mut one = retraining(folder.path(), planning.clone());
+            one.config.command = Some(["sh", "-c", &script, "train"].map(str::to_owned).to_vec());
+            one.config.turns = turns.clone();
+            one
+        });
+        let trained = tokio::join!(both[0].train(NOW), both[1].train(NOW));
+        assert!(matches!(
+            trained,
+            (Ok(Trained::Promoted { .. }), Ok(Trained::Promoted { .. }))
+        ));
+        assert!(!folders[0].path().join("busy-twice").exists());
+    }
+
+    #[tokio::test]
+    async fn what_was_trained_in_a_turn_that_was_lost_is_not_promoted() {
+        let folder = tempfile::tempdir().unwrap();
+        let (planning, mut promoted) = mpsc::channel(4);
+        let mut retraining = retraining(folder.path(), planning);
+        let lock = InTurn::default();
+        let (lost, is_lost) = (lock.lost.clone(), lock.is_lost.clone());
+        retraining.config.turns = TrainingTurns::of(Arc::new(lock));
+
+        // It is lost while the child trains.
+        let script = ["sh", "-c", "exec sleep 60"];
+        retraining.config.command = Some(script.map(str::to_owned).to_vec());
+        lost.notify_one();
+        let reason = retraining.train(NOW).await.unwrap_err();
+        assert!(reason.contains("another replica trains"), "{reason}");
+
+        // It was lost when the candidate was there.
+        retraining.config.command = Some(trains_to("4"));
+        is_lost.store(true, Ordering::Relaxed);
+        let reason = retraining.train(NOW).await.unwrap_err();
+        assert!(reason.contains("another replica trains"), "{reason}");
+        let current = foreshadow_training::current_model(&retraining.models).unwrap();
+        assert_eq!(current, None);
+        assert!(promoted.try_recv().is_err());
+
+        is_lost.store(false, Ordering::Relaxed);
+        let trained = retraining.train(NOW).await;
+        assert!(matches!(trained, Ok(Trained::Promoted { .. })));
     }
 }

@@ -1,0 +1,7 @@
+-- Who trains, and under which epoch: one training goes on at a time.
+CREATE TABLE IF NOT EXISTS foreshadow.training (
+    one boolean PRIMARY KEY DEFAULT true CHECK (one),
+    epoch bigint NOT NULL,
+    owner text,
+    expires_at timestamptz NOT NULL
+);
