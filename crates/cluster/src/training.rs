@@ -35,6 +35,7 @@ pub struct TrainingTurns {
 #[derive(Debug)]
 pub struct TrainingTurn {
     epoch: i64,
+    since_last: Option<Duration>,
     name: String,
     time: Duration,
     /// Until when it is held at the least.
@@ -65,9 +66,10 @@ impl TrainingTurns {
         loop {
             let asked = Instant::now();
             match claim(&mut link, &self.name, self.time).await {
-                Ok(Some(epoch)) => {
+                Ok(Some((epoch, since_last))) => {
                     return Ok(TrainingTurn {
                         epoch,
+                        since_last,
                         name: self.name.clone(),
                         time: self.time,
                         until: asked + self.time,
@@ -90,6 +92,11 @@ impl TrainingTurn {
     /// Rises from turn to turn, whoever has it.
     pub fn epoch(&self) -> u64 {
         self.epoch as u64
+    }
+
+    /// How long ago the last training was done, whoever did it.
+    pub fn since_last(&self) -> Option<Duration> {
+        self.since_last
     }
 
     /// Renews the turn until it is lost: another has it, or it could not be renewed in its time.
@@ -128,21 +135,25 @@ impl TrainingTurn {
         Ok(held)
     }
 
-    /// Lets others train.
-    pub async fn give_back(mut self) {
+    /// Lets others train, and tells them whether this training is done.
+    pub async fn give_back(mut self, done: bool) {
         if let Some(gate) = self.gate.take() {
-            self.leave(gate).await;
+            self.leave(gate, done).await;
         }
     }
 
     /// What tells the database; others of this replica ask when it has been told.
-    fn leave(&mut self, gate: OwnedMutexGuard<()>) -> impl Future<Output = ()> + Send + use<> {
+    fn leave(
+        &mut self,
+        gate: OwnedMutexGuard<()>,
+        done: bool,
+    ) -> impl Future<Output = ()> + Send + use<> {
         let (epoch, name) = (self.epoch, take(&mut self.name));
         let another = self.link.another();
         let mut link = replace(&mut self.link, another);
         async move {
             let ask = async |client: &Client| {
-                client.execute(RELEASE, &[&epoch, &name]).await?;
+                client.execute(RELEASE, &[&epoch, &name, &done]).await?;
                 Ok(())
             };
             if let Err(error) = link.within(make_table, ask).await {
@@ -159,7 +170,7 @@ impl Drop for TrainingTurn {
         if let Some(gate) = self.gate.take()
             && let Ok(runtime) = Handle::try_current()
         {
-            runtime.spawn(self.leave(gate));
+            runtime.spawn(self.leave(gate, false));
         }
     }
 }
@@ -174,12 +185,20 @@ fn may_pass(error: &ClusterError) -> bool {
     }
 }
 
-/// The epoch, if it is nobody's turn.
-async fn claim(link: &mut Link, name: &str, time: Duration) -> Result<Option<i64>, ClusterError> {
+/// The epoch, and how long ago the last training was done, if it is nobody's turn.
+async fn claim(
+    link: &mut Link,
+    name: &str,
+    time: Duration,
+) -> Result<Option<(i64, Option<Duration>)>, ClusterError> {
     let seconds = time.as_secs_f64();
     let ask = async |client: &Client| {
         let row = client.query_opt(CLAIM, &[&name, &seconds]).await?;
-        Ok(row.map(|row| row.get(0)))
+        Ok(row.map(|row| {
+            let ago: Option<f64> = row.get(1);
+            let ago = ago.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+            (row.get(0), ago)
+        }))
     };
     link.within(make_table, ask).await
 }
@@ -188,16 +207,19 @@ async fn make_table(client: &Client) -> Result<(), ClusterError> {
     Ok(prepare_training(client).await?)
 }
 
+/// The first epoch is the time, so that turns of a database that was begun anew come after those of the
+/// one before: models bear them.
 const CLAIM: &str = "INSERT INTO foreshadow.training AS t (epoch, owner, expires_at)
-    VALUES (1, $1, clock_timestamp() + make_interval(secs => $2))
+    VALUES (extract(epoch FROM clock_timestamp())::bigint, $1, clock_timestamp() + make_interval(secs => $2))
     ON CONFLICT (one) DO UPDATE SET epoch = t.epoch + 1, owner = excluded.owner,
         expires_at = clock_timestamp() + make_interval(secs => $2)
     WHERE t.owner IS NULL OR t.expires_at <= clock_timestamp()
-    RETURNING epoch";
+    RETURNING t.epoch, extract(epoch FROM clock_timestamp() - t.done_at)::float8";
 
 const RENEW: &str = "UPDATE foreshadow.training
     SET expires_at = clock_timestamp() + make_interval(secs => $3)
     WHERE epoch = $1 AND owner = $2";
 
-const RELEASE: &str = "UPDATE foreshadow.training SET owner = NULL
+const RELEASE: &str = "UPDATE foreshadow.training
+    SET owner = NULL, done_at = CASE WHEN $3 THEN clock_timestamp() ELSE done_at END
     WHERE epoch = $1 AND owner = $2";

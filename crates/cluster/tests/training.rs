@@ -46,11 +46,14 @@ async fn it_is_one_replicas_turn_at_a_time_for_as_long_as_it_renews_it() {
     assert!(!waiting.is_finished(), "two have the turn");
     assert!(first.confirm().await.expect("it can be asked"));
     let before = first.epoch();
-    first.give_back().await;
+    assert_eq!(first.since_last(), None);
+    first.give_back(true).await;
     let second = timeout(PATIENCE, waiting).await.expect("it is free");
     let second = second.expect("it does not panic").expect("it can be taken");
     assert_eq!(owner(&server, &database), "b");
     assert_eq!(second.epoch(), before + 1);
+    let ago = second.since_last().expect("one is done");
+    assert!(ago < PATIENCE, "{ago:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,7 +70,7 @@ async fn a_turn_that_was_not_renewed_is_anothers_and_is_lost() {
     let lost = timeout(PATIENCE, stood_still.lost()).await;
     assert!(lost.is_ok(), "it is not told that its turn is lost");
     // Giving it back takes nothing from whoever has it now.
-    stood_still.give_back().await;
+    stood_still.give_back(false).await;
     assert_eq!(owner(&server, &database), "b");
 }
 
@@ -92,11 +95,17 @@ async fn engines_of_one_replica_come_one_after_the_other_and_one_that_ends_keeps
     let database = server.database();
     // As an earlier release has left it.
     let turns = of(&database, "a");
-    next(&turns).await.give_back().await;
+    let before = next(&turns).await;
+    let last = before.epoch();
+    before.give_back(false).await;
+    // A second later: the first epoch is the time.
+    tokio::time::sleep(Duration::from_secs(1)).await;
     server.psql(&database, "DROP TABLE foreshadow.training");
     let first = next(&turns).await;
+    let epoch = first.epoch();
+    assert!(epoch > last, "{epoch} is not after {last}");
     assert!(timeout(TIME, turns.next()).await.is_err(), "two at once");
     drop(first);
     let second = next(&turns).await;
-    assert_eq!(second.epoch(), 2);
+    assert_eq!(second.epoch(), epoch + 1);
 }

@@ -26,7 +26,7 @@ pub use shard::{LedgerPlace, ShardGap};
 pub use validate::ConfigError;
 pub(crate) use validate::shapes;
 
-pub use crate::retraining::{Answer, TrainingLock, TrainingTurn, TrainingTurns};
+pub use crate::retraining::{Answer, SharedTraining, TrainingLock, TrainingTurn, TrainingTurns};
 
 /// Everything the engine needs to start.
 #[derive(Debug, Clone, PartialEq)]
@@ -150,6 +150,8 @@ pub struct RetrainingConfig {
     pub keep_candidates: usize,
     /// When it may be trained; at any time unless given.
     pub turns: TrainingTurns,
+    /// What engines share that train in turn: one trains for all of them.
+    pub shared: Option<SharedTraining>,
 }
 
 impl Default for RetrainingConfig {
@@ -160,6 +162,7 @@ impl Default for RetrainingConfig {
             niceness: 10,
             keep_candidates: 3,
             turns: TrainingTurns::default(),
+            shared: None,
         }
     }
 }

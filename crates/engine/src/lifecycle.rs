@@ -61,11 +61,14 @@ impl Lifecycle {
 
     /// Runs what ends the engine in the end; a fault in it is an end as well, so that nobody waits for
     /// ever.
-    pub(crate) async fn run_to_end(self, engine: impl Future<Output = ()> + Send + 'static) {
-        if let Err(fault) = tokio::spawn(engine).await {
-            tracing::error!(%fault, "the engine failed while it ended");
-            self.stopped_with(Err(EngineError::Stopped));
-        }
+    pub(crate) fn run_to_end(&self, engine: impl Future<Output = ()> + Send + 'static) {
+        let lifecycle = self.clone();
+        tokio::spawn(async move {
+            if let Err(fault) = tokio::spawn(engine).await {
+                tracing::error!(%fault, "the engine failed while it ended");
+                lifecycle.stopped_with(Err(EngineError::Stopped));
+            }
+        });
     }
 
     pub(crate) fn readiness(&self) -> Readiness {
@@ -113,8 +116,7 @@ mod tests {
     async fn an_engine_that_fails_while_it_ends_has_stopped() {
         let lifecycle = Lifecycle::new();
         lifecycle.serving();
-        let fault = async { panic!("a fault in the engine") };
-        lifecycle.clone().run_to_end(fault).await;
+        lifecycle.run_to_end(async { panic!("a fault in the engine") });
         assert_eq!(lifecycle.stopped().await, Err(EngineError::Stopped));
     }
 }

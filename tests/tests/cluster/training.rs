@@ -12,6 +12,8 @@ async fn every_shard_trains_in_its_turn() {
         return;
     };
     trial.spread().await;
+    let begun = "INSERT INTO foreshadow.training (epoch, expires_at) VALUES (0, 'epoch')";
+    trial.postgres.psql(&trial.database, begun);
     let (status, answer) = http(&trial.address(0), "POST", "/admin/retrain", "{}");
     assert_eq!(status, 200, "{answer}");
     // Each turn has an epoch of its own, and none is kept.

@@ -258,11 +258,7 @@ fn assemble(
         collector,
         provider: decider.provider,
     };
-    tokio::spawn(
-        lifecycle
-            .clone()
-            .run_to_end(parts.supervise(lifecycle.clone())),
-    );
+    lifecycle.run_to_end(parts.supervise(lifecycle.clone()));
     lifecycle.serving();
     Ok(EngineHandle::new(shared))
 }

@@ -1,6 +1,6 @@
 //! Whose turn it is to train, where several engines train beside each other.
 
-use std::{fmt, future::Future, pin::Pin, sync::Arc};
+use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 /// What a lock answers in time.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -13,13 +13,17 @@ pub trait TrainingLock: Send + Sync {
 
 /// The right to train. Dropping it gives it back, soon if not at once.
 pub trait TrainingTurn: Send {
+    /// Rises from turn to turn, whoever has it.
+    fn epoch(&self) -> u64;
+    /// How long ago the last training was done, whoever did it.
+    fn since_last(&self) -> Option<Duration>;
     /// Completes when the turn is lost, and keeps it until then: while it is not polled, the turn may
     /// be lost unnoticed.
     fn lost(&mut self) -> Answer<'_, ()>;
     /// Whether the turn is still this one's, asked of whoever keeps it; or why that cannot be told.
     fn confirm(&mut self) -> Answer<'_, Result<bool, String>>;
-    /// Lets others train.
-    fn give_back(self: Box<Self>) -> Answer<'static, ()>;
+    /// Lets others train, and tells them whether this training is done.
+    fn give_back(self: Box<Self>, done: bool) -> Answer<'static, ()>;
 }
 
 /// Where an engine gets its turns to train.
@@ -87,9 +91,19 @@ impl Turn {
         held.then_some(()).ok_or_else(|| LOST.to_owned())
     }
 
-    pub(super) async fn give_back(self) {
+    pub(super) fn epoch(&self) -> u64 {
+        self.0.as_ref().map_or(0, |turn| turn.epoch())
+    }
+
+    /// Whether a training was done less than this time ago.
+    pub(super) fn follows_within(&self, time: Duration) -> bool {
+        let last = self.0.as_ref().and_then(|turn| turn.since_last());
+        last.is_some_and(|ago| ago < time)
+    }
+
+    pub(super) async fn give_back(self, done: bool) {
         if let Some(turn) = self.0 {
-            turn.give_back().await;
+            turn.give_back(done).await;
         }
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, future::Future, time::Duration};
 
 use foreshadow_engine::{
     Engine, EngineConfig, EngineError, EngineHandle, Readiness, StartError,
-    config::{LedgerPlace, OnShutdown},
+    config::{LedgerPlace, OnShutdown, SharedTraining},
 };
 use foreshadow_types::{ShardId, Shards};
 use tokio::time::Instant;
@@ -118,6 +118,7 @@ impl Plan {
             epoch,
             patience: self.patience,
         };
+        part.retraining.shared = self.whole.history_dir.clone().map(SharedTraining::of);
         if let Some(folder) = part.history_dir.take() {
             let of = |name: &str| folder.join(format!("replica-{name}"));
             let others = others.iter().filter(|name| **name != self.name);

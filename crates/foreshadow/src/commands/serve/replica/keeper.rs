@@ -42,7 +42,7 @@ const ENDING: Duration = Duration::from_secs(10);
 enum Done {
     Started(ShardId, u64, Result<EngineHandle, StartError>),
     Ended(ShardId, u64),
-    Released(Released),
+    Released(Box<Released>),
 }
 
 /// Keeps this replica's shards.
@@ -266,7 +266,7 @@ impl Keeper {
                     self.ended(shard, epoch, DECLINED);
                 }
             }
-            Ok(Done::Released(released)) => self.releases.settle(released),
+            Ok(Done::Released(released)) => self.releases.settle(*released),
             Err(error) => tracing::error!(%error, "a task of a shard failed"),
         }
         self.release();
@@ -309,7 +309,9 @@ impl Keeper {
     /// Tells the database what was given back, beside the beat: renewals do not wait for it.
     fn release(&mut self) {
         if let Some(telling) = self.releases.next(&self.membership) {
-            let task = self.work.spawn(async { Done::Released(telling.await) });
+            let task = self
+                .work
+                .spawn(async { Done::Released(Box::new(telling.await)) });
             self.releases.told_by(task);
         }
     }

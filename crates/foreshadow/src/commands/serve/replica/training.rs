@@ -31,6 +31,14 @@ impl TrainingLock for Turns {
 }
 
 impl TrainingTurn for Turn {
+    fn epoch(&self) -> u64 {
+        self.0.epoch()
+    }
+
+    fn since_last(&self) -> Option<Duration> {
+        self.0.since_last()
+    }
+
     fn lost(&mut self) -> Answer<'_, ()> {
         Box::pin(self.0.lost())
     }
@@ -39,7 +47,7 @@ impl TrainingTurn for Turn {
         Box::pin(async { self.0.confirm().await.map_err(|error| error.to_string()) })
     }
 
-    fn give_back(self: Box<Self>) -> Answer<'static, ()> {
-        Box::pin(self.0.give_back())
+    fn give_back(self: Box<Self>, done: bool) -> Answer<'static, ()> {
+        Box::pin(self.0.give_back(done))
     }
 }
