@@ -1,47 +1,16 @@
 //! The rows that replicas agree by.
 
-use std::{error::Error, fmt, time::Duration};
+use std::{fmt, time::Duration};
 
-use foreshadow_ledger::{LedgerError, connect_shared, prepare_shared};
 use foreshadow_types::{ShardId, Shards};
-use thiserror::Error;
-use tokio::{
-    task::AbortHandle,
-    time::{Instant, timeout},
-};
+use tokio::time::Instant;
 use tokio_postgres::{Client, Row};
 
-use crate::ownership::{Owner, ShardRow};
-
-/// Why the database was of no help.
-#[derive(Debug, Error)]
-pub enum ClusterError {
-    /// The database cannot be used as given, or does not do what it is told.
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    /// A question was not answered.
-    #[error("the shared ledger: {0}")]
-    Database(String),
-    /// It took too long.
-    #[error("the shared ledger does not answer")]
-    Silent,
-    /// The cluster was begun with another number of shards.
-    #[error("the cluster has {found} shards, not {asked}; give `shards = {found}`")]
-    OtherShards {
-        /// How many there are.
-        found: i64,
-        /// How many were asked for.
-        asked: u16,
-    },
-}
-
-impl From<tokio_postgres::Error> for ClusterError {
-    fn from(error: tokio_postgres::Error) -> Self {
-        let cause = error.source();
-        let text = cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"));
-        Self::Database(text)
-    }
-}
+use crate::{
+    error::ClusterError,
+    link::Link,
+    ownership::{Owner, ShardRow},
+};
 
 /// What the database says of the cluster.
 #[derive(Debug, Clone)]
@@ -64,8 +33,7 @@ pub struct Membership {
     shards: Shards,
     /// How long a shard is owned without renewal.
     time: Duration,
-    database: String,
-    connection: Option<Connection>,
+    link: Link,
 }
 
 /// Without the database's URL, which may have a password.
@@ -76,17 +44,6 @@ impl fmt::Debug for Membership {
             .field("name", &self.name)
             .field("address", &self.address);
         shown.finish_non_exhaustive()
-    }
-}
-
-struct Connection {
-    client: Client,
-    driver: AbortHandle,
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.driver.abort();
     }
 }
 
@@ -104,8 +61,20 @@ impl Membership {
             address,
             shards,
             time,
-            database,
-            connection: None,
+            link: Link::new(database, time / 2),
+        }
+    }
+
+    /// The same replica with a connection of its own, made when it is needed: what it asks for is not
+    /// waited for here.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            address: self.address.clone(),
+            shards: self.shards,
+            time: self.time,
+            link: self.link.another(),
         }
     }
 
@@ -172,15 +141,16 @@ impl Membership {
         .await
     }
 
-    /// Gives a shard back, once nothing is decided about it here any more.
+    /// Gives shards back that were owned under these epochs, once nothing is decided about them here
+    /// any more.
     ///
     /// # Errors
     /// As [`beat`](Self::beat).
-    pub async fn release(&mut self, shard: ShardId, epoch: u64) -> Result<(), ClusterError> {
+    pub async fn release(&mut self, free: &[(ShardId, u64)]) -> Result<(), ClusterError> {
         let name = self.name.clone();
         self.within(async |client| {
-            let (number, epoch) = (i32::from(shard.0), epoch as i64);
-            client.execute(RELEASE, &[&number, &epoch, &name]).await?;
+            let (shards, epochs) = columns(free);
+            client.execute(RELEASE, &[&shards, &epochs, &name]).await?;
             Ok(())
         })
         .await
@@ -203,46 +173,27 @@ impl Membership {
         self.time.as_secs_f64()
     }
 
-    /// Asks within half the time of ownership. After an error the next question begins with a new
-    /// connection.
+    /// Asks within half the time of ownership.
     async fn within<T>(
         &mut self,
         ask: impl AsyncFnOnce(&Client) -> Result<T, ClusterError>,
     ) -> Result<T, ClusterError> {
-        let patience = self.time / 2;
-        let asked = timeout(patience, async {
-            let connection = match self.connection.take() {
-                Some(open) if !open.client.is_closed() => open,
-                Some(_) | None => self.connect().await?,
-            };
-            let answer = ask(&connection.client).await?;
-            Ok::<_, ClusterError>((connection, answer))
-        });
-        let (connection, answer) = asked.await.map_err(|_| ClusterError::Silent)??;
-        self.connection = Some(connection);
-        Ok(answer)
+        let shards = self.shards;
+        let prepare = async |client: &Client| make_shards(client, shards).await;
+        self.link.within(prepare, ask).await
     }
+}
 
-    async fn connect(&self) -> Result<Connection, ClusterError> {
-        let (client, driver) = connect_shared(&self.database, self.time / 2).await?;
-        let driver = tokio::spawn(driver).abort_handle();
-        let connection = Connection { client, driver };
-        prepare_shared(&connection.client).await?;
-        self.make_shards(&connection.client).await?;
-        Ok(connection)
+/// The rows of all shards, if they are not there yet.
+async fn make_shards(client: &Client, shards: Shards) -> Result<(), ClusterError> {
+    let asked = shards.count();
+    let last = i32::from(asked) - 1;
+    client.execute(MAKE_SHARDS, &[&last]).await?;
+    let found: i64 = client.query_one(COUNT_SHARDS, &[]).await?.get(0);
+    if found != i64::from(asked) {
+        return Err(ClusterError::OtherShards { found, asked });
     }
-
-    /// The rows of all shards, if they are not there yet.
-    async fn make_shards(&self, client: &Client) -> Result<(), ClusterError> {
-        let asked = self.shards.count();
-        let last = i32::from(asked) - 1;
-        client.execute(MAKE_SHARDS, &[&last]).await?;
-        let found: i64 = client.query_one(COUNT_SHARDS, &[]).await?.get(0);
-        if found != i64::from(asked) {
-            return Err(ClusterError::OtherShards { found, asked });
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 const PRESENT: &str = "INSERT INTO foreshadow.replicas (name, address, seen_at)
@@ -255,7 +206,7 @@ const LEAVE: &str = "UPDATE foreshadow.replicas SET seen_at = 'epoch' WHERE name
 const REPLICAS: &str = "SELECT name, seen_at > clock_timestamp() - make_interval(secs => $1)
     FROM foreshadow.replicas ORDER BY name";
 
-/// Rows are locked in order, here and in [`CLAIM`], so that nobody waits in a circle.
+/// Rows are locked in order, here, in [`CLAIM`] and in [`RELEASE`], so that nobody waits in a circle.
 const RENEW: &str = "WITH own AS (
         SELECT s.shard FROM foreshadow.shards AS s
         JOIN unnest($2::int[], $3::bigint[]) AS held (shard, epoch) USING (shard, epoch)
@@ -278,8 +229,12 @@ const CLAIM: &str = "WITH free AS (
     FROM free WHERE s.shard = free.shard
     RETURNING s.shard, s.epoch";
 
-const RELEASE: &str = "UPDATE foreshadow.shards SET owner = NULL, address = NULL
-    WHERE shard = $1 AND epoch = $2 AND owner = $3";
+const RELEASE: &str = "WITH own AS (
+        SELECT s.shard FROM foreshadow.shards AS s
+        JOIN unnest($1::int[], $2::bigint[]) AS free (shard, epoch) USING (shard, epoch)
+        WHERE s.owner = $3 ORDER BY s.shard FOR UPDATE OF s)
+    UPDATE foreshadow.shards AS s SET owner = NULL, address = NULL
+    FROM own WHERE s.shard = own.shard";
 
 /// Only in an empty table: how many there are never changes.
 const MAKE_SHARDS: &str = "INSERT INTO foreshadow.shards (shard)

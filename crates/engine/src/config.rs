@@ -26,6 +26,8 @@ pub use shard::{LedgerPlace, ShardGap};
 pub use validate::ConfigError;
 pub(crate) use validate::shapes;
 
+pub use crate::retraining::{Answer, SharedTraining, TrainingLock, TrainingTurn, TrainingTurns};
+
 /// Everything the engine needs to start.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EngineConfig {
@@ -146,6 +148,10 @@ pub struct RetrainingConfig {
     pub niceness: u8,
     /// How many candidates that were not promoted are kept for inspection.
     pub keep_candidates: usize,
+    /// When it may be trained; at any time unless given.
+    pub turns: TrainingTurns,
+    /// What engines share that train in turn: one trains for all of them.
+    pub shared: Option<SharedTraining>,
 }
 
 impl Default for RetrainingConfig {
@@ -155,6 +161,8 @@ impl Default for RetrainingConfig {
             max_duration: Duration::from_mins(10),
             niceness: 10,
             keep_candidates: 3,
+            turns: TrainingTurns::default(),
+            shared: None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Where the engine stands: serving, stopping, stopped.
 
-use std::sync::Arc;
+use std::{future::Future, sync::Arc};
 
 use tokio::sync::watch;
 
@@ -59,6 +59,18 @@ impl Lifecycle {
         });
     }
 
+    /// Runs what ends the engine in the end; a fault in it is an end as well, so that nobody waits for
+    /// ever.
+    pub(crate) fn run_to_end(&self, engine: impl Future<Output = ()> + Send + 'static) {
+        let lifecycle = self.clone();
+        tokio::spawn(async move {
+            if let Err(fault) = tokio::spawn(engine).await {
+                tracing::error!(%fault, "the engine failed while it ended");
+                lifecycle.stopped_with(Err(EngineError::Stopped));
+            }
+        });
+    }
+
     pub(crate) fn readiness(&self) -> Readiness {
         let not_ready = |reason: &str| Readiness::NotReady(reason.to_owned());
         match &*self.0.borrow() {
@@ -93,5 +105,18 @@ impl Lifecycle {
                 Err(EngineError::Stopped)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_engine_that_fails_while_it_ends_has_stopped() {
+        let lifecycle = Lifecycle::new();
+        lifecycle.serving();
+        lifecycle.run_to_end(async { panic!("a fault in the engine") });
+        assert_eq!(lifecycle.stopped().await, Err(EngineError::Stopped));
     }
 }

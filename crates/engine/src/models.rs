@@ -44,7 +44,7 @@ impl ModelStore {
             .find(|folder| folder.file_name().is_some_and(|one| one == name))
             .ok_or_else(|| format!("there is no model `{name}`"))?;
         let model = (self.load)(folder)?;
-        let panel = self.go_on_from(model.interval, now);
+        let panel = go_on_from(&self.history, model.interval, now);
         let failed = |error: io::Error| error.to_string();
         // First, so that an error leaves the model in use as it is.
         let kept = pinned(&self.models);
@@ -55,16 +55,16 @@ impl ModelStore {
         }
         Ok((model, Arc::new(panel)))
     }
+}
 
-    /// What series go on from; nothing where nothing was seen lately, or it cannot be read.
-    fn go_on_from(&self, interval: Duration, now: Timestamp) -> Panel {
-        let files = self.history.lately(now).unwrap_or_default();
-        let panel = load_history(&files, interval, DEFAULT_MAX_VALUES);
-        panel.unwrap_or_else(|reason| {
-            tracing::info!(reason, "there are no past values to go on from");
-            Panel::new(now, interval, Vec::new(), 0, Vec::new())
-        })
-    }
+/// What series go on from; nothing where nothing was seen lately, or it cannot be read.
+pub(crate) fn go_on_from(history: &HistoryFolder, interval: Duration, now: Timestamp) -> Panel {
+    let files = history.lately(now).unwrap_or_default();
+    let panel = load_history(&files, interval, DEFAULT_MAX_VALUES);
+    panel.unwrap_or_else(|reason| {
+        tracing::info!(reason, "there are no past values to go on from");
+        Panel::new(now, interval, Vec::new(), 0, Vec::new())
+    })
 }
 
 /// The file that names the model that an administrator keeps.

@@ -44,6 +44,7 @@ pub use reader::RequestReader;
 pub use request::RequestRecord;
 pub use schema::HistoryKind;
 pub use storage::{
-    check_reachable, is_remote, make_folder, parquet_files, remove_empty_folder, remove_file,
+    check_reachable, is_remote, make_folder, parquet_files, read_file, remove_empty_folder,
+    remove_file, stored_files, write_file,
 };
 pub use write::{DumpColumn, DumpKind, DumpValue, DumpWriter, RequestWriter, UsageWriter};

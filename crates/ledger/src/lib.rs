@@ -35,5 +35,5 @@ pub use error::{LedgerError, Place};
 pub use ledger::Ledger;
 pub use plans::{PlanAndNext, PlanBasis, PlanLog, PlanRecord};
 #[cfg(feature = "postgres")]
-pub use shared::{SharedShard, connect_shared, prepare_shared};
+pub use shared::{SharedShard, connect_shared, prepare_shared, prepare_training};
 pub use store::Durability;

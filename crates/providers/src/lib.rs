@@ -29,6 +29,6 @@ pub use kubernetes::KubernetesProvider;
 pub use kubernetes::{KubernetesSpec, Owner, Template, TemplateError};
 pub use owner::new_owner;
 pub use process::{ProcessProvider, ReconcileReport};
-pub use provider::{Claim, Provider, ProviderError};
+pub use provider::{Claim, Lease, Provider, ProviderError};
 pub use providers::Providers;
 pub use spec::{Hold, ProbeSpec, ProcessSpec, Readiness, Reset, SpecError};

@@ -1,6 +1,8 @@
 //! The trait that every provider implements.
 
-use foreshadow_types::{AllocationId, ApplicationId, InstanceId, PoolName, TenantId, UserId};
+use foreshadow_types::{
+    AllocationId, ApplicationId, FencingToken, InstanceId, PoolName, TenantId, UserId,
+};
 use thiserror::Error;
 
 /// Why a provider could not be set up.
@@ -40,6 +42,15 @@ pub struct Claim {
     pub application: Option<ApplicationId>,
 }
 
+/// A lease of an instance: the first, of those that share it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// Its allocation.
+    pub allocation: AllocationId,
+    /// What its holder shows.
+    pub token: FencingToken,
+}
+
 /// Starts, holds, thaws and stops instances.
 ///
 /// Every command returns at once and is carried out in the background, for each instance in order;
@@ -71,6 +82,12 @@ pub trait Provider: Send + Sync + 'static {
 
     /// Wakes an instance that was put at rest.
     fn thaw(&self, instance: InstanceId);
+
+    /// The same for a lease that is known.
+    fn thaw_for(&self, instance: InstanceId, lease: Lease) {
+        let _ = lease;
+        self.thaw(instance);
+    }
 
     /// Ends an instance, also one of an earlier run. Answered by `Gone`, also if there is none.
     fn stop(&self, instance: InstanceId);

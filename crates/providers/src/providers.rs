@@ -13,7 +13,7 @@ use crate::{
     fallback::{FallbackSpec, Fallbacks},
     kubernetes::KubernetesSpec,
     process::{ProcessProvider, ReconcileReport},
-    provider::{Claim, Provider, ProviderError},
+    provider::{Claim, Lease, Provider, ProviderError},
     spec::ProcessSpec,
 };
 
@@ -270,6 +270,12 @@ impl Provider for Providers {
         }
     }
 
+    fn thaw_for(&self, instance: InstanceId, lease: Lease) {
+        if !self.fallbacks.knows(instance) {
+            self.own.thaw_for(instance, lease);
+        }
+    }
+
     fn stop(&self, instance: InstanceId) {
         if self.fallbacks.knows(instance) {
             self.fallbacks.stop(instance);
@@ -308,6 +314,10 @@ impl Provider for Own {
 
     fn thaw(&self, instance: InstanceId) {
         self.of(instance).thaw(instance);
+    }
+
+    fn thaw_for(&self, instance: InstanceId, lease: Lease) {
+        self.of(instance).thaw_for(instance, lease);
     }
 
     fn stop(&self, instance: InstanceId) {

@@ -13,7 +13,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::event::ProviderEvent;
+use crate::{event::ProviderEvent, provider::Lease};
 
 /// What is wanted of an instance; the latest wish counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -21,6 +21,8 @@ pub(crate) struct Wishes {
     pub(crate) rest: bool,
     /// It was woken for a request; a fresh one is neither at rest nor claimed.
     pub(crate) claimed: bool,
+    /// By whom, where that is known.
+    pub(crate) lease: Option<Lease>,
     pub(crate) stop: bool,
     /// Rises with each reset that is asked for.
     pub(crate) resets: u64,

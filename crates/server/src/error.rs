@@ -43,6 +43,14 @@ impl ApiError {
         Self::new(Code::Unavailable, StatusCode::SERVICE_UNAVAILABLE, message)
     }
 
+    /// Another replica, or the way to it, broke off; what was done is not known.
+    pub(crate) fn broken_off(message: impl Into<String>) -> Self {
+        Self {
+            retry_after: Some(IN_A_MOMENT),
+            ..Self::unavailable(message)
+        }
+    }
+
     /// Too many calls are under way.
     pub(crate) fn busy() -> Self {
         let message = "too many calls are under way; try again after the delay given";
@@ -62,18 +70,33 @@ impl ApiError {
     }
 }
 
-/// What another replica has refused.
+/// After how long what has broken off may be asked again.
+const IN_A_MOMENT: Duration = Duration::from_millis(100);
+
+/// What another replica has refused, and when it said to come again; of one that broke off without a
+/// word, in a moment.
 impl From<Status> for ApiError {
     fn from(status: Status) -> Self {
+        let retry = status.get_details_retry_info();
+        let told = retry.and_then(|retry| retry.retry_delay);
         let http = match status.code() {
             Code::InvalidArgument => StatusCode::BAD_REQUEST,
             Code::Unauthenticated => StatusCode::UNAUTHORIZED,
             Code::PermissionDenied => StatusCode::FORBIDDEN,
             Code::NotFound => StatusCode::NOT_FOUND,
             Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
-            _ => return Self::unavailable(status.message()),
+            _ => {
+                let broken = Self::broken_off(status.message());
+                return Self {
+                    retry_after: told.or(broken.retry_after),
+                    ..broken
+                };
+            }
         };
-        Self::new(status.code(), http, status.message())
+        Self {
+            retry_after: told,
+            ..Self::new(status.code(), http, status.message())
+        }
     }
 }
 
@@ -180,6 +203,19 @@ mod tests {
     use foreshadow_types::PoolName;
 
     use super::*;
+
+    #[test]
+    fn what_another_replica_could_not_do_tells_when_to_ask_again() {
+        let broken = ApiError::from(Status::unavailable("another replica: transport error"));
+        let status = Status::from(broken.clone());
+        let retry = status.get_details_retry_info().unwrap();
+        assert_eq!(retry.retry_delay, Some(IN_A_MOMENT));
+        assert_eq!(broken.into_response().headers()[header::RETRY_AFTER], "1");
+
+        let busy = ApiError::too_often("too many", Duration::from_secs(7));
+        let busy = ApiError::from(Status::from(busy));
+        assert_eq!(busy.retry_after, Some(Duration::from_secs(7)));
+    }
 
     #[test]
     fn a_full_queue_says_when_to_come_back() {

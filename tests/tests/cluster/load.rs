@@ -134,7 +134,7 @@ impl Wanderer {
     }
 }
 
-async fn connect(address: &str) -> Result<Client, Status> {
+pub(crate) async fn connect(address: &str) -> Result<Client, Status> {
     let endpoint = Channel::from_shared(format!("http://{address}")).expect("the address is one");
     let endpoint = endpoint.connect_timeout(Duration::from_secs(1));
     let channel = endpoint.connect().await;

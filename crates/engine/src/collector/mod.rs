@@ -25,7 +25,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use self::{
     command::{CollectorCommand, Gathered, GatheredSeries, ReportError, WarmSeries},
-    folder::HistoryFolder,
+    folder::{HistoryFolder, Kind},
     history::{Journals, begin_journals},
     rows::encode_requests,
     series::SeriesKey,

@@ -257,7 +257,7 @@ fn assemble(
         collector,
         provider: decider.provider,
     };
-    tokio::spawn(parts.supervise(lifecycle.clone()));
+    lifecycle.run_to_end(parts.supervise(lifecycle.clone()));
     lifecycle.serving();
     Ok(EngineHandle::new(shared))
 }

@@ -18,7 +18,7 @@ use foreshadow_allocator::{
     Allocation, AllocationState, Allocator, Effect, Input, ListFilter, Reply,
 };
 use foreshadow_ledger::{Ledger, LedgerError};
-use foreshadow_providers::{Claim, Provider, ProviderEvent};
+use foreshadow_providers::{Claim, Lease, Provider, ProviderEvent};
 use foreshadow_types::{AllocationId, InstanceId, PoolName, Timestamp};
 use tokio::sync::mpsc;
 use tracing::Span;
@@ -351,11 +351,25 @@ impl Owner {
             Effect::Stop { instance, .. } => self.provider.stop(*instance),
             Effect::Reset { instance, pool } => self.provider.reset(pool, *instance),
             Effect::Hold { instance, .. } => self.provider.hold(*instance),
-            Effect::Thaw { instance, .. } => self.provider.thaw(*instance),
+            Effect::Thaw { instance, .. } => self.thaw(*instance, now),
             Effect::Verify { instance, pool } => self.provider.verify(pool, *instance),
             Effect::Notify { allocation } => {
                 self.watchers.notify(*allocation, &self.allocator, now);
             }
+        }
+    }
+
+    /// Wakes an instance for its lease, which may be over again by now.
+    fn thaw(&self, instance: InstanceId, now: Timestamp) {
+        let holder = self.allocator.first_holder(instance, now);
+        let lease = holder.and_then(|holder| {
+            let token = holder.fencing_token?;
+            let allocation = holder.id;
+            Some(Lease { allocation, token })
+        });
+        match lease {
+            Some(lease) => self.provider.thaw_for(instance, lease),
+            None => self.provider.thaw(instance),
         }
     }
 

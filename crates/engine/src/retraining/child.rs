@@ -48,6 +48,26 @@ pub(super) fn candidates(models: &Path) -> Vec<Candidate> {
     found
 }
 
+/// The name of the next candidate, and its folder.
+pub(super) fn next_candidate(models: &Path) -> (String, PathBuf) {
+    let candidate = Candidate::after(models);
+    (candidate.name, candidate.folder)
+}
+
+impl Candidate {
+    /// The one after those that there are.
+    fn after(models: &Path) -> Self {
+        let last = candidates(models).pop();
+        let number = last.map_or(1, |last| last.number + 1);
+        let name = format!("{PREFIX}{number}");
+        Self {
+            folder: models.join(&name),
+            name,
+            number,
+        }
+    }
+}
+
 /// Trains a candidate in a process of its own, which yields to the service and ends in time.
 pub(super) async fn train_candidate(
     retraining: &Retraining,
@@ -55,11 +75,7 @@ pub(super) async fn train_candidate(
     interval: Duration,
     until: Timestamp,
 ) -> Result<Candidate, String> {
-    let number = candidates(&retraining.models)
-        .last()
-        .map_or(1, |last| last.number + 1);
-    let name = format!("{PREFIX}{number}");
-    let folder = retraining.models.join(&name);
+    let candidate = Candidate::after(&retraining.models);
     std::fs::create_dir_all(&retraining.models).map_err(|error| error.to_string())?;
     let config = &retraining.config;
     let Some(program) = &config.command else {
@@ -77,7 +93,7 @@ pub(super) async fn train_candidate(
         .args(["--max-seconds", &longest.as_secs().max(1).to_string()])
         .args(["--seed", &retraining.seed.to_string()])
         .arg("--out")
-        .arg(&folder)
+        .arg(&candidate.folder)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -97,9 +113,5 @@ pub(super) async fn train_candidate(
             .collect();
         return Err(format!("it ended with {}: {last}", output.status));
     }
-    Ok(Candidate {
-        name,
-        folder,
-        number,
-    })
+    Ok(candidate)
 }

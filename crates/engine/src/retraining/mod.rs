@@ -5,18 +5,26 @@ mod carried;
 mod child;
 mod judge;
 mod model;
+mod shared;
+mod turn;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use foreshadow_forecast::Panel;
 use tokio::sync::{mpsc, oneshot};
 
 use self::{
     child::train_candidate,
     judge::{Verdict, judge},
+    turn::Turn,
 };
 pub(crate) use self::{
     judge::{holdout, load_history},
     model::{LoadModel, LoadedForecaster, from_training},
+};
+pub use self::{
+    shared::SharedTraining,
+    turn::{Answer, TrainingLock, TrainingTurn, TrainingTurns},
 };
 use crate::{
     collector::{CollectorCommand, HistoryFolder},
@@ -49,9 +57,20 @@ pub(crate) struct TrainNow {
 /// What one training came to.
 #[derive(Debug)]
 enum Trained {
-    Promoted { loss: f64, before: f64 },
-    Kept { loss: f64, before: f64 },
+    Promoted {
+        loss: f64,
+        before: f64,
+    },
+    Kept {
+        loss: f64,
+        before: f64,
+    },
+    /// Another engine has trained for this one as well.
+    ByAnother,
 }
+
+/// In how many bins from the last training on there is nothing more to learn.
+const SETTLED: u32 = 2;
 
 /// The folders of the candidates there are, the oldest first.
 pub(crate) fn candidate_folders(models: &std::path::Path) -> Vec<PathBuf> {
@@ -62,9 +81,15 @@ pub(crate) fn candidate_folders(models: &std::path::Path) -> Vec<PathBuf> {
 impl Retraining {
     /// Trains when asked, one training at a time, until nobody can ask any more.
     pub(crate) async fn run(self, mut asked: mpsc::Receiver<TrainNow>) {
+        // A model may have been published while this shard was elsewhere.
+        if let Err(reason) = self.take_newest().await {
+            tracing::warn!(
+                reason,
+                "the published model is taken up with the next training"
+            );
+        }
         while let Some(now) = asked.recv().await {
             let numbers = &self.numbers.retraining;
-            numbers.started.add(1);
             match self.train(now).await {
                 Ok(Trained::Promoted { loss, before }) => {
                     tracing::info!(loss, before, "a new model is in use");
@@ -84,6 +109,9 @@ impl Retraining {
                         .latest
                         .set(format!("not better: loss {loss:.4}, in use {before:.4}"));
                 }
+                Ok(Trained::ByAnother) => {
+                    numbers.latest.set("another has just trained".to_owned());
+                }
                 Err(reason) => {
                     tracing::warn!(reason, "training failed; the model in use stays");
                     numbers.failed.add(1);
@@ -93,7 +121,31 @@ impl Retraining {
         }
     }
 
+    /// Trains when it is this engine's turn.
     async fn train(&self, now: TrainNow) -> Result<Trained, String> {
+        let asked = self.numbers.clock.now();
+        let mut turn = self.config.turns.next().await?;
+        let waited = self.numbers.clock.now().since(asked);
+        let settled = turn.follows_within(waited.max(now.interval * SETTLED));
+        if self.config.shared.is_some() && settled {
+            turn.give_back(false).await;
+            self.take_newest().await?;
+            return Ok(Trained::ByAnother);
+        }
+        self.numbers.retraining.started.add(1);
+        let trained = self.train_in(&mut turn, now).await;
+        turn.give_back(trained.is_ok()).await;
+        trained
+    }
+
+    async fn train_in(&self, turn: &mut Turn, now: TrainNow) -> Result<Trained, String> {
+        let (verdict, name) = turn.during(self.judged(now)).await?;
+        turn.confirm().await?;
+        self.follow(verdict, &name, turn.epoch()).await
+    }
+
+    /// A candidate's name, and what the gate says of it.
+    async fn judged(&self, now: TrainNow) -> Result<(Verdict, String), String> {
         self.flush_history().await?;
         let histories = self.histories().await?;
         if histories.is_empty() {
@@ -109,23 +161,34 @@ impl Retraining {
         });
         let verdict = judged.await.map_err(|error| error.to_string())??;
         self.prune(&name);
-        self.follow(verdict, &name).await
+        Ok((verdict, name))
     }
 
-    async fn follow(&self, verdict: Verdict, name: &str) -> Result<Trained, String> {
+    async fn follow(&self, verdict: Verdict, name: &str, epoch: u64) -> Result<Trained, String> {
         let (loss, before) = (verdict.loss, verdict.before);
         if !verdict.promotes || pinned(&self.models).is_some() {
             return Ok(Trained::Kept { loss, before });
         }
         foreshadow_training::promote(&self.models, name).map_err(|error| error.to_string())?;
+        let warm = match &self.config.shared {
+            Some(shared) => {
+                self.publish(shared, epoch, name).await;
+                self.go_on_from(verdict.candidate.interval).await?
+            }
+            None => verdict.panel,
+        };
+        self.use_model(verdict.candidate, warm).await?;
+        Ok(Trained::Promoted { loss, before })
+    }
+
+    async fn use_model(&self, model: LoadedForecaster, warm: Arc<Panel>) -> Result<(), String> {
         let use_model = PlanningCommand::UseModel {
-            model: verdict.candidate.forecaster,
-            interval: verdict.candidate.interval,
-            warm: verdict.panel,
+            model: model.forecaster,
+            interval: model.interval,
+            warm,
         };
         let sent = self.planning.send(use_model).await;
-        sent.map_err(|_| "the engine is stopping".to_owned())?;
-        Ok(Trained::Promoted { loss, before })
+        sent.map_err(|_| "the engine is stopping".to_owned())
     }
 
     async fn flush_history(&self) -> Result<(), String> {
@@ -139,8 +202,12 @@ impl Retraining {
     /// What there is to train on.
     async fn histories(&self) -> Result<Vec<PathBuf>, String> {
         let mut histories = self.imports.clone();
-        let history = self.history.clone();
-        let filled = tokio::task::spawn_blocking(move || history.filled()).await;
+        let (history, shared) = (self.history.clone(), self.config.shared.clone());
+        let filled = tokio::task::spawn_blocking(move || match shared {
+            Some(shared) => shared.histories(),
+            None => history.filled(),
+        });
+        let filled = filled.await;
         let filled = filled.map_err(|error| error.to_string())?;
         histories.extend(filled.map_err(|error| error.to_string())?);
         Ok(histories)
@@ -167,147 +234,4 @@ impl Retraining {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use foreshadow_forecast::{ForecastError, Forecaster, QuantileForecast};
-    use foreshadow_history::UsageWriter;
-    use foreshadow_types::{EntityId, Timestamp};
-
-    use super::*;
-
-    /// Forecasts the one number that its file holds.
-    struct Constant(f32);
-
-    impl Forecaster for Constant {
-        fn name(&self) -> &'static str {
-            "constant"
-        }
-
-        fn forecast(
-            &mut self,
-            panel: &foreshadow_forecast::Panel,
-            origins: &[usize],
-            horizon: usize,
-            levels: &[f64],
-        ) -> Result<Vec<Vec<QuantileForecast>>, ForecastError> {
-            let one = QuantileForecast::from_points(levels, &vec![self.0; horizon]);
-            Ok(vec![vec![one; panel.ids().len()]; origins.len()])
-        }
-    }
-
-    fn load_constant() -> LoadModel {
-        Arc::new(|folder| {
-            let text = std::fs::read_to_string(folder.join("value"));
-            let value = text.map_err(|error| error.to_string())?.trim().parse();
-            Ok(LoadedForecaster {
-                forecaster: Box::new(Constant(value.map_err(|_| "not a number".to_owned())?)),
-                interval: Duration::from_secs(1),
-                trained_through: Timestamp::MIN,
-                pools: std::collections::BTreeMap::new(),
-            })
-        })
-    }
-
-    /// 200 seconds of a value that jumps about between 0 and 10, so that 5 is a fair guess and
-    /// repeating the last value a bad one.
-    fn write_history(folder: &HistoryFolder, end: Timestamp) {
-        let path = folder.usage().join("1.parquet");
-        let mut writer = UsageWriter::create(&path, &["cpu"]).unwrap();
-        let entity = EntityId::new("ada").unwrap();
-        for second in 0..200 {
-            let at = end - Duration::from_secs(200 - second);
-            let value = (second * 41 % 101) as f64 / 10.0;
-            writer.write(at, &entity, &[Some(value)]).unwrap();
-        }
-        writer.finish().unwrap();
-    }
-
-    fn retraining(folder: &Path, planning: mpsc::Sender<PlanningCommand>) -> Retraining {
-        let numbers = Arc::new(Numbers::default());
-        let history =
-            HistoryFolder::open(&folder.join("history"), &folder.join("journal")).unwrap();
-        write_history(&history, numbers.clock.now());
-        let (collector, mut collected) = mpsc::channel(1);
-        tokio::spawn(async move {
-            while let Some(CollectorCommand::Flush { reply }) = collected.recv().await {
-                let _ = reply.send(());
-            }
-        });
-        Retraining {
-            config: RetrainingConfig::default(),
-            models: folder.join("models"),
-            history,
-            imports: Vec::new(),
-            seed: 1,
-            load: load_constant(),
-            numbers,
-            collector,
-            planning,
-        }
-    }
-
-    /// A training that writes a number to the folder that comes last on its command line.
-    fn trains_to(value: &str) -> Vec<String> {
-        let script =
-            format!("for out; do :; done; mkdir -p \"$out\" && echo {value} > \"$out/value\"");
-        ["sh", "-c", &script, "train"].map(str::to_owned).to_vec()
-    }
-
-    const NOW: TrainNow = TrainNow {
-        interval: Duration::from_secs(1),
-    };
-
-    #[tokio::test]
-    async fn only_a_better_model_is_promoted() {
-        let folder = tempfile::tempdir().unwrap();
-        let (planning, mut promoted) = mpsc::channel(4);
-        let mut retraining = retraining(folder.path(), planning);
-        let current = |retraining: &Retraining| {
-            let current = foreshadow_training::current_model(&retraining.models).unwrap();
-            current.map(|folder| folder.file_name().unwrap().to_owned())
-        };
-
-        retraining.config.command = Some(trains_to("1000"));
-        assert!(matches!(
-            retraining.train(NOW).await,
-            Ok(Trained::Kept { .. })
-        ));
-        assert_eq!(current(&retraining), None);
-
-        retraining.config.command = Some(trains_to("4"));
-        assert!(matches!(
-            retraining.train(NOW).await,
-            Ok(Trained::Promoted { .. })
-        ));
-        assert_eq!(current(&retraining), Some("candidate-2".into()));
-        assert!(matches!(
-            promoted.try_recv(),
-            Ok(PlanningCommand::UseModel { .. })
-        ));
-
-        for worse in ["4", "-3"] {
-            retraining.config.command = Some(trains_to(worse));
-            assert!(
-                matches!(retraining.train(NOW).await, Ok(Trained::Kept { .. })),
-                "{worse}"
-            );
-        }
-        assert_eq!(current(&retraining), Some("candidate-2".into()));
-        assert!(promoted.try_recv().is_err());
-    }
-
-    #[tokio::test]
-    async fn a_training_that_fails_says_why_and_changes_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let (planning, mut promoted) = mpsc::channel(4);
-        let mut retraining = retraining(folder.path(), planning);
-        let script = "echo no memory left >&2; exit 1";
-        retraining.config.command = Some(["sh", "-c", script].map(str::to_owned).to_vec());
-        let reason = retraining.train(NOW).await.unwrap_err();
-        assert!(reason.contains("no memory left"), "{reason}");
-        retraining.config.command = Some(trains_to("garbage"));
-        assert!(retraining.train(NOW).await.is_err());
-        assert!(promoted.try_recv().is_err());
-    }
-}
+mod tests;

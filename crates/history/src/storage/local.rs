@@ -1,7 +1,8 @@
 //! Folders of this machine.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -27,6 +28,21 @@ pub(super) fn list(folder: &Path) -> Result<Vec<PathBuf>, HistoryError> {
         }
     }
     Ok(files)
+}
+
+/// Writes beside a file, and renames when it is on the disk.
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), HistoryError> {
+    let failed = |error| HistoryError::io(path, error);
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(failed)?;
+    }
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".partial");
+    let partial = path.with_file_name(name);
+    let mut file = fs::File::create(&partial).map_err(failed)?;
+    file.write_all(bytes).map_err(failed)?;
+    file.sync_all().map_err(failed)?;
+    fs::rename(&partial, path).map_err(failed)
 }
 
 pub(super) fn remove(path: &Path) -> Result<(), HistoryError> {

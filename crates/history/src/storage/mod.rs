@@ -10,6 +10,7 @@ mod objects;
 
 use std::{
     fs::File,
+    io::{Read as _, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -61,6 +62,42 @@ pub fn parquet_files(folder: &Path) -> Result<Vec<PathBuf>, HistoryError> {
     files.retain(|path| is_parquet(path));
     files.sort();
     Ok(files)
+}
+
+/// All files of a folder and of the folders in it; none if there is no such folder.
+///
+/// # Errors
+/// [`HistoryError`] if it cannot be read.
+pub fn stored_files(folder: &Path) -> Result<Vec<PathBuf>, HistoryError> {
+    if is_remote(folder) {
+        return remote::list(folder);
+    }
+    local::list(folder)
+}
+
+/// Reads a whole file, which is to be small.
+///
+/// # Errors
+/// [`HistoryError`] if there is none or it cannot be read.
+pub fn read_file(path: &Path) -> Result<Vec<u8>, HistoryError> {
+    let mut bytes = Vec::new();
+    let read = open(path)?.read_to_end(&mut bytes);
+    read.map_err(|error| HistoryError::io(path, error))?;
+    Ok(bytes)
+}
+
+/// Makes a whole file appear, in the place of one that may be there.
+///
+/// # Errors
+/// [`HistoryError`] if it cannot be written.
+pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), HistoryError> {
+    if !is_remote(path) {
+        return local::write(path, bytes);
+    }
+    let failed = |error| HistoryError::io(path, error);
+    let mut file = tempfile::tempfile().map_err(failed)?;
+    file.write_all(bytes).map_err(failed)?;
+    put(&mut file, path)
 }
 
 /// Removes a file. One that is gone already is no error.
@@ -188,6 +225,23 @@ mod tests {
             assert!(text.contains("--features s3"), "{text}");
             assert!(text.contains("s3://bucket/history"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_file_of_any_kind_is_written_whole_listed_and_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("models/epoch-1/manifest.json");
+        for bytes in [&b"first"[..], b"second"] {
+            write_file(&path, bytes).unwrap();
+            assert_eq!(read_file(&path).unwrap(), bytes);
+        }
+        assert_eq!(stored_files(folder.path()).unwrap(), [path]);
+        assert!(
+            stored_files(&folder.path().join("absent"))
+                .unwrap()
+                .is_empty()
+        );
+        assert!(read_file(&folder.path().join("absent")).is_err());
     }
 
     #[test]

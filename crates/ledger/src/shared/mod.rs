@@ -20,7 +20,7 @@ mod write;
 
 use std::{fmt, time::Duration};
 
-pub use schema::prepare_shared;
+pub use schema::{prepare_shared, prepare_training};
 pub use target::connect_shared;
 
 use self::{

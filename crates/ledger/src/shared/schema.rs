@@ -8,6 +8,8 @@ use crate::{LedgerError, Place, codec::FORMAT};
 /// Version of the tables; raised when they change.
 const TABLES: u32 = 1;
 const SCHEMA: &str = include_str!("schema.sql");
+/// Not counted in the version: servers of earlier releases do without it.
+const TRAINING: &str = include_str!("training.sql");
 /// Held while the tables are made, so that servers that start together make them one after another.
 const MAKING: i64 = 0x4653_4844_0001;
 
@@ -17,9 +19,7 @@ const MAKING: i64 = 0x4653_4844_0001;
 /// [`LedgerError::TooNew`] or [`LedgerError::TooOld`] if the tables are of another release;
 /// [`LedgerError::Refused`] if the server does not let them be made.
 pub async fn prepare_shared(client: &Client) -> Result<(), LedgerError> {
-    let place = Place::Server {
-        server: "the shared PostgreSQL".to_owned(),
-    };
+    let place = place();
     let refused = |error: tokio_postgres::Error| LedgerError::Refused {
         place: place.clone(),
         why: told(&error),
@@ -32,12 +32,38 @@ pub async fn prepare_shared(client: &Client) -> Result<(), LedgerError> {
     let make = format!(
         "SELECT pg_advisory_xact_lock({MAKING});
          {SCHEMA}
+         {TRAINING}
          INSERT INTO foreshadow.format (tables, records) VALUES ({TABLES}, {FORMAT})
          ON CONFLICT DO NOTHING;"
     );
     client.batch_execute(&make).await.map_err(refused)?;
     let found = found(client).await.map_err(refused)?;
     found.map_or(Ok(()), |found| check(found, &place))
+}
+
+/// Makes the table that says who trains, if it is not there: tables that an earlier release has made are
+/// without it.
+///
+/// # Errors
+/// [`LedgerError::Refused`] if the server does not let it be made.
+pub async fn prepare_training(client: &Client) -> Result<(), LedgerError> {
+    let refused = |error: tokio_postgres::Error| LedgerError::Refused {
+        place: place(),
+        why: told(&error),
+    };
+    let sql = "SELECT to_regclass('foreshadow.training') IS NOT NULL";
+    let found = client.query_one(sql, &[]).await.map_err(refused)?;
+    if found.try_get(0).map_err(refused)? {
+        return Ok(());
+    }
+    let make = format!("SELECT pg_advisory_xact_lock({MAKING}); {TRAINING}");
+    client.batch_execute(&make).await.map_err(refused)
+}
+
+fn place() -> Place {
+    Place::Server {
+        server: "the shared PostgreSQL".to_owned(),
+    }
 }
 
 /// Tables and records, as numbers.

@@ -67,10 +67,15 @@ impl Care {
     pub(super) fn to_mark(&self, wished: &Wishes) -> Option<Use> {
         let wanted = match (wished.rest, wished.claimed) {
             (true, _) => Use::Warm,
-            (false, true) => Use::Leased,
+            (false, true) => Use::Leased(wished.lease),
             (false, false) => return None,
         };
-        (wanted != self.marked).then_some(wanted)
+        // Whose lease it is stays told where nothing else is known.
+        let told = match (wanted, self.marked) {
+            (Use::Leased(None), Use::Leased(_)) => true,
+            (wanted, marked) => wanted == marked,
+        };
+        (!told).then_some(wanted)
     }
 
     /// Whether its last call is long enough ago.
@@ -144,9 +149,11 @@ impl Care {
 
 #[cfg(test)]
 mod tests {
+    use foreshadow_types::{AllocationId, FencingToken};
     use serde_json::{Value, json};
 
     use super::{super::template::Template, *};
+    use crate::provider::Lease;
 
     fn spec() -> KubernetesSpec {
         let container = json!({ "name": "a", "image": "b", "ports": [{ "containerPort": 80 }] });
@@ -188,13 +195,37 @@ mod tests {
         let after = (*object("1", &ready("True"))).clone();
         care.marked(Use::Warm, Ok(after));
         assert_eq!(care.to_mark(&warm), None);
-        assert_eq!(care.to_mark(&leased), Some(Use::Leased));
-        care.marked(Use::Leased, Err(CallError::Conflict(String::new())));
+        let to_lease = Use::Leased(None);
+        assert_eq!(care.to_mark(&leased), Some(to_lease));
+        care.marked(to_lease, Err(CallError::Conflict(String::new())));
         assert!(care.in_doubt && care.may_call(), "it is asked for at once");
-        assert_eq!(care.to_mark(&leased), Some(Use::Leased));
+        assert_eq!(care.to_mark(&leased), Some(to_lease));
         care.looked(object("1", &ready("True")));
-        care.marked(Use::Leased, Err(CallError::Conflict(String::new())));
+        care.marked(to_lease, Err(CallError::Conflict(String::new())));
         assert!(!care.may_call(), "one conflict after the other");
+    }
+
+    #[test]
+    fn the_next_lease_of_an_instance_is_marked_too() {
+        let mut care = care();
+        let lease = |token| Wishes {
+            claimed: true,
+            lease: Some(Lease {
+                allocation: AllocationId(token),
+                token: FencingToken(token),
+            }),
+            ..Wishes::default()
+        };
+        let first = Use::Leased(lease(1).lease);
+        assert_eq!(care.to_mark(&lease(1)), Some(first));
+        care.marked(first, Ok((*object("1", &ready("True"))).clone()));
+        assert_eq!(care.to_mark(&lease(1)), None);
+        assert_eq!(care.to_mark(&lease(2)), Some(Use::Leased(lease(2).lease)));
+        let unknown = Wishes {
+            claimed: true,
+            ..Wishes::default()
+        };
+        assert_eq!(care.to_mark(&unknown), None, "what is told stays");
     }
 
     #[test]

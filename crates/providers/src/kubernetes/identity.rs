@@ -2,10 +2,11 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use foreshadow_types::{InstanceId, PoolName};
+use foreshadow_types::{FencingToken, InstanceId, PoolName};
 use kube::api::DynamicObject;
 
 use super::template::PREFIX;
+use crate::provider::Lease;
 
 /// Who makes changes, as told to the API server.
 pub(super) const MANAGER: &str = "foreshadow";
@@ -20,6 +21,9 @@ const INSTANCE: &str = "foreshadow.dev/instance";
 const GENERATION: &str = "foreshadow.dev/generation";
 /// Whether it is on lease.
 pub(super) const STATE: &str = "foreshadow.dev/state";
+/// The allocation of its lease, and what the holder shows.
+pub(super) const ALLOCATION: &str = "foreshadow.dev/allocation";
+pub(super) const TOKEN: &str = "foreshadow.dev/fencing-token";
 /// Tells a cluster's autoscaler whether it may move a pod.
 pub(super) const SAFE_TO_EVICT: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict";
 
@@ -37,8 +41,8 @@ pub(super) enum Use {
     Starting,
     /// It waits to be claimed.
     Warm,
-    /// It is claimed.
-    Leased,
+    /// It is claimed; by whom, where that is known.
+    Leased(Option<Lease>),
 }
 
 impl Use {
@@ -46,17 +50,25 @@ impl Use {
         match self {
             Self::Starting => "starting",
             Self::Warm => "warm",
-            Self::Leased => "leased",
+            Self::Leased(_) => "leased",
         }
     }
 
     /// What an object says.
     pub(super) fn of(object: &DynamicObject) -> Self {
         let label = label(object, STATE);
-        let uses = [Self::Warm, Self::Leased];
+        let uses = [Self::Warm, Self::Leased(told_lease(object))];
         let told = uses.into_iter().find(|own| label == Some(own.label()));
         told.unwrap_or(Self::Starting)
     }
+}
+
+fn told_lease(object: &DynamicObject) -> Option<Lease> {
+    let annotations = object.metadata.annotations.as_ref()?;
+    Some(Lease {
+        allocation: annotations.get(ALLOCATION)?.parse().ok()?,
+        token: FencingToken(annotations.get(TOKEN)?.parse().ok()?),
+    })
 }
 
 /// Everything that the name of an object follows from.

@@ -7,7 +7,7 @@ use kube::api::DynamicObject;
 use serde_json::{Value, json};
 
 use super::{
-    identity::{Identity, MANAGER, SAFE_TO_EVICT, STATE, Use},
+    identity::{ALLOCATION, Identity, MANAGER, SAFE_TO_EVICT, STATE, TOKEN, Use},
     template::Template,
 };
 
@@ -45,8 +45,16 @@ pub(super) fn marking(object: &DynamicObject, own: Use, evictable_by_template: b
         },
     });
     // What is applied once and left out later is removed.
-    if own == Use::Leased && !evictable_by_template {
-        marking["metadata"]["annotations"] = json!({ SAFE_TO_EVICT: "false" });
+    if let Use::Leased(lease) = own {
+        let mut told = BTreeMap::new();
+        if !evictable_by_template {
+            told.insert(SAFE_TO_EVICT, "false".to_owned());
+        }
+        if let Some(lease) = lease {
+            told.insert(ALLOCATION, lease.allocation.to_string());
+            told.insert(TOKEN, lease.token.0.to_string());
+        }
+        marking["metadata"]["annotations"] = json!(told);
     }
     if let Some(types) = &object.types {
         marking["apiVersion"] = types.api_version.clone().into();
@@ -88,9 +96,10 @@ fn add(
 
 #[cfg(test)]
 mod tests {
-    use foreshadow_types::{InstanceId, PoolName};
+    use foreshadow_types::{AllocationId, FencingToken, InstanceId, PoolName};
 
     use super::*;
+    use crate::provider::Lease;
 
     fn template(metadata: &Value, spec: &Value) -> Template {
         let mut spec = spec.clone();
@@ -134,12 +143,20 @@ mod tests {
         let mut made = object(&template(&json!({}), &json!({})), &identity(), None).unwrap();
         made.metadata.uid = Some("u".into());
         made.metadata.resource_version = Some("5".into());
-        let leased = marking(&made, Use::Leased, false);
+        let lease = Lease {
+            allocation: AllocationId(42),
+            token: FencingToken(3),
+        };
+        let leased = marking(&made, Use::Leased(Some(lease)), false);
         assert_eq!(leased["kind"], "Pod");
         assert_eq!(leased["metadata"]["uid"], "u");
         assert_eq!(leased["metadata"]["resourceVersion"], "5");
         assert_eq!(leased["metadata"]["labels"][STATE], "leased");
         assert_eq!(leased["metadata"]["annotations"][SAFE_TO_EVICT], "false");
+        assert_eq!(leased["metadata"]["annotations"][ALLOCATION], "a-42");
+        assert_eq!(leased["metadata"]["annotations"][TOKEN], "3");
+        let told = serde_json::from_value(leased).unwrap();
+        assert_eq!(Use::of(&told), Use::Leased(Some(lease)));
         let warm = marking(&made, Use::Warm, false);
         assert!(warm["metadata"]["annotations"].is_null());
     }

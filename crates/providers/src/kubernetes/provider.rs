@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::{instance::Origin, shared::Shared, spec::KubernetesSpec};
 use crate::{
     event::ProviderEvent,
-    provider::{Provider, ProviderError},
+    provider::{Lease, Provider, ProviderError},
     supervision::Wishes,
     sweep::{Sweep, sweep_regularly},
 };
@@ -130,7 +130,7 @@ impl Provider for KubernetesProvider {
     fn reset(&self, pool: &PoolName, instance: InstanceId) {
         let as_new = |wished: &mut Wishes| {
             wished.resets += 1;
-            (wished.rest, wished.claimed) = (false, false);
+            (wished.rest, wished.claimed, wished.lease) = (false, false, None);
         };
         if !self.shared.roster.wish(instance, as_new) {
             self.shared.supervise(pool, instance, Origin::Used);
@@ -139,13 +139,19 @@ impl Provider for KubernetesProvider {
 
     fn hold(&self, instance: InstanceId) {
         self.shared.roster.wish(instance, |wished| {
-            (wished.rest, wished.claimed) = (true, false);
+            (wished.rest, wished.claimed, wished.lease) = (true, false, None);
         });
     }
 
     fn thaw(&self, instance: InstanceId) {
         self.shared.roster.wish(instance, |wished| {
             (wished.rest, wished.claimed) = (false, true);
+        });
+    }
+
+    fn thaw_for(&self, instance: InstanceId, lease: Lease) {
+        self.shared.roster.wish(instance, |wished| {
+            (wished.rest, wished.claimed, wished.lease) = (false, true, Some(lease));
         });
     }
 

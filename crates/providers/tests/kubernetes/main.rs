@@ -17,8 +17,8 @@ mod setup;
 use std::{collections::BTreeSet, time::Duration};
 
 use cluster::Cluster;
-use foreshadow_providers::{GoneReason, Provider, Template};
-use foreshadow_types::InstanceId;
+use foreshadow_providers::{GoneReason, Lease, Provider, Template};
+use foreshadow_types::{AllocationId, FencingToken, InstanceId};
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, ResourceQuota};
 use kube::{
     Api, ResourceExt,
@@ -82,7 +82,15 @@ async fn pods_start_say_what_they_are_used_for_and_are_removed() {
     is(("leased", Some("false"))).await;
     setup.provider.hold(one);
     is(("warm", None)).await;
-    setup.provider.thaw(one);
+    let lease = Lease {
+        allocation: AllocationId(42),
+        token: FencingToken(3),
+    };
+    setup.provider.thaw_for(one, lease);
+    is(("leased", Some("false"))).await;
+    let pod = setup.pod(1).await.unwrap();
+    assert_eq!(pod.annotations()["foreshadow.dev/allocation"], "a-42");
+    assert_eq!(pod.annotations()["foreshadow.dev/fencing-token"], "3");
     setup.provider.stop(one);
     assert_eq!(setup.gone(1).await, GoneReason::Stopped);
     assert!(setup.pod(1).await.is_none());

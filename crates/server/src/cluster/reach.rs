@@ -16,6 +16,7 @@ use futures::future::BoxFuture;
 use tonic::{ConnectError, Status, codegen::Service, metadata::MetadataValue};
 
 use super::{CLIENT, Credentials, FORWARDED, MOVING, TRACE_HEADERS, moving, routes::Route};
+use crate::error::ApiError;
 
 /// Headers of one connection, or of a browser's page, that are not for the next.
 const NOT_SENT_ON: [HeaderName; 8] = [
@@ -125,7 +126,13 @@ fn lost(error: &tonic::transport::Error) -> Lost {
         }
         cause = one.source();
     }
-    Lost::Broken(Status::unavailable(format!("another replica: {error}")))
+    Lost::Broken(
+        ApiError::broken_off(format!(
+            "the replica that has the shard broke off ({error}), and what it did is not known; ask \
+             again in a moment, with the same idempotency key"
+        ))
+        .into(),
+    )
 }
 
 /// A call as the next replica is to see it.

@@ -137,7 +137,7 @@ pub(super) async fn answer<T: Message + Default + DeserializeOwned>(
     let grpc = is_grpc(&parts.headers);
     let broken = |error: String| {
         let message = format!("the answer of a shard cannot be read: {error}");
-        Refusal::of(grpc, ApiError::unavailable(message))
+        Refusal::of(grpc, ApiError::broken_off(message))
     };
     let collected = body.collect().await;
     let collected = collected.map_err(|error| broken(error.to_string()))?;

@@ -1,7 +1,11 @@
 //! Keeps this replica's shards: renews them, takes what nobody has, gives back what is too much, and
 //! runs an engine for each.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use foreshadow_cluster::{
     ClusterError, Membership, Observed,
@@ -16,7 +20,10 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval, timeout_at},
 };
 
-use super::holding::{Holding, Plan, Stage};
+use super::{
+    holding::{Holding, Plan, Stage, ended, overdue, renewable},
+    releases::{Released, Releases},
+};
 use crate::config::Secret;
 
 /// How many times a shard is renewed in the time of ownership.
@@ -27,12 +34,15 @@ const DECLINED: Duration = Duration::from_secs(2);
 const FAILED: Duration = Duration::from_secs(10);
 /// How long shards may take to be handed over at the end.
 const LEAVING: Duration = Duration::from_secs(10);
+/// How long an engine may take to end before its shard is left to others all the same.
+const ENDING: Duration = Duration::from_secs(10);
 
 /// How an engine's start or end came out.
 #[derive(Debug)]
 enum Done {
     Started(ShardId, u64, Result<EngineHandle, StartError>),
     Ended(ShardId, u64),
+    Released(Box<Released>),
 }
 
 /// Keeps this replica's shards.
@@ -42,7 +52,11 @@ pub(super) struct Keeper {
     plan: Plan,
     held: BTreeMap<ShardId, Holding>,
     declined: BTreeMap<ShardId, Instant>,
+    /// Those whose engines here do not end: they are for others alone, since two engines would write
+    /// to one folder.
+    stuck: BTreeSet<ShardId>,
     work: JoinSet<Done>,
+    releases: Releases,
     /// As they were last read.
     rows: Vec<ShardRow>,
     /// Until when this replica has no share, since an engine did not start here.
@@ -73,7 +87,9 @@ impl Keeper {
             plan,
             held: BTreeMap::new(),
             declined: BTreeMap::new(),
+            stuck: BTreeSet::new(),
             work: JoinSet::new(),
+            releases: Releases::default(),
             rows: Vec::new(),
             unfit: None,
             placing,
@@ -93,7 +109,7 @@ impl Keeper {
         loop {
             tokio::select! {
                 _ = beats.tick() => self.beat().await,
-                Some(done) = self.work.join_next() => self.settle(done).await,
+                Some(done) = self.work.join_next() => self.settle(done),
                 _ = &mut leave, if !self.leaving => {
                     self.leave().await;
                     end = Some(Instant::now() + LEAVING);
@@ -101,8 +117,9 @@ impl Keeper {
             }
             self.publish();
             let over = end.is_some_and(|end| Instant::now() >= end);
+            let handed_over = self.held.is_empty() && self.releases.are_done();
             if self.leaving
-                && (self.held.is_empty() || over)
+                && (handed_over || over)
                 && let Some(left) = left.take()
             {
                 // Whoever waits for it may be gone.
@@ -124,6 +141,7 @@ impl Keeper {
     }
 
     async fn beat(&mut self) {
+        self.give_up();
         let observed = self.observe().await;
         self.note(observed.as_ref().err());
         if let Ok(observed) = &observed {
@@ -139,7 +157,7 @@ impl Keeper {
 
     /// Renews what is held. What may be lost meanwhile is not waited for.
     async fn observe(&mut self) -> Result<Observed, ClusterError> {
-        let held: Vec<_> = self.held.iter().map(|(id, one)| (*id, one.epoch)).collect();
+        let held = renewable(&self.held, Instant::now());
         let served = self.held.values().filter(|one| !one.is_ending());
         let first_lost = served.map(|one| one.until).min();
         let present = self.is_fit() && !self.leaving;
@@ -211,48 +229,65 @@ impl Keeper {
             return;
         };
         let epoch = holding.epoch;
-        match std::mem::replace(&mut holding.stage, Stage::Ending) {
-            Stage::Serving(engine) => {
-                self.work.spawn(async move {
-                    if let Err(error) = engine.shutdown_with(OnShutdown::Keep).await {
-                        tracing::warn!(%shard, %error, "a shard's engine ended");
-                    }
-                    Done::Ended(shard, epoch)
-                });
-            }
+        if holding.is_ending() {
+            return;
+        }
+        let by = Instant::now() + ENDING;
+        match std::mem::replace(&mut holding.stage, Stage::Ending { by }) {
+            Stage::Serving(engine) => self.shut_down(shard, epoch, engine),
             // It ends when it has started.
-            Stage::Starting | Stage::Ending => {}
+            Stage::Starting | Stage::Ending { .. } => {}
         }
     }
 
-    async fn settle(&mut self, done: Result<Done, JoinError>) {
+    fn shut_down(&mut self, shard: ShardId, epoch: u64, engine: EngineHandle) {
+        self.work.spawn(async move {
+            let end = async move { engine.shutdown_with(OnShutdown::Keep).await };
+            ended(shard, end).await;
+            Done::Ended(shard, epoch)
+        });
+    }
+
+    /// Gives back what engines have that do not end.
+    fn give_up(&mut self) {
+        for (shard, epoch) in overdue(&self.held, Instant::now()) {
+            tracing::error!(%shard, "the shard's engine does not end; others take the shard over");
+            self.stuck.insert(shard);
+            self.ended(shard, epoch, FAILED);
+        }
+    }
+
+    fn settle(&mut self, done: Result<Done, JoinError>) {
         match done {
-            Ok(Done::Started(shard, epoch, started)) => self.started(shard, epoch, started).await,
-            Ok(Done::Ended(shard, epoch)) => self.ended(shard, epoch, DECLINED).await,
-            Err(error) => tracing::error!(%error, "a shard's engine failed"),
-        }
-    }
-
-    async fn started(
-        &mut self,
-        shard: ShardId,
-        epoch: u64,
-        started: Result<EngineHandle, StartError>,
-    ) {
-        let wanted = self.held.get_mut(&shard).filter(|one| one.epoch == epoch);
-        match (started, wanted) {
-            (Ok(engine), Some(holding)) => {
-                let unwanted = matches!(holding.stage, Stage::Ending);
-                holding.stage = Stage::Serving(engine);
-                tracing::info!(%shard, epoch, "the shard is served here");
-                if unwanted {
-                    self.end(shard);
+            Ok(Done::Started(shard, epoch, started)) => self.started(shard, epoch, started),
+            Ok(Done::Ended(shard, epoch)) => {
+                self.stuck.remove(&shard);
+                if self.holds(shard, epoch) {
+                    self.ended(shard, epoch, DECLINED);
                 }
             }
-            (Ok(engine), None) => drop(engine),
+            Ok(Done::Released(released)) => self.releases.settle(*released),
+            Err(error) => tracing::error!(%error, "a task of a shard failed"),
+        }
+        self.release();
+    }
+
+    fn holds(&self, shard: ShardId, epoch: u64) -> bool {
+        self.held.get(&shard).is_some_and(|one| one.epoch == epoch)
+    }
+
+    fn started(&mut self, shard: ShardId, epoch: u64, started: Result<EngineHandle, StartError>) {
+        let wanted = self.held.get_mut(&shard).filter(|one| one.epoch == epoch);
+        match (started, wanted) {
+            (Ok(engine), Some(holding)) if !holding.is_ending() => {
+                holding.stage = Stage::Serving(engine);
+                tracing::info!(%shard, epoch, "the shard is served here");
+            }
+            (Ok(engine), _) => self.shut_down(shard, epoch, engine),
             (Err(error), _) => {
                 tracing::error!(%shard, %error, "the shard's engine did not start");
-                self.ended(shard, epoch, FAILED).await;
+                self.stuck.remove(&shard);
+                self.ended(shard, epoch, FAILED);
                 // Where others serve, it is the shard rather than this replica.
                 if !self.held.values().any(|one| one.engine().is_some()) {
                     self.unfit = Some(Instant::now() + FAILED);
@@ -262,13 +297,22 @@ impl Keeper {
     }
 
     /// Gives a shard back whose engine has ended.
-    async fn ended(&mut self, shard: ShardId, epoch: u64, declined: Duration) {
-        if self.held.get(&shard).is_some_and(|one| one.epoch == epoch) {
+    fn ended(&mut self, shard: ShardId, epoch: u64, declined: Duration) {
+        if self.holds(shard, epoch) {
             self.held.remove(&shard);
         }
         self.declined.insert(shard, Instant::now() + declined);
-        if let Err(error) = self.membership.release(shard, epoch).await {
-            tracing::warn!(%shard, %error, "the others learn by waiting that the shard is free");
+        self.releases.add(shard, epoch);
+        self.release();
+    }
+
+    /// Tells the database what was given back, beside the beat: renewals do not wait for it.
+    fn release(&mut self) {
+        if let Some(telling) = self.releases.next(&self.membership) {
+            let task = self
+                .work
+                .spawn(async { Done::Released(Box::new(telling.await)) });
+            self.releases.told_by(task);
         }
     }
 
@@ -279,6 +323,7 @@ impl Keeper {
             .declined
             .keys()
             .chain(self.held.keys())
+            .chain(&self.stuck)
             .copied()
             .collect();
         let mut free = Vec::new();

@@ -3,6 +3,8 @@
 mod holding;
 mod keeper;
 mod peers;
+mod releases;
+mod training;
 
 use std::{future::Future, sync::Arc};
 
@@ -30,7 +32,7 @@ fn not_joined(error: ClusterError) -> Failure {
 /// Serves until `stop` completes, and says on stdout when and where.
 pub(super) async fn serve(
     options: ServerOptions,
-    engine: EngineConfig,
+    mut engine: EngineConfig,
     cluster: ClusterConfig,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Failure> {
@@ -50,6 +52,7 @@ pub(super) async fn serve(
     };
     let name = cluster.name.map_or_else(peers::machine, Ok)?;
     let _lock = peers::own_folder(&engine.data_dir)?;
+    engine.retraining.turns = training::turns(&cluster.database, &name);
     let mut membership = Membership::new(
         cluster.database.0.clone(),
         name,
