@@ -5,6 +5,8 @@
 
 mod changes;
 mod matrix;
+mod refused;
+mod slow;
 #[path = "../support/mod.rs"]
 mod support;
 mod tenants;
