@@ -268,6 +268,28 @@ fn a_model_of_pools_is_used_by_a_backtest_and_refused_when_damaged_or_too_new() 
     );
 }
 
+#[test]
+fn a_variable_at_fault_is_named() {
+    let mut command = Command::new(foreshadow_tests::binary());
+    let output = command
+        .args([
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--data",
+            "/nowhere/at/all",
+        ])
+        .env("FORESHADOW__TIKC", "5s")
+        .output()
+        .expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("FORESHADOW__TIKC: unknown field `tikc`"),
+        "{said}"
+    );
+}
+
 /// The exit code of a command that asks a server which gives this answer to everything.
 fn answered(answer: &'static str) -> (Option<i32>, String) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
