@@ -5,6 +5,7 @@
 
 mod changes;
 mod matrix;
+mod page;
 mod refused;
 mod slow;
 #[path = "../support/mod.rs"]
