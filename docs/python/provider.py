@@ -14,7 +14,6 @@ from concurrent import futures
 import grpc
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[2] / "proto"))
-QUIETLY = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 wire, services = grpc.protos_and_services("foreshadow/provider/v1/provider.proto")
 
 
@@ -29,18 +28,20 @@ class Provider(services.ProviderServicer):
         key = request.owner, request.instance_id
         with self.lock:
             if key not in self.instances:  # asked again, it starts nothing more
-                port = free_port()
+                with socket.create_server(("127.0.0.1", 0)) as free:
+                    port = free.getsockname()[1]
                 command = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(port)]
-                folder = request.parameters.get("folder", ".")
-                process = subprocess.Popen(command + ["--directory", folder], **QUIETLY)
+                command += ["--directory", request.parameters.get("folder", ".")]
+                quietly = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+                process = subprocess.Popen(command, **quietly)
                 self.instances[key] = request.pool, port, process
         return self.Get(request, context)
 
     def Get(self, request, context):
-        instance = self.instance(request.owner, request.instance_id)
-        if instance is None:
+        known = self.instances.get((request.owner, request.instance_id))
+        if known is None:
             context.abort(grpc.StatusCode.NOT_FOUND, f"there is no {request.instance_id}")
-        return instance
+        return instance(request.instance_id, *known)
 
     def Stop(self, request, context):
         with self.lock:
@@ -51,30 +52,19 @@ class Provider(services.ProviderServicer):
         return wire.Instance(instance_id=request.instance_id, state=wire.Instance.GONE)
 
     def List(self, request, context):
-        ids = [id for owner, id in list(self.instances) if owner == request.owner]
-        yield from filter(None, (self.instance(request.owner, id) for id in ids))
-
-    def instance(self, owner, id):
-        known = self.instances.get((owner, id))
-        if known is None:
-            return None
-        pool, port, process = known
-        state = wire.Instance.READY if answers(port) else wire.Instance.STARTING
-        if process.poll() is not None:
-            state = wire.Instance.FAILED
-        reason = f"it ended with {process.returncode}" if state == wire.Instance.FAILED else ""
-        address = f"127.0.0.1:{port}"
-        return wire.Instance(instance_id=id, state=state, address=address, reason=reason, pool=pool)
+        for (owner, id), known in list(self.instances.items()):
+            if owner == request.owner:
+                yield instance(id, *known)
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
-
-
-def answers(port):
+def instance(id, pool, port, process):
     with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
+        answers = client.connect_ex(("127.0.0.1", port)) == 0
+    state, reason = wire.Instance.READY if answers else wire.Instance.STARTING, ""
+    if process.poll() is not None:
+        state, reason = wire.Instance.FAILED, f"it ended with {process.returncode}"
+    address = f"127.0.0.1:{port}"
+    return wire.Instance(instance_id=id, state=state, address=address, reason=reason, pool=pool)
 
 
 if __name__ == "__main__":

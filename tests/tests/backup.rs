@@ -88,3 +88,79 @@ fn a_destination_that_is_there_and_a_folder_without_a_ledger_are_refused() {
     let said = String::from_utf8_lossy(&taken.stderr);
     assert!(said.contains("is there already"), "{said}");
 }
+
+/// Everything that a data folder may hold beside its databases and the history.
+const KEPT: [&str; 10] = [
+    "kubernetes/owner",
+    "kubernetes/i-1.json",
+    "external/owner",
+    "external/i-2.json",
+    "fallback/i-3.json",
+    "instances/i-4.json",
+    "models/current",
+    "models/m-1/manifest.json",
+    "history/usage/2026-11-27.parquet",
+    "something/of/a/later release",
+];
+
+#[test]
+fn a_copy_has_all_that_a_folder_holds_and_nothing_of_the_moment() {
+    if !can_copy() {
+        return;
+    }
+    let folder = TempDir::new().expect("a folder can be made");
+    let (data, copy) = (folder.path().join("data"), folder.path().join("copy"));
+    let of_the_moment = [
+        "foreshadow.lock",
+        "kubernetes/owner.partial",
+        "instances/i-4.out",
+    ];
+    for name in KEPT.iter().chain(&of_the_moment) {
+        let path = data.join(name);
+        std::fs::create_dir_all(path.parent().expect("it has one")).expect("it can be made");
+        std::fs::write(path, name).expect("a file can be written");
+    }
+    let ledger = data.join("ledger.sqlite");
+    let made = Command::new("sqlite3")
+        .args([&*ledger.to_string_lossy(), "CREATE TABLE a (b)"])
+        .status();
+    assert!(made.expect("it runs").success());
+    let copied = backup(&data, &copy);
+    assert!(copied.status.success(), "{copied:?}");
+    for name in KEPT {
+        let found = std::fs::read_to_string(copy.join(name));
+        assert_eq!(found.ok().as_deref(), Some(name), "{name}");
+    }
+    for name in of_the_moment {
+        assert!(!copy.join(name).exists(), "{name}");
+    }
+    assert!(copy.join("ledger.sqlite").exists());
+}
+
+/// Data of the last release with format 1; `crates/ledger/tests/upgrade.rs` says what is in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_takes_over_what_an_earlier_release_wrote() {
+    let folder = TempDir::new().expect("a folder can be made");
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).expect("a folder can be made");
+    let former =
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../crates/ledger/tests/data/format-1");
+    for name in ["ledger.sqlite", "plans.sqlite", "audit.sqlite"] {
+        std::fs::copy(former.join(name), data.join(name)).expect("a file can be copied");
+    }
+    let server = Server::start(&notebook_pool(0, 2, 6), &data);
+    let all = held(&server).await;
+    let users: Vec<&str> = all.iter().map(|one| one.user_id.as_str()).collect();
+    assert_eq!(users, ["ada", "bob", "eve", "dan", "mia", "kim", "lea"]);
+    let pool = Some(Target::Pool("notebook".to_owned()));
+    let request = AllocateRequest {
+        tenant_id: "acme".to_owned(),
+        user_id: "zoe".to_owned(),
+        target: pool,
+        ..AllocateRequest::default()
+    };
+    let asked = client(&server).await.allocate(request).await;
+    let asked = asked.expect("the pool exists").into_inner();
+    assert_eq!(asked.allocation_id, "a-8", "ids go on");
+    server.stop();
+}

@@ -1,8 +1,14 @@
 //! Bad input gets one clear line on stderr and exit code 2, never a panic.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpListener,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
 
-use foreshadow_tests::foreshadow;
+use foreshadow_tests::{Server, foreshadow};
 
 fn scratch(name: &str) -> PathBuf {
     let folder = std::env::temp_dir().join(format!("foreshadow-cli-{}-{name}", std::process::id()));
@@ -260,4 +266,133 @@ fn a_model_of_pools_is_used_by_a_backtest_and_refused_when_damaged_or_too_new() 
         &backtest("1970-01-02T12:00:00Z", "120s"),
         &["0000.demand", "train again"],
     );
+}
+
+#[test]
+fn a_variable_at_fault_is_named() {
+    let mut command = Command::new(foreshadow_tests::binary());
+    let output = command
+        .args([
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--data",
+            "/nowhere/at/all",
+        ])
+        .env("FORESHADOW__TIKC", "5s")
+        .output()
+        .expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("FORESHADOW__TIKC: unknown field `tikc`"),
+        "{said}"
+    );
+}
+
+/// The exit code of a command that asks a server which gives this answer to everything.
+fn answered(answer: &'static str) -> (Option<i32>, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let server = format!("http://{}", listener.local_addr().expect("it has one"));
+    let answering = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("somebody asks");
+        let mut asked = [0; 4_096];
+        let _ = stream.read(&mut asked);
+        let length = answer
+            .split_once("\r\n\r\n")
+            .map_or(0, |(_, body)| body.len());
+        let (status, rest) = answer.split_once("\r\n").expect("a status line");
+        let _ = write!(
+            stream,
+            "HTTP/1.1 {status}\r\ncontent-length: {length}\r\n{rest}"
+        );
+    });
+    let output = foreshadow(&["pools", "--server", &server]);
+    answering.join().expect("it was asked");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.code(), said)
+}
+
+#[test]
+fn a_server_that_fails_is_no_bad_input_and_a_refused_request_is() {
+    for (answer, code, named) in [
+        (
+            "503 Unavailable\r\n\r\n{\"message\": \"starting\"}",
+            1,
+            "starting",
+        ),
+        ("500 Internal\r\n\r\n", 1, "status 500"),
+        ("429 Too Many\r\n\r\n{\"message\": \"later\"}", 1, "later"),
+        ("200 OK\r\n\r\nnonsense", 1, "not understood"),
+        (
+            "401 Unauthorized\r\n\r\n{\"message\": \"the token\"}",
+            2,
+            "the token",
+        ),
+        (
+            "404 Not Found\r\n\r\n{\"message\": \"no such pool\"}",
+            2,
+            "no such pool",
+        ),
+    ] {
+        let (found, said) = answered(answer);
+        assert_eq!(found, Some(code), "{answer}: {said}");
+        assert!(said.contains(named), "{answer}: {said}");
+    }
+    let nobody = foreshadow(&["pools", "--server", "http://127.0.0.1:1"]);
+    assert_eq!(nobody.status.code(), Some(1), "{nobody:?}");
+    let said = String::from_utf8_lossy(&nobody.stderr);
+    assert!(said.contains("no server answers there"), "{said}");
+    refused(&["pools", "--server", "no url"], &["--server no url"]);
+    refused(&["pools", "--ca", "/nowhere.pem"], &["--ca /nowhere.pem"]);
+}
+
+#[test]
+fn pages_of_the_manual_go_into_a_folder_that_is_made() {
+    let folder = scratch("man").join("a/b");
+    let path = folder.to_str().expect("the path is text");
+    let written = foreshadow(&["man", "--out", path]);
+    assert!(written.status.success(), "{written:?}");
+    assert!(folder.join("foreshadow-serve.1").exists());
+    let file = folder.join("foreshadow.1");
+    let file = file.to_str().expect("the path is text");
+    refused(&["man", "--out", file], &["--out", file]);
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let mut child = Command::new(foreshadow_tests::binary())
+        .args(["completions", "bash"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "{output:?}");
+    assert!(output.stderr.is_empty(), "{output:?}");
+}
+
+#[test]
+fn the_overview_goes_on_where_a_server_is_away_for_a_while() {
+    let data = scratch("top").join("data");
+    let config = foreshadow_tests::notebook_pool(0, 1, 2);
+    let server = Server::start(&config, &data);
+    let url = format!("http://{}", server.address());
+    let mut child = Command::new(foreshadow_tests::binary())
+        .args(["top", "--server", &url])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    let mut shown = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+    let mut seen = |wanted: &str| {
+        let found = shown.by_ref().map_while(Result::ok);
+        found.take(500).any(|line| line.contains(wanted))
+    };
+    assert!(seen("notebook"), "it shows the pools");
+    server.stop();
+    assert!(seen("not renewed since"), "it says that nobody answers");
+    assert!(seen("notebook"), "what was seen last stays");
+    child.kill().expect("it goes on until it is ended");
+    let _ = child.wait();
 }

@@ -64,3 +64,41 @@ fn each_test_that_a_page_names_is_in_the_code() {
         }
     }
 }
+
+/// Lines of Python that are neither empty nor a comment nor within a text of three quotes.
+fn lines_of_code(python: &str) -> usize {
+    let outside = python.split("\"\"\"").step_by(2).collect::<String>();
+    let lines = outside.lines().map(str::trim);
+    lines
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .count()
+}
+
+#[test]
+fn the_example_of_a_provider_is_short() {
+    let lines = lines_of_code(include_str!("../../docs/python/provider.py"));
+    assert!(lines <= 60, "{lines} lines");
+}
+
+#[test]
+fn every_page_is_in_the_index() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+    let index = include_str!("../../docs/README.md");
+    for entry in fs::read_dir(&folder).expect("the folder can be read") {
+        let name = entry.expect("the folder can be read").file_name();
+        let name = name.to_string_lossy();
+        let page = name.ends_with(".md") && name != "README.md";
+        assert!(
+            !page || index.contains(&format!("]({name}")),
+            "{name} is not in docs/README.md"
+        );
+    }
+    let links = index
+        .split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split(')').next());
+    for link in links {
+        let file = link.split('#').next().unwrap_or_default();
+        assert!(folder.join(file).exists(), "{link}");
+    }
+}

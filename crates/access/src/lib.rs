@@ -13,6 +13,6 @@ mod token;
 pub use directory::{Directory, Presented, Refusal};
 pub use jwt::{JwtError, JwtRules, KeySet, KeySetError, Verifier};
 pub use principal::{Grant, GrantError, NotYours, Principal, UserPattern, UserPatternError};
-pub use rate::{CallRate, CallRateError};
+pub use rate::{CallRate, CallRateError, Meter};
 pub use role::{Permission, Role, RoleError};
 pub use token::{TokenHash, TokenHashError, WeakToken, check_token};

@@ -23,13 +23,20 @@ pub struct CallRateError;
 /// The generic cell rate algorithm (ITU-T I.371): the time at which the calls so far would have ended
 /// had they come evenly.
 #[derive(Debug)]
-pub(crate) struct Meter {
+pub struct Meter {
     interval: i64,
     allowance: i64,
     due: AtomicI64,
 }
 
 impl CallRate {
+    /// A rate that is known when this is built; what makes no sense is the nearest that does.
+    pub const fn constant(per_second: u32, burst: u32) -> Self {
+        let per_second = if per_second == 0 { 1 } else { per_second };
+        let burst = if burst == 0 { 1 } else { burst };
+        Self { per_second, burst }
+    }
+
     /// A rate.
     ///
     /// # Errors
@@ -44,7 +51,7 @@ impl CallRate {
 
 impl Meter {
     /// Nothing has been called yet. Times are in microseconds.
-    pub(crate) fn new(rate: CallRate) -> Self {
+    pub fn new(rate: CallRate) -> Self {
         let interval = 1_000_000 / i64::from(rate.per_second);
         Self {
             interval,
@@ -53,8 +60,16 @@ impl Meter {
         }
     }
 
-    /// Counts a call, or says after which delay it may come.
-    pub(crate) fn take(&self, now: Timestamp) -> Result<(), Duration> {
+    /// Whether all that was called is so long ago that a whole burst may come.
+    pub fn is_rested(&self, now: Timestamp) -> bool {
+        self.due.load(Ordering::Relaxed) <= now.as_millis().saturating_mul(1_000)
+    }
+
+    /// Counts a call.
+    ///
+    /// # Errors
+    /// The delay after which it may come.
+    pub fn take(&self, now: Timestamp) -> Result<(), Duration> {
         let now = now.as_millis().saturating_mul(1_000);
         let counted = self
             .due

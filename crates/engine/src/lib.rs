@@ -19,6 +19,7 @@ mod models;
 mod numbers;
 mod owner;
 mod planning;
+mod pulse;
 mod retraining;
 mod scribe;
 pub mod trace;

@@ -4,7 +4,12 @@ use std::{future::Future, sync::Arc};
 
 use tokio::sync::watch;
 
-use crate::{config::OnShutdown, error::EngineError, views::Readiness};
+use crate::{
+    config::OnShutdown,
+    error::EngineError,
+    pulse::{self, Pulse},
+    views::Readiness,
+};
 
 /// The stages, in order.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,19 +24,30 @@ pub(crate) enum Stage {
     Stopped(Result<(), EngineError>),
 }
 
-/// The stage as all parts see it.
+/// The stage as all parts see it, and whether decisions go on.
 #[derive(Debug, Clone)]
-pub(crate) struct Lifecycle(Arc<watch::Sender<Stage>>);
+pub(crate) struct Lifecycle {
+    stage: Arc<watch::Sender<Stage>>,
+    pulse: Arc<Pulse>,
+}
 
 impl Lifecycle {
     pub(crate) fn new() -> Self {
-        Self(Arc::new(watch::Sender::new(Stage::Starting)))
+        Self {
+            stage: Arc::new(watch::Sender::new(Stage::Starting)),
+            pulse: Arc::default(),
+        }
+    }
+
+    pub(crate) fn pulse(&self) -> &Pulse {
+        &self.pulse
     }
 
     pub(crate) fn serving(&self) {
-        self.0.send_if_modified(|stage| {
+        self.stage.send_if_modified(|stage| {
             let starting = *stage == Stage::Starting;
             if starting {
+                self.pulse.beat();
                 *stage = Stage::Serving;
             }
             starting
@@ -39,7 +55,7 @@ impl Lifecycle {
     }
 
     pub(crate) fn ask_to_stop(&self, processes: Option<OnShutdown>) {
-        self.0.send_if_modified(|stage| {
+        self.stage.send_if_modified(|stage| {
             let running = matches!(stage, Stage::Starting | Stage::Serving);
             if running {
                 *stage = Stage::Stopping(processes);
@@ -50,7 +66,7 @@ impl Lifecycle {
 
     /// The first outcome counts.
     pub(crate) fn stopped_with(&self, outcome: Result<(), EngineError>) {
-        self.0.send_if_modified(|stage| {
+        self.stage.send_if_modified(|stage| {
             let first = !matches!(stage, Stage::Stopped(_));
             if first {
                 *stage = Stage::Stopped(outcome);
@@ -73,18 +89,29 @@ impl Lifecycle {
 
     pub(crate) fn readiness(&self) -> Readiness {
         let not_ready = |reason: &str| Readiness::NotReady(reason.to_owned());
-        match &*self.0.borrow() {
+        match &*self.stage.borrow() {
             Stage::Starting => not_ready("starting"),
-            Stage::Serving => Readiness::Ready,
+            Stage::Serving => match pulse::not_ready(self.pulse.still()) {
+                None => Readiness::Ready,
+                Some(reason) => Readiness::NotReady(reason),
+            },
             Stage::Stopping(_) => not_ready("shutting down"),
             Stage::Stopped(Ok(())) => not_ready("stopped"),
             Stage::Stopped(Err(error)) => Readiness::NotReady(error.to_string()),
         }
     }
 
+    /// Whether the engine decides, or may do so yet.
+    pub(crate) fn is_alive(&self) -> bool {
+        match &*self.stage.borrow() {
+            Stage::Serving => pulse::is_alive(self.pulse.still()),
+            Stage::Starting | Stage::Stopping(_) | Stage::Stopped(_) => true,
+        }
+    }
+
     /// Waits until the engine is asked to stop, or has failed; how processes are to be treated.
     pub(crate) async fn asked_to_stop(&self) -> Option<OnShutdown> {
-        let mut stages = self.0.subscribe();
+        let mut stages = self.stage.subscribe();
         let stage = stages
             .wait_for(|stage| matches!(stage, Stage::Stopping(_) | Stage::Stopped(_)))
             .await;
@@ -95,7 +122,7 @@ impl Lifecycle {
     }
 
     pub(crate) async fn stopped(&self) -> Result<(), EngineError> {
-        let mut stages = self.0.subscribe();
+        let mut stages = self.stage.subscribe();
         let stage = stages
             .wait_for(|stage| matches!(stage, Stage::Stopped(_)))
             .await;

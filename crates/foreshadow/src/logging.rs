@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal as _, stderr};
 
+use clap::ValueEnum;
 use foreshadow_engine::trace::{self, TARGET};
 use tracing::{Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::{
@@ -16,14 +17,31 @@ use crate::traces::{Traces, headers_of};
 /// Calls to a cluster that fail are told by who makes them, once for all and not each.
 const DEFAULT: &str = "warn,foreshadow=info,kube_client::client::builder=off";
 
+/// How a line of the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
 /// Starts logging; `RUST_LOG` says what is logged, warnings and this product's news by default. Spans of
 /// traces are made only where somebody collects them.
-pub(crate) fn start(traces: Option<&Traces>) {
+pub(crate) fn start(traces: Option<&Traces>, format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT));
-    let log = tracing_subscriber::fmt::layer()
-        .with_ansi(stderr().is_terminal())
-        .with_writer(stderr)
-        .with_filter(logged(filter));
+    let lines = tracing_subscriber::fmt::layer().with_writer(stderr);
+    let log = match format {
+        LogFormat::Text => {
+            let lines = lines.with_ansi(stderr().is_terminal());
+            lines.with_filter(logged(filter)).boxed()
+        }
+        LogFormat::Json => {
+            let lines = lines.json().flatten_event(true);
+            let lines = lines.with_current_span(false).with_span_list(false);
+            lines.with_filter(logged(filter)).boxed()
+        }
+    };
     let logs = tracing_subscriber::registry().with(log);
     let Some(traces) = traces else {
         // Even an absent layer would have every span asked for anew whether it is wanted.

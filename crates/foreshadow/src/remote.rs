@@ -7,7 +7,7 @@ use foreshadow_api::{timestamp_from_proto, v1::Allocation, well_known};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use ureq::{
     Agent,
-    http::Response,
+    http::{Response, StatusCode},
     tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem},
 };
 
@@ -54,17 +54,14 @@ impl Remote {
         path: &str,
         query: &[(&str, String)],
     ) -> Result<T, Failure> {
-        let asked = || {
-            let mut request = self.agent()?.get(self.url(path));
-            for (name, value) in query.iter().filter(|(_, value)| !value.is_empty()) {
-                request = request.query(name, value);
-            }
-            if let Some(shown) = self.shown() {
-                request = request.header("Authorization", shown);
-            }
-            understood(request.call())
-        };
-        self.named(asked())
+        let mut request = self.agent()?.get(self.url(path));
+        for (name, value) in query.iter().filter(|(_, value)| !value.is_empty()) {
+            request = request.query(name, value);
+        }
+        if let Some(shown) = self.shown() {
+            request = request.header("Authorization", shown);
+        }
+        self.understood(request.call())
     }
 
     /// Sends a message to a path.
@@ -74,17 +71,14 @@ impl Remote {
         headers: &[(&str, String)],
         message: &impl Serialize,
     ) -> Result<T, Failure> {
-        let asked = || {
-            let mut request = self.agent()?.post(self.url(path));
-            for (name, value) in headers {
-                request = request.header(*name, value);
-            }
-            if let Some(shown) = self.shown() {
-                request = request.header("Authorization", shown);
-            }
-            understood(request.send(serde_json::to_string(message)?))
-        };
-        self.named(asked())
+        let mut request = self.agent()?.post(self.url(path));
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        if let Some(shown) = self.shown() {
+            request = request.header("Authorization", shown);
+        }
+        self.understood(request.send(serde_json::to_string(message)?))
     }
 
     fn url(&self, path: &str) -> String {
@@ -95,7 +89,13 @@ impl Remote {
         self.token.as_ref().map(|token| format!("Bearer {token}"))
     }
 
-    fn agent(&self) -> anyhow::Result<Agent> {
+    /// What it takes to ask. What is wrong with it is to be mended by whoever gave it.
+    fn agent(&self) -> Result<Agent, Failure> {
+        self.prepared()
+            .map_err(|error| Failure::bad_input(format!("{error:#}")))
+    }
+
+    fn prepared(&self) -> anyhow::Result<Agent> {
         let builder = Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(PATIENCE));
@@ -115,23 +115,41 @@ impl Remote {
         Ok(builder.tls_config(tls.build()).build().into())
     }
 
-    fn named<T>(&self, answer: anyhow::Result<T>) -> Result<T, Failure> {
-        answer.map_err(|error| Failure::bad_input(format!("{}: {error:#}", self.server)))
+    /// The answer; what was asked is at fault where the server says so, and all else has failed.
+    fn understood<T: DeserializeOwned>(
+        &self,
+        answer: Result<Response<ureq::Body>, ureq::Error>,
+    ) -> Result<T, Failure> {
+        let failed = |error: anyhow::Error| Failure::Failed(error.context(self.server.clone()));
+        let mut answer = answer.map_err(|error| match error {
+            ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
+                Failure::bad_input(format!("--server {}: {error}", self.server))
+            }
+            error => failed(
+                anyhow!(error).context("no server answers there; start one or give --server"),
+            ),
+        })?;
+        let status = answer.status();
+        let body = answer.body_mut().read_to_string();
+        let body = body.map_err(|error| failed(error.into()))?;
+        if status.is_success() {
+            let read = serde_json::from_str(&body)
+                .context("the answer is not understood; are the versions the same?");
+            return read.map_err(failed);
+        }
+        let refusal = serde_json::from_str(&body).map(|refusal: Refusal| refusal.message);
+        let refusal = refusal.unwrap_or_else(|_| format!("status {status}"));
+        if is_the_askers(status) {
+            return Err(Failure::bad_input(format!("{}: {refusal}", self.server)));
+        }
+        Err(failed(anyhow!(refusal)))
     }
 }
 
-fn understood<T: DeserializeOwned>(
-    answer: Result<Response<ureq::Body>, ureq::Error>,
-) -> anyhow::Result<T> {
-    let mut answer = answer.context("no server answers there; start one or give --server")?;
-    let status = answer.status();
-    let body = answer.body_mut().read_to_string()?;
-    if !status.is_success() {
-        let refusal = serde_json::from_str(&body).map(|refusal: Refusal| refusal.message);
-        let refusal = refusal.unwrap_or_else(|_| format!("status {status}"));
-        return Err(anyhow!("{refusal}"));
-    }
-    serde_json::from_str(&body).context("the answer is not understood; are the versions the same?")
+/// Whether asking otherwise would help; a server that is busy or slow is not asked wrongly.
+fn is_the_askers(status: StatusCode) -> bool {
+    let passing = [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT];
+    status.is_client_error() && !passing.contains(&status)
 }
 
 /// A word as one segment of a path.
@@ -169,6 +187,17 @@ pub(crate) fn state(allocation: &Allocation) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_asked_is_at_fault_where_asking_otherwise_helps() {
+        for (status, asked) in [(400, true), (401, true), (404, true), (409, true)]
+            .into_iter()
+            .chain([(408, false), (429, false), (500, false), (503, false)])
+        {
+            let status = StatusCode::from_u16(status).unwrap();
+            assert_eq!(is_the_askers(status), asked, "{status}");
+        }
+    }
 
     #[test]
     fn a_name_stays_one_segment_of_a_path() {

@@ -7,10 +7,22 @@ use std::{path::Path, path::PathBuf, time::Duration};
 use foreshadow_types::Timestamp;
 use rusqlite::{Connection, Row, params};
 
-use crate::{LedgerError, embedded::refused};
+use crate::{LedgerError, embedded::refused, versioned::migrate};
 
 /// The longest request that is written down, in bytes.
 const LONGEST: usize = 16 << 10;
+
+/// The table, and what later releases made of it; a step that was released stays as it is.
+const STEPS: &[&str] = &["CREATE TABLE IF NOT EXISTS audit (
+         id INTEGER PRIMARY KEY AUTOINCREMENT,
+         at INTEGER NOT NULL,
+         who TEXT NOT NULL,
+         role TEXT NOT NULL,
+         peer TEXT NOT NULL,
+         action TEXT NOT NULL,
+         request TEXT NOT NULL,
+         refusal TEXT NOT NULL
+     );"];
 
 /// A change and whoever made it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -70,24 +82,11 @@ impl AuditLog {
             connection.pragma_update(None, "synchronous", "FULL")?;
             // What is struck is not to be read from what a row left behind.
             connection.pragma_update(None, "secure_delete", "ON")?;
-            connection.execute_batch(
-                "CREATE TABLE IF NOT EXISTS audit (
-                     id INTEGER PRIMARY KEY AUTOINCREMENT,
-                     at INTEGER NOT NULL,
-                     who TEXT NOT NULL,
-                     role TEXT NOT NULL,
-                     peer TEXT NOT NULL,
-                     action TEXT NOT NULL,
-                     request TEXT NOT NULL,
-                     refusal TEXT NOT NULL
-                 );",
-            )?;
             Ok(connection)
         };
-        match open() {
-            Ok(connection) => Ok(Self { connection, path }),
-            Err(error) => Err(refused(&path, error)),
-        }
+        let mut connection = open().map_err(|error| refused(&path, error))?;
+        migrate(&mut connection, &path, STEPS)?;
+        Ok(Self { connection, path })
     }
 
     /// Writes a change down; its number is given here.

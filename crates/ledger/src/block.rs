@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use crate::{
     LedgerError,
-    codec::{checksum, decode, encode},
+    codec::{checksum, decode, decode_format, encode},
 };
 
 /// Events in each block of a snapshot.
@@ -54,8 +54,25 @@ impl Block {
         encoded.collect()
     }
 
+    /// The same block in the present format, or what is wrong with it.
+    pub(crate) fn upgraded(self, format: u32) -> Result<Self, String> {
+        let Self {
+            number, snapshot, ..
+        } = self;
+        let events = self.decode_with(|body, count| decode_format(format, body, count))?;
+        let block = Self::of(number, &events).map_err(|error| error.to_string())?;
+        Ok(Self { snapshot, ..block })
+    }
+
     /// Its events, or what is wrong with it.
     fn decode(self) -> Result<Vec<Event>, String> {
+        self.decode_with(decode)
+    }
+
+    fn decode_with(
+        self,
+        decode: impl FnOnce(&[u8], usize) -> Result<Vec<Event>, String>,
+    ) -> Result<Vec<Event>, String> {
         let number = self.number;
         if checksum(&self.body) != self.checksum {
             return Err(format!("block {number}: its checksum is wrong"));

@@ -2,10 +2,13 @@
 
 use foreshadow_allocator::Event;
 
-use crate::record::EventRecord;
+use crate::record::{EventRecord, format_1};
 
-/// Format of the records; raised when they change.
+/// Format of the records; raised when they change. What was written before is then read by a module of
+/// its own in [`crate::record`], and by [`decode_format`].
 pub(crate) const FORMAT: u32 = 2;
+/// The oldest format that is still read.
+pub(crate) const OLDEST: u32 = 1;
 
 /// Encodes events as one block.
 pub(crate) fn encode(events: &[Event]) -> Result<Vec<u8>, postcard::Error> {
@@ -18,12 +21,29 @@ pub(crate) fn encode(events: &[Event]) -> Result<Vec<u8>, postcard::Error> {
 
 /// Decodes a block of `count` events.
 pub(crate) fn decode(body: &[u8], count: usize) -> Result<Vec<Event>, String> {
+    decode_with(body, count, |bytes| postcard::take_from_bytes(bytes))
+}
+
+/// Decodes a block that a release of this format wrote.
+pub(crate) fn decode_format(format: u32, body: &[u8], count: usize) -> Result<Vec<Event>, String> {
+    match format {
+        1 => decode_with(body, count, format_1::take),
+        FORMAT => decode(body, count),
+        other => Err(format!("its format is {other}, which is not known here")),
+    }
+}
+
+/// Decodes a block of `count` events, each of which `take` takes from the front.
+fn decode_with(
+    body: &[u8],
+    count: usize,
+    take: impl for<'a> Fn(&'a [u8]) -> postcard::Result<(EventRecord<'a>, &'a [u8])>,
+) -> Result<Vec<Event>, String> {
     let mut rest = body;
     // No event takes less than a byte: a count that is wrong asks for no more memory than that.
     let mut events = Vec::with_capacity(count.min(body.len()));
     for position in 0..count {
-        let (record, tail) = postcard::take_from_bytes::<EventRecord<'_>>(rest)
-            .map_err(|error| format!("event {position}: {error}"))?;
+        let (record, tail) = take(rest).map_err(|error| format!("event {position}: {error}"))?;
         rest = tail;
         let event = Event::try_from(record);
         events.push(event.map_err(|what| format!("event {position}: {what}"))?);
@@ -78,6 +98,7 @@ mod tests {
                     bytes[at] = value;
                 }
                 let _outcome = decode(&bytes, usize::from(*count));
+                let _outcome = decode_format(1, &bytes, usize::from(*count));
             });
     }
 }

@@ -14,6 +14,7 @@
 //! [`PlanLog`] and [`AuditLog`] keep, each in a file of its own, why each pool had the size it had and
 //! who changed what.
 //!
+//! What an earlier release wrote is brought to the present format when it is opened, all of it or nothing.
 //! What is not a ledger, is damaged or was written by a later release is refused and left as it is.
 //! After a write that failed nothing more is taken: what was not acknowledged may be lost, what was
 //! is there on the next opening.
@@ -29,6 +30,7 @@ mod record;
 #[cfg(feature = "postgres")]
 mod shared;
 mod store;
+mod versioned;
 
 pub use audit::{AuditLog, AuditQuery, AuditRecord};
 pub use error::{LedgerError, Place};

@@ -13,7 +13,18 @@ use foreshadow_types::{PoolName, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
-use crate::{LedgerError, embedded::refused};
+use crate::{LedgerError, embedded::refused, versioned::migrate};
+
+/// The tables, and what later releases made of them; a step that was released stays as it is.
+const STEPS: &[&str] = &["CREATE TABLE IF NOT EXISTS plans (
+         pool TEXT NOT NULL,
+         at INTEGER NOT NULL,
+         target INTEGER NOT NULL,
+         proposed INTEGER,
+         basis TEXT NOT NULL,
+         PRIMARY KEY (pool, at)
+     ) WITHOUT ROWID;
+     CREATE INDEX IF NOT EXISTS by_time ON plans (at);"];
 
 /// A plan as it was when it came into force.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,23 +85,11 @@ impl PlanLog {
             let connection = Connection::open(&path)?;
             connection.pragma_update(None, "journal_mode", "WAL")?;
             connection.pragma_update(None, "synchronous", "NORMAL")?;
-            connection.execute_batch(
-                "CREATE TABLE IF NOT EXISTS plans (
-                     pool TEXT NOT NULL,
-                     at INTEGER NOT NULL,
-                     target INTEGER NOT NULL,
-                     proposed INTEGER,
-                     basis TEXT NOT NULL,
-                     PRIMARY KEY (pool, at)
-                 ) WITHOUT ROWID;
-                 CREATE INDEX IF NOT EXISTS by_time ON plans (at);",
-            )?;
             Ok(connection)
         };
-        match open() {
-            Ok(connection) => Ok(Self { connection, path }),
-            Err(error) => Err(refused(&path, error)),
-        }
+        let mut connection = open().map_err(|error| refused(&path, error))?;
+        migrate(&mut connection, &path, STEPS)?;
+        Ok(Self { connection, path })
     }
 
     /// Keeps plans; one of the same pool and moment is replaced.

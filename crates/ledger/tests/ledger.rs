@@ -101,10 +101,10 @@ fn a_file_of_a_later_release_is_refused() {
         open(folder.path()),
         Err(LedgerError::TooNew { found: 99, .. })
     ));
-    other.pragma_update(None, "user_version", 1).unwrap();
+    other.pragma_update(None, "user_version", 0).unwrap();
     assert!(matches!(
         open(folder.path()),
-        Err(LedgerError::TooOld { found: 1, .. })
+        Err(LedgerError::TooOld { found: 0, .. })
     ));
 }
 

@@ -410,6 +410,23 @@ async fn the_next_run_adopts_what_is_known_and_kills_what_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_copy_of_the_records_takes_no_process_of_the_original() {
+    let mut test = setup(web_server());
+    test.provider.start(&pool(), ONE);
+    let address = next_address(&mut test.events).await;
+    let copy = tempfile::tempdir().unwrap();
+    let record = format!("{ONE}.json");
+    std::fs::copy(test.folder.path().join(&record), copy.path().join(&record)).unwrap();
+
+    let (provider, mut events) = open(copy.path(), web_server());
+    let report = provider.reconcile(&BTreeSet::from([ONE])).unwrap();
+    assert_eq!((report.kept, report.killed), (0, 0));
+    provider.verify(&pool(), ONE);
+    assert_eq!(gone(&next(&mut events).await), Some(&GoneReason::Missing));
+    assert!(ask(&address).is_ok(), "the original's goes on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stop_of_an_instance_that_is_not_there_is_answered() {
     let mut test = setup(shell("true"));
     test.provider.stop(ONE);

@@ -3,6 +3,7 @@
 //! This crate translates and guards; whatever is decided is decided by the engine.
 
 mod access;
+mod arrival;
 mod clock;
 mod cluster;
 mod console;

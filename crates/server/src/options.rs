@@ -5,7 +5,11 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use foreshadow_telemetry::{IntakeLimits, Mapping};
 use thiserror::Error;
 
-use crate::{access::Access, listen::Tls, traces::TraceContext};
+use crate::{
+    access::{Access, Refusals},
+    listen::Tls,
+    traces::TraceContext,
+};
 
 /// Where and how to serve.
 #[derive(Debug, Clone)]
@@ -24,8 +28,10 @@ pub struct ServerOptions {
     pub max_http_body_bytes: usize,
     /// The largest gRPC message, in bytes.
     pub max_message_bytes: usize,
-    /// How long an HTTP request may take.
+    /// How long an HTTP request may take; those of passive senders are bounded by `arrival` alone.
     pub http_timeout: Duration,
+    /// How long a request that is no stream may take to arrive.
+    pub arrival: Duration,
     /// Calls that ask for an allocation at once; further ones are refused with a retry delay.
     pub max_in_flight: usize,
     /// How long calls under way may take to end at a shutdown.
@@ -36,6 +42,8 @@ pub struct ServerOptions {
     pub mappings: Vec<Mapping>,
     /// Carries traces on, where they are collected.
     pub traces: Option<Arc<dyn TraceContext>>,
+    /// What the gate refuses.
+    pub(crate) refusals: Arc<Refusals>,
 }
 
 /// Why the options were refused.
@@ -57,11 +65,13 @@ impl ServerOptions {
             max_http_body_bytes: 1 << 20,
             max_message_bytes: 16 << 20,
             http_timeout: Duration::from_secs(10),
+            arrival: Duration::from_secs(30),
             max_in_flight: 4_096,
             drain: Duration::from_secs(10),
             intake: IntakeLimits::default(),
             mappings: Vec::new(),
             traces: None,
+            refusals: Arc::default(),
         }
     }
 

@@ -172,7 +172,7 @@ impl Server {
         let drain = self.options.drain;
         let (reporter, health) = tonic_health::server::health_reporter();
         let grpc = with_reflection(grpc)?.add_service(health);
-        let gate = Gate::of(self.options.access.as_ref());
+        let gate = Gate::of(&self.options);
         let traced = Traced::new(self.options.traces.clone(), merged(grpc, pages));
         let services = Gated::new(gate, traced);
 
@@ -292,6 +292,7 @@ fn state(
             shutdown: stopping.clone(),
         },
         stopping: stopping.clone(),
+        refusals: Arc::clone(&options.refusals),
     }
 }
 

@@ -78,6 +78,12 @@ impl EngineHandle {
         self.shared.lifecycle.readiness()
     }
 
+    /// Whether the engine goes on deciding, or begins or ends in order. One that has stood still for minutes
+    /// is helped by a new process alone.
+    pub fn is_alive(&self) -> bool {
+        self.shared.lifecycle.is_alive()
+    }
+
     /// Waits until the engine has stopped; an error says why if it was not asked to.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use crate::{
     demand::{Happening, Recorded},
     error::EngineError,
     lifecycle::Lifecycle,
+    pulse::BEAT,
 };
 
 /// How long the owner sleeps at most, so that happenings that could not be handed on are tried again.
@@ -72,6 +73,7 @@ impl Owner {
         let mut replies = Replies::default();
         let mut stop = std::pin::pin!(lifecycle.asked_to_stop());
         loop {
+            lifecycle.pulse().beat();
             let pause = self.pause();
             let asked = tokio::select! {
                 biased;
@@ -106,7 +108,7 @@ impl Owner {
             .next_deadline()
             .map_or(Duration::MAX, |deadline| deadline.since(self.now()));
         let longest = if self.unsent.is_empty() {
-            Duration::from_hours(1)
+            BEAT
         } else {
             LONGEST_SLEEP
         };
@@ -141,5 +143,103 @@ impl Owner {
                 Err(ledger_failed(&error))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Mutex, mpsc as std_mpsc};
+
+    use foreshadow_allocator::{Allocator, AllocatorConfig, Input, PoolSpec};
+    use foreshadow_ledger::{Durability, Ledger};
+    use foreshadow_providers::Provider;
+    use foreshadow_types::{InstanceCount, PoolName};
+    use tokio::sync::oneshot;
+    use tracing::Span;
+
+    use super::*;
+    use crate::{
+        clock::Stopwatch,
+        collector::{HistoryFolder, begin_journals},
+        numbers::Numbers,
+        owner::Recorder,
+    };
+
+    /// A provider that does not come back from a start until it is let go.
+    struct Stuck(Mutex<std_mpsc::Receiver<()>>);
+
+    impl Provider for Stuck {
+        fn kind(&self, _: &PoolName) -> &'static str {
+            "stuck"
+        }
+        fn start(&self, _: &PoolName, _: InstanceId) {
+            let _ = self.0.lock().unwrap().recv();
+        }
+        fn verify(&self, _: &PoolName, _: InstanceId) {}
+        fn reset(&self, _: &PoolName, _: InstanceId) {}
+        fn hold(&self, _: InstanceId) {}
+        fn thaw(&self, _: InstanceId) {}
+        fn stop(&self, _: InstanceId) {}
+        fn probe(&self, _: InstanceId) {}
+    }
+
+    fn owner(folder: &std::path::Path, provider: Stuck) -> Owner {
+        let history = HistoryFolder::open(folder, &folder.join("journal")).unwrap();
+        let numbers = Arc::new(Numbers::default());
+        let journals = begin_journals(&history, numbers.clock.now()).unwrap();
+        Owner::new(
+            Allocator::new(AllocatorConfig::default()),
+            Ledger::open(folder, Durability::Memory).unwrap(),
+            Arc::new(provider),
+            numbers,
+            mpsc::channel(8).0,
+            Recorder::new(journals.requests),
+        )
+    }
+
+    fn wait_until(what: impl Fn() -> bool) -> bool {
+        let mut tries = (0..200).map(|_| std::thread::sleep(Duration::from_millis(50)));
+        tries.any(|()| what())
+    }
+
+    #[test]
+    fn an_owner_beats_while_it_has_nothing_to_do_and_not_while_it_is_stuck() {
+        let folder = tempfile::tempdir().unwrap();
+        let (let_go, stuck) = std_mpsc::channel();
+        let owner = owner(folder.path(), Stuck(Mutex::new(stuck)));
+        let (commands, taken) = mpsc::channel(8);
+        let (_reports, reports) = mpsc::channel(8);
+        let inbox = Inbox {
+            commands: taken,
+            reports,
+            batch: 8,
+        };
+        let lifecycle = Lifecycle::new();
+        lifecycle.serving();
+        let seen = lifecycle.clone();
+        let running =
+            std::thread::spawn(move || owner.run(inbox, &seen, OnShutdown::Keep).map(|_| ()));
+        std::thread::sleep(BEAT * 2);
+        assert!(lifecycle.pulse().still() < BEAT * 2, "it beats while idle");
+
+        let mut spec = PoolSpec::new(PoolName::new("p").unwrap());
+        (spec.min, spec.max) = (InstanceCount(1), InstanceCount(1));
+        let (reply, _answer) = oneshot::channel();
+        let define = OwnerCommand::One {
+            input: Input::DefinePool(Box::new(spec)),
+            asked: Stopwatch::start(),
+            span: Span::none(),
+            reply,
+        };
+        commands.blocking_send(define).unwrap();
+        assert!(
+            wait_until(|| lifecycle.pulse().still() > BEAT * 2),
+            "it is stuck in the provider"
+        );
+        let_go.send(()).unwrap();
+        assert!(wait_until(|| lifecycle.pulse().still() < BEAT * 2));
+        drop(let_go);
+        lifecycle.ask_to_stop(None);
+        running.join().unwrap().unwrap();
     }
 }

@@ -14,7 +14,10 @@ use foreshadow_simulation::backtest::{
     BacktestOptions, PolicyKind, Prices, Setting, StartupTime, Trace, run_backtest,
 };
 
-use crate::{failure::Failure, format::Format};
+use crate::{
+    failure::Failure,
+    format::{Format, print},
+};
 pub(crate) use args::Args;
 use host::Host;
 use report::Followed;
@@ -51,10 +54,9 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
         report::write(dir, &result, &followed, &trace, &setting)?;
     }
     match args.format {
-        Format::Text => print!("{}", table::render(&result)),
-        Format::Json => println!("{}", json::render(&result)?),
+        Format::Text => print(&table::render(&result)),
+        Format::Json => print(&format!("{}\n", json::render(&result)?)),
     }
-    Ok(())
 }
 
 fn setting(args: &Args, trace: &Trace) -> Result<Setting, Failure> {

@@ -15,7 +15,11 @@ use foreshadow_training::{
 };
 use foreshadow_types::parse_duration;
 
-use crate::{clock, failure::Failure, format::Format};
+use crate::{
+    clock,
+    failure::Failure,
+    format::{Format, print},
+};
 use dump::ForecastDump;
 
 /// Values that are evaluated at once. Nothing is sampled, so more than this is refused.
@@ -82,7 +86,7 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
         allow_leak: args.allow_leak,
     };
     let report = measure(&panel, &mut candidates, options, args.dump.as_deref())?;
-    print(&report, args.format)
+    show(&report, args.format)
 }
 
 /// How many bins make a day, at least one.
@@ -148,10 +152,9 @@ fn failure(error: EvaluateError) -> Failure {
     }
 }
 
-fn print(report: &EvaluationReport, format: Format) -> Result<(), Failure> {
+fn show(report: &EvaluationReport, format: Format) -> Result<(), Failure> {
     match format {
-        Format::Json => println!("{}", serde_json::to_string(report)?),
-        Format::Text => print!("{}", table::render(report)),
+        Format::Json => print(&format!("{}\n", serde_json::to_string(report)?)),
+        Format::Text => print(&table::render(report)),
     }
-    Ok(())
 }

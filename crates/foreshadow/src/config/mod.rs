@@ -3,6 +3,7 @@
 mod access;
 #[cfg(feature = "cluster")]
 mod cluster;
+mod environment;
 mod history;
 mod pool;
 mod shadow;
@@ -19,7 +20,7 @@ use foreshadow_engine::{
 };
 use serde::Deserialize;
 use thiserror::Error;
-use toml::Spanned;
+use toml::{Spanned, de::DeTable};
 
 pub(crate) use access::{AccessConfig, JwtConfig};
 use access::{RawAccess, RawCertificate, RawJwt, RawTls, RawToken};
@@ -27,6 +28,7 @@ use access::{RawAccess, RawCertificate, RawJwt, RawTls, RawToken};
 use cluster::RawCluster;
 #[cfg(feature = "cluster")]
 pub(crate) use cluster::{ClusterConfig, Secret};
+use environment::{Variable, put_over, variables};
 use history::RawHistory;
 use pool::RawPool;
 use shadow::{RawFollow, RawRetrain, RawSchedule, RawTrigger};
@@ -48,12 +50,12 @@ pub(crate) enum ConfigFileError {
         /// Why.
         source: std::io::Error,
     },
-    /// The file is no TOML or has a key or value that is not understood.
+    /// The file is no TOML, or it or the environment has a key or value that is not understood.
     #[error("{path}{place}: {reason}")]
     Malformed {
         /// The file.
         path: PathBuf,
-        /// `, line N`, where it is known.
+        /// `, line N` or `, VARIABLE`, where it is known.
         place: String,
         /// What is wrong.
         reason: String,
@@ -130,20 +132,25 @@ enum RawOnShutdown {
     StopAll,
 }
 
-/// Reads and checks a configuration file; without one there are no pools.
+/// Reads and checks a configuration file, over which variables of the environment take precedence; without
+/// either there are no pools.
 ///
 /// # Errors
 /// [`ConfigFileError`] names the file, the line and how to mend it.
 pub(crate) fn load(path: Option<&Path>, data: &Path) -> Result<ServeConfig, ConfigFileError> {
+    let given =
+        variables(std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        }));
     let malformed = |path: &Path, text: &str, error: Fault| ConfigFileError::Malformed {
         path: path.to_owned(),
         place: error
             .offset
-            .map_or_else(String::new, |at| format!(", line {}", line_of(text, at))),
+            .map_or_else(String::new, |at| place(text, &given, at)),
         reason: error.reason,
     };
     let Some(path) = path else {
-        return parse_from("", data, Path::new(""))
+        return parse_with("", data, Path::new(""), &given)
             .map_err(|error| malformed(Path::new("defaults"), "", error));
     };
     let text = std::fs::read_to_string(path).map_err(|source| ConfigFileError::Unreadable {
@@ -151,7 +158,16 @@ pub(crate) fn load(path: Option<&Path>, data: &Path) -> Result<ServeConfig, Conf
         source,
     })?;
     let base = path.parent().unwrap_or(Path::new(""));
-    parse_from(&text, data, base).map_err(|error| malformed(path, &text, error))
+    parse_with(&text, data, base, &given).map_err(|error| malformed(path, &text, error))
+}
+
+/// Where a fault lies: in the text, or behind it in the variables that were put over it.
+fn place(text: &str, given: &[Variable], offset: usize) -> String {
+    let variable = offset.checked_sub(text.len()).and_then(|at| given.get(at));
+    match variable {
+        Some(variable) => format!(", {}", variable.name),
+        None => format!(", line {}", line_of(text, offset)),
+    }
 }
 
 /// What is wrong, and at which byte where that is known.
@@ -173,15 +189,29 @@ impl Fault {
 /// Checks the text of a configuration that no files belong to.
 #[cfg(test)]
 fn parse(text: &str, data: &Path) -> Result<ServeConfig, Fault> {
-    parse_from(text, data, Path::new(""))
+    parse_with(text, data, Path::new(""), &[])
 }
 
-/// Checks the text of a configuration; files that belong to it are looked for from `base`.
-fn parse_from(text: &str, data: &Path, base: &Path) -> Result<ServeConfig, Fault> {
-    let raw: RawConfig = toml::from_str(text).map_err(|error| Fault {
+/// The text of a configuration with what variables put over it, not checked yet.
+fn read(text: &str, given: &[Variable]) -> Result<RawConfig, Fault> {
+    let malformed = |error: toml::de::Error| Fault {
         offset: error.span().map(|span| span.start),
         reason: error.message().to_owned(),
-    })?;
+    };
+    let mut table = DeTable::parse(text).map_err(malformed)?;
+    put_over(table.get_mut(), given, text.len())?;
+    RawConfig::deserialize(toml::de::Deserializer::from(table)).map_err(malformed)
+}
+
+/// Checks the text of a configuration and what variables put over it; files that belong to it are looked
+/// for from `base`.
+fn parse_with(
+    text: &str,
+    data: &Path,
+    base: &Path,
+    given: &[Variable],
+) -> Result<ServeConfig, Fault> {
+    let raw = read(text, given)?;
     let mut config = EngineConfig::new(data);
     config.seed = raw.seed;
     config.model_dir = raw.model;

@@ -195,7 +195,7 @@ fn the_pools_on_the_page_of_integrations_are_configurations() {
         std::fs::write(folder.path().join(file), manifest).expect("a file can be written");
     }
     for example in examples {
-        let read = parse_from(example, Path::new("data"), folder.path());
+        let read = parse_with(example, Path::new("data"), folder.path(), &[]);
         if example.contains("\"kubernetes\"") && !cfg!(feature = "cluster") {
             let fault = read.expect_err("this build has no Kubernetes");
             assert!(
@@ -316,7 +316,7 @@ fn the_configuration_of_the_package_with_pods_is_one() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = folder.join("../../packaging/kubernetes/overlays/pods");
     let text = std::fs::read_to_string(folder.join("foreshadow.toml")).expect("it is there");
-    let read = parse_from(&text, Path::new("data"), &folder);
+    let read = parse_with(&text, Path::new("data"), &folder, &[]);
     assert!(read.is_ok(), "{read:?}");
 }
 
@@ -330,7 +330,7 @@ fn a_template_is_looked_for_beside_the_configuration() {
     let pool = "[[pool]]\nname = \"game\"\nprovider = \"kubernetes\"\ntemplate = \"pod.yaml\"\n\
                 namespace = \"games\"\nport = 7000\nunready_timeout = \"20s\"\nmax = 4\n\
                 owner = { api_version = \"apps/v1\", kind = \"StatefulSet\", name = \"f\" }\n";
-    let read = |text: &str| parse_from(text, Path::new("data"), folder.path());
+    let read = |text: &str| parse_with(text, Path::new("data"), folder.path(), &[]);
     let config = read(pool).expect("the configuration is valid");
     let ProviderConfig::Kubernetes(pods) = &config.engine.pools[0].provider else {
         panic!("{:?}", config.engine.pools[0].provider);

@@ -4,7 +4,10 @@ use std::{fs, path::Path};
 
 use rusqlite::{Connection, ErrorCode};
 
-use crate::{Durability, LedgerError, codec::FORMAT};
+use crate::{
+    Durability, LedgerError,
+    codec::{FORMAT, OLDEST},
+};
 
 /// The file's mark: `FSHD`.
 const APPLICATION_ID: i32 = 0x4653_4844;
@@ -24,8 +27,8 @@ pub(crate) fn check_readable(path: &Path) -> Result<(), LedgerError> {
     }
 }
 
-/// Reads the mark and the format before anything is written.
-pub(crate) fn check_ours(connection: &Connection, path: &Path) -> Result<(), LedgerError> {
+/// Reads the mark and the format before anything is written: the format, or none of a new file.
+pub(crate) fn check_ours(connection: &Connection, path: &Path) -> Result<Option<u32>, LedgerError> {
     let read = || -> rusqlite::Result<(i32, u32, i64)> {
         Ok((
             connection.pragma_query_value(None, "application_id", |row| row.get(0))?,
@@ -47,14 +50,14 @@ pub(crate) fn check_ours(connection: &Connection, path: &Path) -> Result<(), Led
             known: FORMAT,
         });
     }
-    if !new && format < FORMAT {
+    if !new && format < OLDEST {
         return Err(LedgerError::TooOld {
             place: path.into(),
             found: format,
-            known: FORMAT,
+            known: OLDEST,
         });
     }
-    Ok(())
+    Ok((!new).then_some(format))
 }
 
 pub(crate) fn prepare(connection: &Connection, durability: Durability) -> rusqlite::Result<()> {

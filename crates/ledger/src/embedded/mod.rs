@@ -2,6 +2,7 @@
 
 mod file;
 mod lock;
+mod upgrade;
 
 use std::{
     fs,
@@ -13,10 +14,12 @@ use rusqlite::{Connection, OptionalExtension, params};
 pub(crate) use file::refused;
 use file::{check_ours, check_readable, prepare};
 use lock::FolderLock;
+use upgrade::upgrade;
 
 use crate::{
     Durability, LedgerError, Place,
     block::Block,
+    codec::FORMAT,
     store::{End, Store},
 };
 
@@ -38,8 +41,11 @@ impl Embedded {
         let lock = FolderLock::take(folder)?;
         let path = folder.join("ledger.sqlite");
         check_readable(&path)?;
-        let connection = Connection::open(&path).map_err(|error| refused(&path, error))?;
-        check_ours(&connection, &path)?;
+        let mut connection = Connection::open(&path).map_err(|error| refused(&path, error))?;
+        let format = check_ours(&connection, &path)?;
+        if let Some(former) = format.filter(|&format| format != FORMAT) {
+            upgrade(&mut connection, former, &path)?;
+        }
         prepare(&connection, durability).map_err(|error| refused(&path, error))?;
         Ok(Self {
             connection,

@@ -32,17 +32,17 @@ pub(super) enum TargetRecord<'a> {
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct RequestRecord<'a> {
-    tenant: &'a str,
+    pub(super) tenant: &'a str,
     #[serde(borrow)]
-    target: TargetRecord<'a>,
-    user: Option<&'a str>,
-    application: Option<&'a str>,
-    priority: i32,
-    availability_time: Option<i64>,
-    max_wait: Option<Duration>,
-    lease_duration: Option<Duration>,
-    merge_key: Option<&'a str>,
-    idempotency_key: Option<&'a str>,
+    pub(super) target: TargetRecord<'a>,
+    pub(super) user: Option<&'a str>,
+    pub(super) application: Option<&'a str>,
+    pub(super) priority: i32,
+    pub(super) availability_time: Option<i64>,
+    pub(super) max_wait: Option<Duration>,
+    pub(super) lease_duration: Option<Duration>,
+    pub(super) merge_key: Option<&'a str>,
+    pub(super) idempotency_key: Option<&'a str>,
 }
 
 #[derive(Serialize, Deserialize, Clone, Copy)]
@@ -59,7 +59,7 @@ pub(super) enum StateRecord {
 }
 
 #[derive(Serialize, Deserialize, Clone, Copy)]
-enum ServedRecord {
+pub(super) enum ServedRecord {
     Ready,
     Merged,
     Starting,
@@ -98,15 +98,15 @@ pub(super) enum BindingRecord {
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct AllocationRecord<'a> {
-    id: u64,
+    pub(super) id: u64,
     #[serde(borrow)]
-    request: RequestRecord<'a>,
-    pool: &'a str,
-    rank: i32,
-    created_at: i64,
-    served: ServedRecord,
-    merged: bool,
-    binding: BindingRecord,
+    pub(super) request: RequestRecord<'a>,
+    pub(super) pool: &'a str,
+    pub(super) rank: i32,
+    pub(super) created_at: i64,
+    pub(super) served: ServedRecord,
+    pub(super) merged: bool,
+    pub(super) binding: BindingRecord,
 }
 
 impl<'a> From<&'a AllocationRequest> for RequestRecord<'a> {

@@ -18,13 +18,13 @@ use super::{
 
 #[derive(Serialize, Deserialize)]
 pub(crate) struct EventRecord<'a> {
-    at: i64,
+    pub(super) at: i64,
     #[serde(borrow)]
-    kind: KindRecord<'a>,
+    pub(super) kind: KindRecord<'a>,
 }
 
 #[derive(Serialize, Deserialize, Clone, Copy)]
-enum CauseRecord {
+pub(super) enum CauseRecord {
     Surplus,
     Used,
     Failed,
@@ -32,7 +32,7 @@ enum CauseRecord {
 }
 
 #[derive(Serialize, Deserialize)]
-enum KindRecord<'a> {
+pub(super) enum KindRecord<'a> {
     #[serde(borrow)]
     PoolDefined(PoolSpecRecord<'a>),
     PoolRetired(&'a str),

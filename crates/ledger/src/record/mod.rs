@@ -3,6 +3,7 @@
 
 mod allocation;
 mod event;
+pub(crate) mod format_1;
 mod instance;
 mod pool;
 

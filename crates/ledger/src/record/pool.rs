@@ -13,60 +13,60 @@ use super::{
 };
 
 #[derive(Serialize, Deserialize, Clone, Copy)]
-enum RecycleRecord {
+pub(super) enum RecycleRecord {
     Delete,
     Reset,
     Reuse,
 }
 
 #[derive(Serialize, Deserialize, Clone, Copy)]
-enum HoldModeRecord {
+pub(super) enum HoldModeRecord {
     Run,
     Freeze,
 }
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct PoolSpecRecord<'a> {
-    name: &'a str,
-    revision: u64,
-    shape: ShapeRecord,
+    pub(super) name: &'a str,
+    pub(super) revision: u64,
+    pub(super) shape: ShapeRecord,
     #[serde(borrow)]
-    dependencies: Vec<&'a str>,
+    pub(super) dependencies: Vec<&'a str>,
     #[serde(borrow)]
-    labels: LabelsRecord<'a>,
-    min: u32,
-    max: u32,
-    recycle: RecycleRecord,
-    hold: HoldModeRecord,
-    shares: u32,
-    startup: Duration,
-    start_timeout: Duration,
-    stop_timeout: Duration,
-    max_age: Option<Duration>,
-    max_queue: u32,
-    max_wait: Duration,
-    lease_duration: Duration,
-    grace: Duration,
+    pub(super) labels: LabelsRecord<'a>,
+    pub(super) min: u32,
+    pub(super) max: u32,
+    pub(super) recycle: RecycleRecord,
+    pub(super) hold: HoldModeRecord,
+    pub(super) shares: u32,
+    pub(super) startup: Duration,
+    pub(super) start_timeout: Duration,
+    pub(super) stop_timeout: Duration,
+    pub(super) max_age: Option<Duration>,
+    pub(super) max_queue: u32,
+    pub(super) max_wait: Duration,
+    pub(super) lease_duration: Duration,
+    pub(super) grace: Duration,
 }
 
 /// Times and demand up to them.
-type CurveRecord = Vec<(i64, u32)>;
+pub(super) type CurveRecord = Vec<(i64, u32)>;
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct PoolRecord<'a> {
     #[serde(borrow)]
-    spec: PoolSpecRecord<'a>,
-    retired: bool,
-    target: u32,
+    pub(super) spec: PoolSpecRecord<'a>,
+    pub(super) retired: bool,
+    pub(super) target: u32,
     #[serde(borrow)]
-    reservations: Vec<(&'a str, u32)>,
-    predicted_demand: CurveRecord,
-    startups_ms: Vec<u32>,
-    turnover_us: u64,
-    last_end: Option<i64>,
-    failed_starts: u64,
-    failed_starts_in_a_row: u32,
-    starts_blocked_until: Option<i64>,
+    pub(super) reservations: Vec<(&'a str, u32)>,
+    pub(super) predicted_demand: CurveRecord,
+    pub(super) startups_ms: Vec<u32>,
+    pub(super) turnover_us: u64,
+    pub(super) last_end: Option<i64>,
+    pub(super) failed_starts: u64,
+    pub(super) failed_starts_in_a_row: u32,
+    pub(super) starts_blocked_until: Option<i64>,
 }
 
 #[derive(Serialize, Deserialize)]

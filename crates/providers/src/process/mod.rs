@@ -119,7 +119,10 @@ impl ProcessProvider {
         // died is not: its instance is started anew.
         let mut adoptable = BTreeSet::new();
         for record in found {
-            if known.contains(&record.instance) && procfs::is_alive(&record.process) {
+            // A copy of a folder has records of processes that are the original's.
+            let runs =
+                procfs::is_alive(&record.process) && !self.shared.is_anothers(record.process.pid);
+            if known.contains(&record.instance) && runs {
                 adoptable.insert(record.instance);
             } else {
                 records.remove(record.instance);
@@ -273,6 +276,13 @@ impl Shared {
                     .and_then(|value| std::str::from_utf8(&value).ok()?.parse().ok())
                     .is_some_and(|instance| !is_known(instance))
         })
+    }
+
+    /// Whether a process says that it was started from another folder.
+    fn is_anothers(&self, pid: i32) -> bool {
+        let home = self.around.records.dir();
+        procfs::environment_variable(pid, spawn::HOME_VARIABLE).is_some()
+            && !procfs::has_path_variable(pid, spawn::HOME_VARIABLE, home)
     }
 
     fn is_ours(&self, pid: i32) -> bool {

@@ -2,12 +2,14 @@
 
 mod caller;
 mod credentials;
+mod refusals;
 mod sites;
 mod table;
 
 use std::{
     convert::Infallible,
     future::{Ready, ready},
+    net::SocketAddr,
     sync::{Arc, PoisonError, RwLock},
     task::{Context, Poll},
     time::Duration,
@@ -22,12 +24,20 @@ use futures::future::Either;
 use tonic::{Code, Status, codegen::Service};
 
 pub(crate) use self::caller::{Caller, is_grpc};
+pub(crate) use self::refusals::{Refusals, Why};
 use self::{credentials::bearer, table::Need};
-use crate::{clock::now, cluster::FORWARDED, error::ApiError, listen::Peer, traces::Traced};
+use crate::{
+    arrival::Timely, clock::now, cluster::FORWARDED, error::ApiError, listen::Peer,
+    options::ServerOptions, traces::Traced,
+};
 
 /// What a name that resolves to this machine is told: a page of another site may have made it do so.
 const NOT_LOCAL: &str = "without tokens the server answers to 127.0.0.1, [::1] and localhost only; \
                          call it by one of these, or give it a token";
+
+/// What an address is told from which many calls came that nobody is known by.
+const TOO_MANY_TRIES: &str = "too many calls from this address were refused; come back later, with a \
+                              token that is known";
 
 /// What a page of another site is told, through the browser that shows it.
 const OTHER_SITE: &str = "requests from pages of other sites are not taken";
@@ -52,18 +62,31 @@ impl Access {
     }
 }
 
-/// The gate: of a server that knows its callers, or of one that is open to this machine.
+/// The gate: who passes, what is refused, and how long a request may take to arrive.
 #[derive(Debug, Clone)]
-pub(crate) enum Gate {
+pub(crate) struct Gate {
+    whom: Whom,
+    refusals: Arc<Refusals>,
+    arrival: Duration,
+}
+
+/// Of a server that knows its callers, or of one that is open to this machine.
+#[derive(Debug, Clone)]
+enum Whom {
     Guarded(Access),
     Open(Arc<Principal>),
 }
 
 impl Gate {
-    pub(crate) fn of(access: Option<&Access>) -> Self {
-        match access {
-            Some(access) => Self::Guarded(access.clone()),
-            None => Self::Open(Arc::new(Principal::admin("local"))),
+    pub(crate) fn of(options: &ServerOptions) -> Self {
+        let whom = match &options.access {
+            Some(access) => Whom::Guarded(access.clone()),
+            None => Whom::Open(Arc::new(Principal::admin("local"))),
+        };
+        Self {
+            whom,
+            refusals: Arc::clone(&options.refusals),
+            arrival: options.arrival,
         }
     }
 }
@@ -85,15 +108,17 @@ impl Gated {
 
 impl<B> Service<Request<B>> for Gated
 where
-    Traced: Service<Request<B>, Response = Response, Error = Infallible>,
+    Traced: Service<Request<Timely<B>>, Response = Response, Error = Infallible>,
 {
     type Response = Response;
     type Error = Infallible;
-    type Future =
-        Either<<Traced as Service<Request<B>>>::Future, Ready<Result<Response, Infallible>>>;
+    type Future = Either<
+        <Traced as Service<Request<Timely<B>>>>::Future,
+        Ready<Result<Response, Infallible>>,
+    >;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Service::<Request<B>>::poll_ready(&mut self.inner, cx)
+        Service::<Request<Timely<B>>>::poll_ready(&mut self.inner, cx)
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
@@ -108,9 +133,18 @@ where
                     );
                     request.extensions_mut().insert(caller);
                 }
-                Either::Left(self.inner.call(request))
+                let stream = table::is_stream(request.uri().path());
+                let within = (!stream).then_some(self.gate.arrival);
+                Either::Left(
+                    self.inner
+                        .call(request.map(|body| Timely::new(body, within))),
+                )
             }
-            Err(refused) => Either::Right(ready(Ok(refused.answer(request.headers())))),
+            Err(refused) => {
+                let peer = request.extensions().get::<Peer>();
+                let refused = self.gate.told(refused, peer.and_then(|peer| peer.address));
+                Either::Right(ready(Ok(refused.answer(request.headers()))))
+            }
         }
     }
 }
@@ -121,11 +155,31 @@ impl Gate {
         if !request.method().is_safe() && !sites::same_site(request) {
             return Err(Refused::Forbidden(OTHER_SITE.to_owned()));
         }
-        match self {
-            Self::Open(local) if sites::is_local(request) => Ok(Some(Arc::clone(local))),
-            Self::Open(_) => Err(Refused::Forbidden(NOT_LOCAL.to_owned())),
-            Self::Guarded(access) => admitted(access, request),
+        match &self.whom {
+            Whom::Open(local) if sites::is_local(request) => Ok(Some(Arc::clone(local))),
+            Whom::Open(_) => Err(Refused::Forbidden(NOT_LOCAL.to_owned())),
+            Whom::Guarded(access) => admitted(access, request),
         }
+    }
+
+    /// What is answered to a call that was refused, once it is counted and told of. Who fails too often
+    /// is told to come later, whatever it shows.
+    fn told(&self, refused: Refused, peer: Option<SocketAddr>) -> Refused {
+        let now = now();
+        let refused = match refused {
+            Refused::Unrecognised(refusal) => match self.refusals.take_try(peer, now) {
+                Ok(()) => Refused::Unrecognised(refusal),
+                Err(delay) => Refused::TooOften(ApiError::too_often(TOO_MANY_TRIES, delay)),
+            },
+            Refused::Forbidden(_) | Refused::TooOften(_) => refused,
+        };
+        let (why, said) = match &refused {
+            Refused::Unrecognised(refusal) => (Why::Unauthenticated, refusal.to_string()),
+            Refused::Forbidden(message) => (Why::Forbidden, message.clone()),
+            Refused::TooOften(error) => (Why::TooOften, error.message.clone()),
+        };
+        self.refusals.note(why, peer, &said, now);
+        refused
     }
 }
 
@@ -146,6 +200,9 @@ fn admitted<B>(access: &Access, request: &Request<B>) -> Result<Option<Arc<Princ
     };
     let principal = access.directory().recognise(shown, now);
     let principal = principal.map_err(Refused::Unrecognised)?;
+    // Also what is refused is a call: it is answered, and told of in the log.
+    let counted = principal.take_call(now);
+    counted.map_err(|delay| Refused::TooOften(too_often(delay)))?;
     if let Need::Permission(permission) = need
         && !principal.may(permission)
     {
@@ -156,11 +213,8 @@ fn admitted<B>(access: &Access, request: &Request<B>) -> Result<Option<Arc<Princ
             request.uri().path(),
             permission.holders()
         );
-        tracing::warn!(peer = ?peer.and_then(|peer| peer.address), "refused: {message}");
         return Err(Refused::Forbidden(message));
     }
-    let counted = principal.take_call(now);
-    counted.map_err(|delay| Refused::TooOften(too_often(delay)))?;
     Ok(Some(principal))
 }
 

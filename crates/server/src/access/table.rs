@@ -34,6 +34,17 @@ pub(super) fn need(method: &Method, path: &str) -> Need {
     }
 }
 
+/// Whether what is sent by this call is a stream, which is open for as long as its caller likes.
+pub(super) fn is_stream(path: &str) -> bool {
+    match Parts::of(path).as_deref() {
+        Some(
+            ["foreshadow.v1.Allocations", "AllocateStream"] | ["foreshadow.v1.Telemetry", "Report"],
+        ) => true,
+        Some([service, _]) => service.starts_with("grpc.reflection."),
+        Some(_) | None => false,
+    }
+}
+
 fn other_service(service: &str) -> Permission {
     match service {
         "foreshadow.v1.Allocations" | "foreshadow.v1.Forecasts" | "foreshadow.v1.Shadows" => Claim,
@@ -80,7 +91,32 @@ fn page(reads: bool, parts: &[&str]) -> Permission {
 
 #[cfg(test)]
 mod tests {
+    use foreshadow_api::DESCRIPTORS;
+    use prost::Message;
+    use prost_types::FileDescriptorSet;
+
     use super::*;
+
+    #[test]
+    fn streams_are_those_of_the_contract() {
+        let set = FileDescriptorSet::decode(DESCRIPTORS).unwrap();
+        let mut streams = 0;
+        for file in &set.file {
+            for service in &file.service {
+                for call in &service.method {
+                    let (package, service) = (file.package(), service.name());
+                    let path = format!("/{package}.{service}/{}", call.name());
+                    assert_eq!(is_stream(&path), call.client_streaming(), "{path}");
+                    streams += usize::from(call.client_streaming());
+                }
+            }
+        }
+        assert_eq!(streams, 2);
+        assert!(is_stream(
+            "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
+        ));
+        assert!(!is_stream("/api/v1/write"));
+    }
 
     #[test]
     fn what_is_not_listed_needs_an_administrator() {

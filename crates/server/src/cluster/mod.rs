@@ -50,7 +50,13 @@ pub(crate) use self::{
     reports::{Followers, Reports, follow_triggers},
     routes::{Route, follow},
 };
-use crate::{access::Caller, console, error::ApiError, http, options::ServerOptions};
+use crate::{
+    access::{Caller, Refusals},
+    console,
+    error::ApiError,
+    http,
+    options::ServerOptions,
+};
 
 /// How long a call waits for a shard that moves from one replica to another.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -90,6 +96,7 @@ struct Shared {
     followers: watch::Receiver<Arc<Followers>>,
     /// What reads telemetry here.
     intake: Arc<Intake>,
+    refusals: Arc<Refusals>,
     /// Whether replicas know their callers.
     guarded: bool,
     /// Whether every shard was somewhere once.
@@ -118,6 +125,7 @@ impl Front {
                 routes,
                 followers,
                 intake,
+                refusals: Arc::clone(&options.refusals),
                 guarded: options.access.is_some(),
                 begun: AtomicBool::new(false),
                 permits: Semaphore::new(options.max_in_flight),

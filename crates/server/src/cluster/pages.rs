@@ -37,7 +37,7 @@ pub(super) async fn metrics(State(front): State<Front>) -> Result<Response, ApiE
             families.add(&http::shard_metrics(&metrics, ready), shard);
         }
     }
-    let intake = http::intake_metrics(&front.shared.intake.counts());
+    let intake = http::port_metrics(&front.shared.intake.counts(), &front.shared.refusals);
     Ok((
         [(header::CONTENT_TYPE, http::METRICS_TYPE)],
         format!("{}{intake}", families.text()),

@@ -13,7 +13,11 @@ use foreshadow_telemetry::IntakeCounts;
 
 use self::text::Exposition;
 use super::HttpState;
-use crate::{convert::kind_of, error::ApiError};
+use crate::{
+    access::{Refusals, Why},
+    convert::kind_of,
+    error::ApiError,
+};
 
 /// The format of the page.
 pub(crate) const PAGE_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -23,14 +27,23 @@ pub(crate) async fn page(State(state): State<HttpState>) -> Result<Response, Api
     let ready = state.engine.ready() == Readiness::Ready;
     let kind = [(header::CONTENT_TYPE, PAGE_TYPE)];
     let mut page = shard_metrics(&metrics, ready);
-    page.push_str(&intake_metrics(&state.receivers.intake.counts()));
+    page.push_str(&port_metrics(
+        &state.receivers.intake.counts(),
+        &state.refusals,
+    ));
     Ok((kind, page).into_response())
 }
 
-/// What passive senders have sent.
-pub(crate) fn intake_metrics(counts: &IntakeCounts) -> String {
+/// What passive senders have sent, and what was refused before anything looked at it.
+pub(crate) fn port_metrics(counts: &IntakeCounts, refusals: &Refusals) -> String {
     let mut text = Exposition::default();
     passive(&mut text, counts);
+    text.family(
+        "foreshadow_calls_refused_total",
+        "counter",
+        "Calls that were refused before anything looked at them, by why.",
+        Why::ALL.map(|why| (vec![("reason", why.key())], refusals.count(why) as f64)),
+    );
     text.finish()
 }
 

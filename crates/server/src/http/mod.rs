@@ -13,6 +13,8 @@ mod probes;
 mod shadow;
 mod telemetry;
 
+use std::sync::Arc;
+
 use axum::{
     Router,
     extract::DefaultBodyLimit,
@@ -29,13 +31,17 @@ pub(crate) use self::{
     admin::Changes as AskedChanges,
     allocations::Asked as AskedAllocations,
     json::{etag, if_match},
-    metrics::{PAGE_TYPE as METRICS_TYPE, intake_metrics, shard_metrics},
+    metrics::{PAGE_TYPE as METRICS_TYPE, port_metrics, shard_metrics},
     openapi::document as openapi,
     probes::healthz,
     telemetry::{Receivers, export_response, passive},
 };
 use crate::{
-    access::is_grpc, console, error::ApiError, grpc::AllocationsService, options::ServerOptions,
+    access::{Refusals, is_grpc},
+    console,
+    error::ApiError,
+    grpc::AllocationsService,
+    options::ServerOptions,
     traces::told,
 };
 
@@ -47,13 +53,14 @@ pub(crate) struct HttpState {
     pub(crate) allocations: AllocationsService,
     /// Cancelled when the server begins to stop.
     pub(crate) stopping: CancellationToken,
+    pub(crate) refusals: Arc<Refusals>,
 }
 
 /// All HTTP routes.
 pub(crate) fn router(state: HttpState, options: &ServerOptions) -> Router {
     let own = Router::new()
         .route("/", get(console::page))
-        .route("/healthz", get(probes::healthz))
+        .route("/healthz", get(probes::alive))
         .route("/readyz", get(probes::readyz))
         .route("/metrics", get(metrics::page))
         .route("/openapi.json", get(openapi::document))

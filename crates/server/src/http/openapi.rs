@@ -126,7 +126,7 @@ fn data_paths() -> Value {
                 "default": {"description": "Refused, with the reason", "content": content("Error")},
             },
         }},
-        "/healthz": {"get": probe("The process answers")},
+        "/healthz": {"get": probe("The process answers and goes on deciding")},
         "/readyz": {"get": probe("Whether requests should be sent here")},
         "/metrics": {"get": probe("Metrics in the text format of Prometheus")},
     })

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Router,
     body::Bytes,
-    extract::{DefaultBodyLimit, State},
+    extract::{DefaultBodyLimit, FromRequest, Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::post,
@@ -23,6 +23,7 @@ use tonic::Code;
 
 use super::owed::Debt;
 use crate::{
+    arrival::slowness,
     clock::now,
     cluster::{Credentials, Reports, Shown},
     error::ApiError,
@@ -108,8 +109,23 @@ impl Receivers {
     }
 }
 
-/// The routes of passive senders. They take every other refusal than 503 for an end, so they are not
-/// timed out here.
+/// The body of a passive sender, which has to arrive in time.
+struct Arrived(Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Arrived {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+        let body = Bytes::from_request(request, state).await;
+        body.map(Self).map_err(|error| match slowness(&error) {
+            Some(slow) => refused(StatusCode::REQUEST_TIMEOUT, slow),
+            None => error.into_response(),
+        })
+    }
+}
+
+/// The routes of passive senders. They take every other refusal than 503 for an end, so what they sent
+/// is worked on for as long as it takes; it has to arrive in time.
 pub(crate) fn passive(receivers: Receivers) -> Router {
     Router::new()
         .route("/api/v1/write", post(write))
@@ -124,7 +140,7 @@ async fn write(
     State(receivers): State<Receivers>,
     Shown(credentials): Shown,
     headers: HeaderMap,
-    body: Bytes,
+    Arrived(body): Arrived,
 ) -> Response {
     if text(&headers, header::CONTENT_TYPE).contains("io.prometheus.write.v2") {
         let message =
@@ -152,7 +168,7 @@ async fn export(
     State(receivers): State<Receivers>,
     Shown(credentials): Shown,
     headers: HeaderMap,
-    body: Bytes,
+    Arrived(body): Arrived,
 ) -> Response {
     let kind = text(&headers, header::CONTENT_TYPE);
     let encoding = if kind.starts_with("application/json") {

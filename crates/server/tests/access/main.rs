@@ -5,6 +5,9 @@
 
 mod changes;
 mod matrix;
+mod page;
+mod refused;
+mod slow;
 #[path = "../support/mod.rs"]
 mod support;
 mod tenants;

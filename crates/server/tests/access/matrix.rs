@@ -35,6 +35,22 @@ const EXPECTED: &[(&str, [bool; 4])] = &[
     ("rpc Admin.ListAuditEvents", [false, false, false, true]),
     ("rpc Admin.GetOverview", [false, false, true, true]),
     (
+        "rpc externalscaler.ExternalScaler.*",
+        [false, false, true, true],
+    ),
+    (
+        "rpc opentelemetry.proto.collector.metrics.v1.MetricsService.Export",
+        [false, true, false, true],
+    ),
+    (
+        "rpc grpc.reflection.v1.ServerReflection.ServerReflectionInfo",
+        [true, true, true, true],
+    ),
+    (
+        "rpc grpc.reflection.v1alpha.ServerReflection.ServerReflectionInfo",
+        [true, true, true, true],
+    ),
+    (
         "get /user/{userId}/resource_shadow",
         [true, false, true, true],
     ),
@@ -64,32 +80,53 @@ fn expected(call: &str) -> [bool; 4] {
     *allowed
 }
 
-/// Every RPC of the contract, as path and as it stands in [`EXPECTED`].
+/// Calls whose contracts are others', which the server answers too.
+const OF_OTHERS: [(&str, &str); 3] = [
+    (
+        "opentelemetry.proto.collector.metrics.v1.MetricsService",
+        "Export",
+    ),
+    (
+        "grpc.reflection.v1.ServerReflection",
+        "ServerReflectionInfo",
+    ),
+    (
+        "grpc.reflection.v1alpha.ServerReflection",
+        "ServerReflectionInfo",
+    ),
+];
+
+/// Every RPC that the server answers but those of health, as path and as it stands in [`EXPECTED`].
 fn rpcs() -> Vec<(String, String)> {
     let set = FileDescriptorSet::decode(DESCRIPTORS).unwrap();
+    // Providers answer the other one.
     let files = set
         .file
         .iter()
-        .filter(|file| file.package() == "foreshadow.v1");
-    let services = files.flat_map(|file| &file.service);
-    let calls = services.flat_map(|service| {
-        let name = service.name().to_owned();
-        service.method.iter().map(move |method| {
-            let (path, call) = (
-                format!("/foreshadow.v1.{name}/{}", method.name()),
-                format!("rpc {name}.{}", method.name()),
-            );
-            (path, call)
-        })
+        .filter(|file| file.package() != "foreshadow.provider.v1");
+    let mut calls: Vec<(String, String)> = OF_OTHERS
+        .iter()
+        .map(|(service, call)| ((*service).to_owned(), (*call).to_owned()))
+        .collect();
+    for file in files {
+        for service in &file.service {
+            let service_name = format!("{}.{}", file.package(), service.name());
+            let of_service = service.method.iter();
+            calls.extend(of_service.map(|one| (service_name.clone(), one.name().to_owned())));
+        }
+    }
+    let written = calls.into_iter().map(|(service, call)| {
+        let short = service.strip_prefix("foreshadow.v1.").unwrap_or(&service);
+        (format!("/{service}/{call}"), format!("rpc {short}.{call}"))
     });
-    calls.collect()
+    written.collect()
 }
 
 #[tokio::test]
 async fn every_rpc_is_open_to_the_roles_listed_and_to_nobody_else() {
     let served = guarded().await;
     let rpcs = rpcs();
-    assert!(rpcs.len() >= 27, "{}", rpcs.len());
+    assert!(rpcs.len() >= 34, "{}", rpcs.len());
     for (path, call) in rpcs {
         for (token, allowed) in TOKENS.iter().zip(expected(&call)) {
             let code = grpc_code(&served, &path, Some(token)).await;
@@ -99,6 +136,19 @@ async fn every_rpc_is_open_to_the_roles_listed_and_to_nobody_else() {
         for token in [None, Some("a-token-of-nobody")] {
             let code = grpc_code(&served, &path, token).await;
             assert_eq!(code, Code::Unauthenticated, "{call} with {token:?}");
+        }
+    }
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn health_is_told_to_everybody() {
+    let served = guarded().await;
+    for call in ["Check", "Watch"] {
+        let path = format!("/grpc.health.v1.Health/{call}");
+        for token in [None, Some("a-token-of-nobody"), Some(CLIENT)] {
+            let code = grpc_code(&served, &path, token).await;
+            assert_eq!(code, Code::Ok, "{call} with {token:?}");
         }
     }
     served.stop().await;

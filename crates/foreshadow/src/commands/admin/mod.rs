@@ -11,10 +11,13 @@ mod pools;
 mod shadow;
 mod top;
 
-use anstream::print;
 use serde::Serialize;
 
-use crate::{failure::Failure, format::Format, remote::Remote};
+use crate::{
+    failure::Failure,
+    format::{Format, print},
+    remote::Remote,
+};
 
 /// Commands that ask a running server.
 #[derive(Debug, clap::Subcommand)]
@@ -61,10 +64,9 @@ impl Asked {
         text: impl FnOnce(&T) -> String,
     ) -> Result<(), Failure> {
         match self.format {
-            Format::Json => println!("{}", serde_json::to_string_pretty(answer)?),
-            Format::Text => print!("{}", text(answer)),
+            Format::Json => print(&format!("{}\n", serde_json::to_string_pretty(answer)?)),
+            Format::Text => print(&text(answer)),
         }
-        Ok(())
     }
 }
 

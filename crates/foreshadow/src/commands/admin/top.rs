@@ -2,13 +2,12 @@
 
 use std::{thread::sleep, time::Duration};
 
-use anstream::print;
 use foreshadow_api::v1::Overview;
 
 use super::{Asked, percent, pools};
 use crate::{
     failure::Failure,
-    format::Format,
+    format::{Format, shown},
     remote::{span, time},
 };
 
@@ -28,15 +27,36 @@ pub(crate) struct Args {
 
 /// Runs the command.
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let once = args.once || args.asked.format == Format::Json;
-    loop {
-        let found: Overview = args.asked.remote.get("/api/v1/overview", &[])?;
-        if once {
-            return args.asked.write(&found, text);
-        }
-        print!("{CLEAR}{}", text(&found));
-        sleep(RENEWED);
+    let ask = || args.asked.remote.get::<Overview>("/api/v1/overview", &[]);
+    // What is wrong from the beginning is hardly going to mend itself.
+    let mut found = ask()?;
+    if args.once || args.asked.format == Format::Json {
+        return args.asked.write(&found, text);
     }
+    let mut failed = None;
+    while shown(&format!("{CLEAR}{}", screen(&found, failed)))? {
+        sleep(RENEWED);
+        failed = match ask() {
+            Ok(renewed) => {
+                found = renewed;
+                None
+            }
+            Err(failure) => Some(failure.into_error()),
+        };
+    }
+    Ok(())
+}
+
+/// What was last found, below why it is not renewed where it is not.
+fn screen(found: &Overview, failed: Option<anyhow::Error>) -> String {
+    let Some(error) = failed else {
+        return text(found);
+    };
+    let since = time(found.as_of);
+    format!(
+        "not renewed since {since}, tried again: {error:#}\n\n{}",
+        text(found)
+    )
 }
 
 fn text(found: &Overview) -> String {

@@ -1,6 +1,7 @@
 //! `foreshadow serve`.
 
 mod guard;
+mod reload;
 #[cfg(feature = "cluster")]
 mod replica;
 mod signals;
@@ -13,12 +14,13 @@ use sd_notify::NotifyState;
 
 use self::{
     guard::Guard,
+    reload::left_for_a_restart,
     signals::{reload_signals, stop_signal},
 };
 use crate::{
     config,
     failure::Failure,
-    logging,
+    logging::{self, LogFormat},
     traces::{Traces, W3c},
 };
 
@@ -53,6 +55,15 @@ pub(crate) struct Args {
         value_name = "TOKEN"
     )]
     token: Option<String>,
+    /// How lines of the log, on stderr, are written.
+    #[arg(
+        long,
+        env = "FORESHADOW_LOG_FORMAT",
+        value_enum,
+        value_name = "FORMAT",
+        default_value_t = LogFormat::Text
+    )]
+    log_format: LogFormat,
 }
 
 /// Runs the command.
@@ -63,7 +74,7 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
 async fn started(args: Args) -> Result<(), Failure> {
     let loaded = config::load(args.config.as_deref(), &args.data).map_err(Failure::bad_input)?;
     let traces = loaded.traces.as_ref().map(Traces::new).transpose()?;
-    logging::start(traces.as_ref());
+    logging::start(traces.as_ref(), args.log_format);
     let mut guard = Guard::new(loaded.access, args.token)?;
     let mut options = ServerOptions::new(args.listen);
     options.access = guard.access.clone();
@@ -78,11 +89,18 @@ async fn started(args: Args) -> Result<(), Failure> {
     options.intake = loaded.telemetry.limits;
     options.traces = traces.as_ref().map(|_| Arc::new(W3c) as _);
     let mut engine = loaded.engine;
+    let started_with = engine.clone();
     engine.retraining.command = Some(train_command()?);
     let stop = stop_signal();
     let reloading = tokio::spawn(reload_signals(move || {
         let loaded = config::load(args.config.as_deref(), &args.data)?;
-        guard.reload(loaded.access)
+        guard.reload(loaded.access)?;
+        let left = left_for_a_restart(&started_with, &loaded.engine);
+        if !left.is_empty() {
+            let left = left.join(", ");
+            tracing::warn!("the configuration has changes that need a restart: {left}");
+        }
+        Ok(())
     }));
     #[cfg(feature = "cluster")]
     let served = match loaded.cluster {

@@ -1,0 +1,61 @@
+//! What a configuration that is read again has beyond what a reload takes up.
+
+use foreshadow_engine::EngineConfig;
+
+/// Parts of a configuration that differ from those that the server started with, as they are written.
+/// Tokens, keys and certificates are none of them.
+pub(super) fn left_for_a_restart(started: &EngineConfig, now: &EngineConfig) -> Vec<&'static str> {
+    let parts = [
+        ("[[pool]]", started.pools != now.pools),
+        (
+            "tick, horizon, [[trigger]], [[schedule]], [[follow]] or [retrain]",
+            (&started.shadow, &started.retraining) != (&now.shadow, &now.retraining),
+        ),
+        ("[[tenant]]", started.tenants != now.tenants),
+        (
+            "[priority]",
+            (&started.priorities, &started.usage_metric) != (&now.priorities, &now.usage_metric),
+        ),
+        ("other keys", rest(started) != rest(now)),
+    ];
+    let differing = parts.into_iter().filter(|(_, differs)| *differs);
+    differing.map(|(part, _)| part).collect()
+}
+
+/// What has no part of its own.
+fn rest(config: &EngineConfig) -> EngineConfig {
+    let defaults = EngineConfig::new(config.data_dir.clone());
+    EngineConfig {
+        pools: Vec::new(),
+        elsewhere: Vec::new(),
+        shadow: defaults.shadow,
+        retraining: defaults.retraining,
+        tenants: defaults.tenants,
+        priorities: defaults.priorities,
+        usage_metric: None,
+        ..config.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use foreshadow_engine::config::Durability;
+
+    use super::*;
+
+    #[test]
+    fn what_a_reload_leaves_is_named() {
+        let started = EngineConfig::new("data");
+        assert_eq!(left_for_a_restart(&started, &started), Vec::<&str>::new());
+        let mut now = started.clone();
+        now.shadow.tick = Duration::from_secs(7);
+        let planning = "tick, horizon, [[trigger]], [[schedule]], [[follow]] or [retrain]";
+        assert_eq!(left_for_a_restart(&started, &now), [planning]);
+        now.durability = Durability::Memory;
+        now.usage_metric = Some("cpu".to_owned());
+        let left = left_for_a_restart(&started, &now);
+        assert_eq!(left, [planning, "[priority]", "other keys"]);
+    }
+}

@@ -1,0 +1,68 @@
+//! Calls that are refused count too.
+
+use foreshadow_access::{CallRate, Grant, Role};
+use foreshadow_server::Access;
+
+use crate::{
+    ADMIN, CLIENT, bearer, guarded, status,
+    support::{Served, directory, grant},
+};
+
+/// How many calls were refused for a reason, as the page of metrics has it.
+async fn refused(served: &Served, reason: &str) -> u64 {
+    let shown = bearer(ADMIN);
+    let page = served
+        .ask("GET", "/metrics", &[("authorization", &shown)], "")
+        .await;
+    let sample = format!("foreshadow_calls_refused_total{{reason=\"{reason}\"}} ");
+    let line = page
+        .body
+        .lines()
+        .find_map(|line| line.strip_prefix(&sample));
+    line.unwrap_or_else(|| panic!("{page:?}")).parse().unwrap()
+}
+
+#[tokio::test]
+async fn calls_that_a_caller_may_not_make_count_against_its_rate() {
+    let slow = Grant {
+        rate: Some(CallRate::new(1, 3).unwrap()),
+        ..grant("client", Role::Client)
+    };
+    let tokens = [(CLIENT, slow), (ADMIN, grant("admin", Role::Admin))];
+    let access = Access::new(directory(&tokens));
+    let served = Served::start_with(|options| options.access = Some(access)).await;
+    let mut statuses = Vec::new();
+    for _ in 0..10 {
+        statuses.push(status(&served, "get", "/admin/audit", Some(CLIENT)).await);
+    }
+    let times = |wanted| statuses.iter().filter(|&&status| status == wanted).count() as u64;
+    assert!(times(403) >= 3 && times(429) >= 4, "{statuses:?}");
+    assert_eq!(times(403) + times(429), 10, "{statuses:?}");
+    assert_eq!(refused(&served, "forbidden").await, times(403));
+    assert_eq!(refused(&served, "too_often").await, times(429));
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn who_fails_too_often_is_told_to_come_later_and_shuts_out_nobody() {
+    let served = guarded().await;
+    let mut statuses = Vec::new();
+    for n in 0..400 {
+        let guess = format!("a-guess-of-a-token-{n}");
+        statuses.push(status(&served, "get", "/api/v1/pools", Some(&guess)).await);
+    }
+    let times = |wanted| statuses.iter().filter(|&&status| status == wanted).count() as u64;
+    assert!(times(401) >= 100 && times(429) >= 1, "{statuses:?}");
+    assert_eq!(times(401) + times(429), 400, "{statuses:?}");
+    assert_eq!(
+        statuses
+            .iter()
+            .position(|&status| status == 429)
+            .map(|n| n >= 100),
+        Some(true)
+    );
+    let known = status(&served, "get", "/api/v1/pools", Some(ADMIN)).await;
+    assert_eq!(known, 200, "from the same address");
+    assert_eq!(refused(&served, "unauthenticated").await, times(401));
+    served.stop().await;
+}
