@@ -22,6 +22,6 @@ pub use evaluation::{Evaluation, EvaluationError, Protocol, Scored};
 pub use forecaster::{ForecastError, Forecaster};
 pub use impute::{impute_last_value, impute_tail, last_value};
 pub use naive::{Naive, SeasonalNaive, naive_points, seasonal_naive_points};
-pub use panel::{Panel, SeriesId};
+pub use panel::{Panel, SeriesId, SeriesKind};
 pub use quantiles::{EVALUATION_LEVELS, PLANNING_LEVELS, QuantileForecast};
 pub(crate) use selection::ModelSelector;

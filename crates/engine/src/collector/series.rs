@@ -3,11 +3,12 @@
 use std::{collections::VecDeque, hash::BuildHasher as _, sync::Arc, time::Duration};
 
 use foldhash::fast::RandomState;
-use foreshadow_forecast::{Panel, SeriesId};
+use foreshadow_forecast::{Panel, SeriesId, SeriesKind};
 use foreshadow_types::{EntityId, PoolName, Timestamp};
 use hashbrown::HashTable;
 
 use super::WarmSeries;
+use crate::planning::REQUESTS;
 
 /// The longest stretch of time that is kept of each series: two days, for a season of one.
 pub(super) const KEPT: Duration = Duration::from_hours(48);
@@ -114,10 +115,10 @@ impl SeriesStore {
         let open = bin_of(panel.bin_start(panel.bins()), self.interval);
         let fitting = panel.ids().iter().enumerate().take(self.limit);
         for (index, id) in fitting {
-            let requests = id.metric == crate::planning::REQUESTS;
-            let pool = PoolName::new(id.entity.as_str()).ok();
-            let pool = pool.filter(|pool| requests && warm.pools.contains(pool));
-            let entity = || SeriesKey::Entity(id.entity.clone(), id.metric.as_str().into());
+            let Some(key) = warm.key_of(id) else {
+                continue;
+            };
+            let requests = id.metric == REQUESTS;
             let kind = if requests { Kind::Count } else { Kind::Mean };
             let mut series = Series::new(kind, open);
             let values = panel.series(index);
@@ -125,8 +126,7 @@ impl SeriesStore {
                 .iter()
                 .copied()
                 .collect();
-            self.series
-                .push((pool.map_or_else(entity, SeriesKey::Pool), series));
+            self.series.push((key, series));
         }
         self.sorted = 0;
         self.arrange();
@@ -282,6 +282,22 @@ impl SeriesStore {
     }
 }
 
+impl WarmSeries {
+    /// Which series it is here; none of a pool that there is no more.
+    fn key_of(&self, id: &SeriesId) -> Option<SeriesKey> {
+        match id.kind {
+            SeriesKind::Entity => Some(SeriesKey::Entity(
+                id.entity.clone(),
+                id.metric.as_str().into(),
+            )),
+            SeriesKind::Pool => {
+                let pool = PoolName::new(id.entity.as_str()).ok()?;
+                self.pools.contains(&pool).then_some(SeriesKey::Pool(pool))
+            }
+        }
+    }
+}
+
 impl SeriesKey {
     fn named(&self) -> Named<'_> {
         match self {
@@ -293,14 +309,8 @@ impl SeriesKey {
     /// As panels name it.
     pub(crate) fn id(&self) -> SeriesId {
         match self {
-            Self::Entity(entity, metric) => SeriesId {
-                entity: entity.clone(),
-                metric: metric.to_string(),
-            },
-            Self::Pool(pool) => SeriesId {
-                entity: EntityId::from(pool),
-                metric: crate::planning::REQUESTS.to_owned(),
-            },
+            Self::Entity(entity, metric) => SeriesId::of_entity(entity.clone(), metric.to_string()),
+            Self::Pool(pool) => SeriesId::of_pool(pool, REQUESTS),
         }
     }
 }
@@ -346,6 +356,11 @@ impl Series {
     fn push(&mut self, value: f32, keep: usize) {
         if self.bins.len() >= keep {
             self.bins.pop_front();
+        }
+        if self.bins.len() == self.bins.capacity() {
+            // Doubling would end with up to twice the memory that the kept bins need.
+            let more = self.bins.len().max(4).min(keep - self.bins.len());
+            self.bins.reserve_exact(more);
         }
         self.bins.push_back(value);
     }
@@ -435,6 +450,42 @@ mod tests {
         assert!(sample(&mut store, &cpu(), at(0), 1.0));
         assert!(!store.count(&pool(), at(1_000)));
         assert!(store.count(&pool(), at(3_600_000)));
+    }
+
+    #[test]
+    fn a_series_has_room_for_the_bins_that_are_kept_and_no_more() {
+        let mut series = Series::new(Kind::Count, 0);
+        for bin in 1..2_000 {
+            series.advance(bin, 577);
+            assert!(series.bins.capacity() <= 577, "{}", series.bins.capacity());
+        }
+        assert_eq!(series.bins.len(), 577);
+    }
+
+    #[test]
+    fn a_user_named_like_a_pool_is_another_series() {
+        let pool = PoolName::new("notebook").unwrap();
+        let user = SeriesKey::Entity(EntityId::new("notebook").unwrap(), REQUESTS.into());
+        assert_ne!(user.id(), SeriesKey::Pool(pool.clone()).id());
+
+        let of = |name: &str| PoolName::new(name).unwrap();
+        let ids = vec![
+            SeriesId::of_pool(&pool, REQUESTS),
+            SeriesId::of_pool(&of("retired"), REQUESTS),
+            user.id(),
+        ];
+        let values = vec![7.0, 7.0, 5.0, 5.0, 1.0, 1.0];
+        let warm = WarmSeries {
+            panel: Arc::new(Panel::new(at(0), SECOND, ids, 2, values)),
+            pools: [pool.clone()].into(),
+        };
+        let mut store = SeriesStore::new(SECOND, 10);
+        store.fill(&warm);
+        store.count(&user, at(2_000));
+        let (panel, keys) = store.closed(at(3_000)).unwrap();
+        assert_eq!(keys, [user, SeriesKey::Pool(pool)]);
+        assert_eq!(panel.series(0), [1.0, 1.0, 1.0]);
+        assert_eq!(panel.series(1), [7.0, 7.0, 0.0]);
     }
 
     #[test]
