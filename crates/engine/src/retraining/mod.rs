@@ -10,20 +10,21 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, oneshot};
 
+pub(crate) use self::{
+    carried::CarriedLstm,
+    judge::{holdout, load_history},
+    model::{LoadModel, LoadedForecaster, from_training},
+};
 use self::{
     child::train_candidate,
     judge::{Verdict, judge},
-};
-pub(crate) use self::{
-    judge::{holdout, load_history},
-    model::{LoadModel, LoadedForecaster, from_training},
 };
 use crate::{
     collector::{CollectorCommand, HistoryFolder},
     config::RetrainingConfig,
     models::pinned,
     numbers::Numbers,
-    planning::PlanningCommand,
+    planning::{PlanningCommand, Successor},
 };
 
 /// What training needs to know.
@@ -33,6 +34,8 @@ pub(crate) struct Retraining {
     pub(crate) history: HistoryFolder,
     pub(crate) imports: Vec<PathBuf>,
     pub(crate) seed: u64,
+    /// Whether the pretrained model is used until there is one of its own.
+    pub(crate) pretrained: bool,
     pub(crate) load: LoadModel,
     pub(crate) numbers: Arc<Numbers>,
     pub(crate) collector: mpsc::Sender<CollectorCommand>,
@@ -104,8 +107,15 @@ impl Retraining {
         let candidate = train_candidate(self, &histories, now.interval, until).await?;
         let name = candidate.name.clone();
         let (load, models) = (self.load.clone(), self.models.clone());
+        let pretrained = self.pretrained;
         let judged = tokio::task::spawn_blocking(move || {
-            judge(&load, &models, &candidate.folder, &histories, until)
+            judge(
+                &load,
+                (&models, pretrained),
+                &candidate.folder,
+                &histories,
+                until,
+            )
         });
         let verdict = judged.await.map_err(|error| error.to_string())??;
         self.prune(&name);
@@ -118,11 +128,11 @@ impl Retraining {
             return Ok(Trained::Kept { loss, before });
         }
         foreshadow_training::promote(&self.models, name).map_err(|error| error.to_string())?;
-        let use_model = PlanningCommand::UseModel {
+        let use_model = PlanningCommand::UseModel(Successor {
             model: verdict.candidate.forecaster,
-            interval: verdict.candidate.interval,
+            interval: Some(verdict.candidate.interval),
             warm: verdict.panel,
-        };
+        });
         let sent = self.planning.send(use_model).await;
         sent.map_err(|_| "the engine is stopping".to_owned())?;
         Ok(Trained::Promoted { loss, before })
@@ -240,6 +250,7 @@ mod tests {
             history,
             imports: Vec::new(),
             seed: 1,
+            pretrained: true,
             load: load_constant(),
             numbers,
             collector,
@@ -283,7 +294,7 @@ mod tests {
         assert_eq!(current(&retraining), Some("candidate-2".into()));
         assert!(matches!(
             promoted.try_recv(),
-            Ok(PlanningCommand::UseModel { .. })
+            Ok(PlanningCommand::UseModel(_))
         ));
 
         for worse in ["4", "-3"] {

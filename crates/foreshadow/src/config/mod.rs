@@ -71,6 +71,8 @@ struct RawConfig {
     seed: u64,
     /// A model directory to begin with.
     model: Option<PathBuf>,
+    /// Whether the pretrained model is used until there is one of its own.
+    pretrained: Option<bool>,
     /// Request histories that the planners learn from when they start.
     demand: Vec<String>,
     retrain: Option<Spanned<RawRetrain>>,
@@ -185,6 +187,7 @@ fn parse_from(text: &str, data: &Path, base: &Path) -> Result<ServeConfig, Fault
     let mut config = EngineConfig::new(data);
     config.seed = raw.seed;
     config.model_dir = raw.model;
+    config.pretrained = raw.pretrained.unwrap_or(config.pretrained);
     config.demand_import = raw.demand;
     config.durability = match raw.durability {
         RawDurability::Fsync => Durability::Fsync,
