@@ -4,6 +4,7 @@
 
 mod accuracy;
 mod auto;
+mod calibrated;
 mod choice;
 mod conformal;
 mod evaluation;
@@ -16,6 +17,7 @@ mod selection;
 
 pub use accuracy::{Accuracy, AccuracySums, mean_magnitude, pinball_loss, seasonal_error};
 pub use auto::Auto;
+pub use calibrated::Calibrated;
 pub use choice::Choice;
 pub use conformal::Calibrator;
 pub use evaluation::{Evaluation, EvaluationError, Protocol, Scored};
