@@ -187,11 +187,7 @@ fn assemble(
     let (training, training_inbox) = mpsc::channel(1);
     let (latest, latest_seen) = watch::channel(Arc::new(LatestForecasts::default()));
     let lifecycle = Lifecycle::new();
-    let kept = Kept {
-        plans: config.limits.plans,
-        audit: config.limits.audit,
-    };
-    let scribe = Scribe::start(config.data_dir.clone(), kept)?;
+    let scribe = scribe(&config)?;
     let shared = Shared {
         scribe: scribe.clone(),
         owner: owner.clone(),
@@ -201,12 +197,7 @@ fn assemble(
         numbers: numbers.clone(),
         lifecycle: lifecycle.clone(),
         durability: config.durability,
-        models: Arc::new(ModelStore {
-            models: config.models_dir(),
-            load: from_training(),
-            history: history.clone(),
-            pretrained: config.pretrained,
-        }),
+        models: Arc::new(model_store(&config, &history)),
         past: PastShadows::new(history.clone(), config.limits.history),
     };
     let mut collecting = Collector::new(
@@ -230,14 +221,13 @@ fn assemble(
         latest,
         numbers,
     };
-    let horizon = config.limits.horizon_steps;
     let planner = Planning::new(
         (pools, recalling),
         config.elsewhere.clone(),
         shadow,
         overrides,
         (model_interval, succession),
-        horizon,
+        config.limits.horizon_steps,
         links,
     )?;
 
@@ -264,6 +254,23 @@ fn assemble(
     tokio::spawn(parts.supervise(lifecycle.clone()));
     lifecycle.serving();
     Ok(EngineHandle::new(shared))
+}
+
+fn scribe(config: &EngineConfig) -> Result<Scribe, StartError> {
+    let kept = Kept {
+        plans: config.limits.plans,
+        audit: config.limits.audit,
+    };
+    Scribe::start(config.data_dir.clone(), kept)
+}
+
+fn model_store(config: &EngineConfig, history: &HistoryFolder) -> ModelStore {
+    ModelStore {
+        models: config.models_dir(),
+        load: from_training(),
+        history: history.clone(),
+        pretrained: config.pretrained,
+    }
 }
 
 /// Begins to forecast: with `given` if there is one, else with the trained or the pretrained model as soon
