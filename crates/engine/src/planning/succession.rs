@@ -233,7 +233,7 @@ mod tests {
     struct Panics(mpsc::Sender<()>);
 
     impl Forecaster for Panics {
-        fn name(&self) -> &str {
+        fn name(&self) -> &'static str {
             "panics"
         }
 

@@ -71,7 +71,9 @@ impl<G: Ord + Clone> Calibrator<G> {
             }));
         }
         if (0..raw.horizon()).all(|step| raw.step(step).iter().all(|value| *value >= 0.0)) {
-            values.iter_mut().for_each(|value| *value = value.max(0.0));
+            for value in &mut values {
+                *value = value.max(0.0);
+            }
         }
         QuantileForecast::new(&self.levels, values)
     }
