@@ -71,10 +71,10 @@ pub(crate) fn rows() -> anyhow::Result<Vec<Row>> {
 /// Days and noise.
 fn panel() -> anyhow::Result<Panel> {
     let ids = (0..SERIES).map(|row| {
-        Ok(SeriesId {
-            entity: EntityId::new(&format!("e{row}"))?,
-            metric: "cpu".to_owned(),
-        })
+        Ok(SeriesId::of_entity(
+            EntityId::new(&format!("e{row}"))?,
+            "cpu".to_owned(),
+        ))
     });
     let value = |index: usize| {
         let (row, bin) = (index / BINS, index % BINS);

@@ -26,6 +26,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("providers", &["types"]),
     ("lstm", &["types", "forecast"]),
     ("classical", &["types", "forecast"]),
+    ("pretrained", &[]),
     (
         "training",
         &[
@@ -35,6 +36,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "history",
             "lstm",
             "classical",
+            "pretrained",
         ],
     ),
     (

@@ -125,7 +125,7 @@ fn a_server_with_tls_and_tokens_is_operated_from_the_command_line() {
         olga.says(&["override", "clear", "notebook"])
             .contains("no override")
     );
-    assert!(olga.says(&["models"]).contains("no model yet"));
+    assert!(olga.says(&["models"]).contains("pretrained"));
     assert!(olga.says(&["queue"]).contains("0 waiting"));
     assert!(
         olga.says(&["drain", "pool", "notebook"])

@@ -10,14 +10,14 @@ use std::{
 
 use foreshadow_classical::{Ets, Mstl, Prophet};
 use foreshadow_forecast::{
-    Accuracy, Auto, EVALUATION_LEVELS, Evaluation, EvaluationError, Forecaster, Naive, Panel,
-    Protocol, Scored, SeasonalNaive,
+    Accuracy, Auto, Calibrated, EVALUATION_LEVELS, Evaluation, EvaluationError, Forecaster, Naive,
+    PLANNING_LEVELS, Panel, Protocol, Scored, SeasonalNaive,
 };
 use foreshadow_types::Timestamp;
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::model::{ModelError, load_model};
+use crate::model::{LoadedModel, ModelError, load_model, pretrained};
 
 /// A model as it is named on the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub enum ModelName {
     Prophet,
     /// For each series the one of the others that did best lately.
     Auto,
+    /// The one that every build holds.
+    Pretrained,
     /// A folder with a trained model.
     Trained(PathBuf),
 }
@@ -41,7 +43,7 @@ pub enum ModelName {
 /// A text that names no model.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
-    "`{0}` is no model: it is neither naive, seasonal-naive, ets, mstl, prophet or auto nor a folder \
+    "`{0}` is no model: it is neither naive, seasonal-naive, ets, mstl, prophet, pretrained or auto nor a folder \
      that `foreshadow train` wrote"
 )]
 pub struct ModelNameError(String);
@@ -57,6 +59,7 @@ impl FromStr for ModelName {
             "mstl" => Ok(Self::Mstl),
             "prophet" => Ok(Self::Prophet),
             "auto" => Ok(Self::Auto),
+            "pretrained" => Ok(Self::Pretrained),
             folder if Path::new(folder).is_dir() => Ok(Self::Trained(folder.into())),
             _ => Err(ModelNameError(text.to_owned())),
         }
@@ -72,6 +75,7 @@ impl fmt::Display for ModelName {
             Self::Mstl => f.write_str("mstl"),
             Self::Prophet => f.write_str("prophet"),
             Self::Auto => f.write_str("auto"),
+            Self::Pretrained => f.write_str("pretrained"),
             Self::Trained(folder) => folder.display().fmt(f),
         }
     }
@@ -163,12 +167,14 @@ fn one(name: &ModelName, season: usize) -> Result<Loaded<Box<dyn Forecaster>>, M
         ModelName::Ets => (Box::new(Ets), None),
         ModelName::Mstl => (Box::new(Mstl::new(season)), None),
         ModelName::Prophet => (Box::new(Prophet), None),
-        ModelName::Trained(folder) => {
-            let model = load_model(folder)?;
-            let trained_through = Some(model.trained_through);
-            (Box::new(model.forecaster()), trained_through)
-        }
+        ModelName::Pretrained => trained(&pretrained()?),
+        ModelName::Trained(folder) => trained(&load_model(folder)?),
     })
+}
+
+fn trained(model: &LoadedModel) -> Loaded<Box<dyn Forecaster>> {
+    let forecaster = Box::new(model.forecaster());
+    (forecaster, Some(model.trained_through))
 }
 
 /// The measures of all models, in the order they were given.
@@ -210,6 +216,9 @@ pub struct ModelReport {
     pub wape: f64,
     /// Share of values between the 0.1 and 0.9 quantiles.
     pub coverage_80: f64,
+    /// Share of values at or below the quantile of each level, the tails that pools are sized with among
+    /// them.
+    pub coverage: BTreeMap<String, f64>,
     /// Mean pinball loss at each level.
     pub pinball: BTreeMap<String, f64>,
     /// Time spent on forecasting.
@@ -252,6 +261,8 @@ pub struct EvaluateOptions {
     pub protocol: Protocol,
     /// Whether a model may have been trained on the windows.
     pub allow_leak: bool,
+    /// Whether quantiles are moved as serving moves them: by how earlier forecasts came true.
+    pub calibrate: bool,
 }
 
 /// Measures every candidate on the last windows of the panel.
@@ -269,7 +280,7 @@ pub fn evaluate(
     elapsed: &dyn Fn() -> Duration,
     sink: &mut dyn FnMut(&str, &Scored<'_>) -> Result<(), EvaluateError>,
 ) -> Result<EvaluationReport, EvaluateError> {
-    let evaluation = Evaluation::new(panel, options.protocol)?;
+    let evaluation = Evaluation::new(panel, options.protocol)?.at_levels(&PLANNING_LEVELS);
     let first = evaluation.origins().first().copied().unwrap_or_default();
     let from = panel.bin_start(first);
     if !options.allow_leak {
@@ -281,7 +292,13 @@ pub fn evaluate(
     for candidate in candidates {
         let name = candidate.name.clone();
         let before = elapsed();
-        let sums = evaluation.score(candidate.model.forecaster(), |scored| sink(&name, scored))?;
+        let model = candidate.model.forecaster();
+        let sink = |scored: &Scored<'_>| sink(&name, scored);
+        let sums = if options.calibrate {
+            evaluation.score(&mut Calibrated::new(model), sink)?
+        } else {
+            evaluation.score(model, sink)?
+        };
         let spent = elapsed().saturating_sub(before);
         let chosen = candidate.model.chosen();
         models.push(ModelReport {
@@ -322,6 +339,11 @@ impl ModelReport {
             crps: accuracy.crps,
             wape: accuracy.wape,
             coverage_80: accuracy.coverage_80,
+            coverage: accuracy
+                .coverage
+                .iter()
+                .map(|(level, share)| (level.to_string(), *share))
+                .collect(),
             pinball: pinball
                 .map(|(level, loss)| (level.to_string(), *loss))
                 .collect(),
@@ -340,10 +362,7 @@ mod tests {
     use super::*;
 
     fn panel() -> Panel {
-        let id = SeriesId {
-            entity: EntityId::new("vm").unwrap(),
-            metric: "load".to_owned(),
-        };
+        let id = SeriesId::of_entity(EntityId::new("vm").unwrap(), "load".to_owned());
         let values: Vec<f32> = (0..40).map(|bin| (bin % 4) as f32).collect();
         let start = Timestamp::parse("2026-01-01T00:00:00Z").unwrap();
         Panel::new(start, Duration::from_mins(5), vec![id], 40, values)
@@ -361,6 +380,7 @@ mod tests {
         let options = EvaluateOptions {
             protocol,
             allow_leak,
+            calibrate: false,
         };
         evaluate(
             &panel(),
@@ -394,6 +414,9 @@ mod tests {
         assert_eq!(json["models"][0]["mase"], serde_json::Value::Null);
         assert_eq!(json["models"][1]["forecasts"], 2);
         assert_eq!(json["models"][1]["pinball"]["0.5"], 0.75);
+        assert_eq!(json["models"][0]["coverage"]["0.99"], 1.0);
+        // The last value is 3 and the largest: nothing lies above it.
+        assert_eq!(json["models"][1]["coverage"]["0.95"], 1.0);
         let keys: Vec<_> = json["models"][0]["pinball"]
             .as_object()
             .unwrap()

@@ -23,10 +23,10 @@ pub struct GateReport {
     pub candidate: f64,
     /// That of the current model, if there is one that answers.
     pub current: Option<f64>,
-    /// That of the baseline.
+    /// That of the best baseline.
     pub baseline: f64,
     /// In how many of the windows the candidate is better than the current model, or without one
-    /// than the baseline.
+    /// than the best baseline.
     pub won: usize,
     /// How many windows there are.
     pub windows: usize,
@@ -48,14 +48,14 @@ impl GateReport {
 /// Compares models on the last windows of `panel`, which none may have been fitted to.
 ///
 /// # Errors
-/// [`EvaluationError`] if the candidate fails or the panel is too short. A current model that fails
-/// counts as absent, a baseline that fails as worst.
+/// [`EvaluationError`] if the candidate fails or the panel is too short. A current model or a baseline
+/// that fails counts as absent.
 pub fn compare(
     panel: &Panel,
     protocol: Protocol,
     candidate: &mut dyn Forecaster,
     current: Option<&mut dyn Forecaster>,
-    baseline: &mut dyn Forecaster,
+    baselines: &mut [&mut dyn Forecaster],
 ) -> Result<GateReport, EvaluationError> {
     let scales: Vec<f64> = (0..panel.ids().len())
         .map(|series| mean_magnitude(panel.series(series)).unwrap_or(0.0))
@@ -64,7 +64,11 @@ pub fn compare(
     let losses = |model: &mut dyn Forecaster| window_losses(&evaluation, model, &scales);
     let candidate = losses(candidate)?;
     let current = current.and_then(|model| losses(model).ok());
-    let baseline = losses(baseline).unwrap_or_default();
+    let baselines = baselines
+        .iter_mut()
+        .filter_map(|baseline| losses(&mut **baseline).ok());
+    let baseline = baselines.min_by(|a, b| mean(a).total_cmp(&mean(b)));
+    let baseline = baseline.unwrap_or_default();
     let rival = current.as_ref().unwrap_or(&baseline);
     let won = candidate.iter().filter(|(window, loss)| {
         let rival = rival.get(window).copied().unwrap_or(f64::INFINITY);
@@ -222,10 +226,7 @@ mod tests {
     }
 
     fn compared(values: Vec<f32>, mut candidate: Steps, mut current: Steps) -> GateReport {
-        let id = SeriesId {
-            entity: EntityId::new("ada").unwrap(),
-            metric: "cpu".to_owned(),
-        };
+        let id = SeriesId::of_entity(EntityId::new("ada").unwrap(), "cpu".to_owned());
         let bins = values.len();
         let start = Timestamp::from_millis(0);
         let panel = Panel::new(start, Duration::from_mins(5), vec![id], bins, values);
@@ -240,7 +241,7 @@ mod tests {
             protocol,
             &mut candidate,
             Some(&mut current),
-            baseline,
+            &mut [&mut constant(1e9), baseline],
         )
         .unwrap()
     }

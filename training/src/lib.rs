@@ -20,7 +20,7 @@ pub use evaluate::{
 };
 pub use gate::{GateReport, compare, current_model, promote};
 pub use manifest::{Manifest, Measures, SCHEMA, Validation};
-pub use model::{LoadedModel, ModelError, load_model, save_model};
+pub use model::{LoadedModel, ModelError, load_model, pretrained, save_model};
 pub use options::{EpochReport, Observer, StepProgress, TrainOptions};
 pub use pools::{PoolEntry, PoolFitOptions, arrival_of, fit_pools, load_pools, save_pools};
 pub use resample::coarser;

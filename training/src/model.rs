@@ -72,6 +72,28 @@ impl LoadedModel {
     }
 }
 
+/// The model for usage that every build holds: what there is before a model of one's own.
+///
+/// # Errors
+/// [`ModelError`] if this version reads no models of its form.
+pub fn pretrained() -> Result<LoadedModel, ModelError> {
+    use foreshadow_pretrained::{USAGE_MANIFEST, USAGE_WEIGHTS};
+    let place = Path::new("models/pretrained/usage");
+    let (manifest, trained_through) = parse_manifest(&place.join(MANIFEST), USAGE_MANIFEST)?;
+    let network =
+        Network::from_safetensors(manifest.network.clone(), USAGE_WEIGHTS).map_err(|source| {
+            ModelError::Weights {
+                path: place.join(WEIGHTS),
+                source,
+            }
+        })?;
+    Ok(LoadedModel {
+        manifest,
+        trained_through,
+        network,
+    })
+}
+
 /// Reads and checks the model in `dir`.
 ///
 /// # Errors
@@ -93,16 +115,21 @@ pub fn load_model(dir: &Path) -> Result<LoadedModel, ModelError> {
 }
 
 fn read_manifest(path: &Path) -> Result<(Manifest, Timestamp), ModelError> {
-    let wrong = |reason: String| ModelError::Manifest {
-        path: path.to_owned(),
-        reason,
-    };
     let text = fs::read_to_string(path).map_err(|source| ModelError::File {
         path: path.to_owned(),
         source,
     })?;
+    parse_manifest(path, &text)
+}
+
+/// Checks the text of a manifest; `path` is where it is said to be.
+fn parse_manifest(path: &Path, text: &str) -> Result<(Manifest, Timestamp), ModelError> {
+    let wrong = |reason: String| ModelError::Manifest {
+        path: path.to_owned(),
+        reason,
+    };
     let json: serde_json::Value =
-        serde_json::from_str(&text).map_err(|error| wrong(format!("not JSON ({error})")))?;
+        serde_json::from_str(text).map_err(|error| wrong(format!("not JSON ({error})")))?;
     let schema = json.get("schema").and_then(serde_json::Value::as_str);
     if schema != Some(SCHEMA) {
         let found = schema.map_or_else(|| "none".to_owned(), |schema| format!("`{schema}`"));
@@ -164,6 +191,42 @@ impl From<NetworkError> for ModelError {
         Self::Weights {
             path: PathBuf::from(WEIGHTS),
             source: error.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_card_of_the_pretrained_model_says_what_its_manifest_says() {
+        let model = pretrained().unwrap();
+        let size = &model.manifest.network;
+        assert_eq!(model.manifest.parameters, size.initial_weights(0).len());
+        assert_eq!(model.manifest.interval_s, 300.0);
+        let card = include_str!("../../models/pretrained/usage/README.md");
+        let card = card.split_whitespace().collect::<Vec<_>>().join(" ");
+        let [lstm, seasonal, naive] = &model.manifest.validation.models[..] else {
+            panic!("the manifest has measures of three models");
+        };
+        let measure = |value: Option<f64>| format!("{:.3}", value.unwrap());
+        for words in [
+            format!(
+                "CRPS is {} (naive {}, seasonal-naive {})",
+                measure(lstm.crps),
+                measure(naive.crps),
+                measure(seasonal.crps)
+            ),
+            format!(
+                "MASE {} ({}, {})",
+                measure(lstm.mase),
+                measure(naive.mase),
+                measure(seasonal.mase)
+            ),
+            format!("covers {:.0} %", 100.0 * lstm.coverage_80.unwrap()),
+        ] {
+            assert!(card.contains(&words), "the card does not say `{words}`");
         }
     }
 }

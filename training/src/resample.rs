@@ -41,10 +41,7 @@ mod tests {
 
     #[test]
     fn usage_is_averaged_and_requests_are_summed() {
-        let id = |metric: &str| SeriesId {
-            entity: EntityId::new("a").unwrap(),
-            metric: metric.to_owned(),
-        };
+        let id = |metric: &str| SeriesId::of_entity(EntityId::new("a").unwrap(), metric.to_owned());
         let values = vec![
             1.0,
             f32::NAN,

@@ -60,9 +60,11 @@ fn history(days: usize) -> Panel {
             }
         })
         .collect();
-    let id = |row: usize| SeriesId {
-        entity: EntityId::new(&format!("user-{row}")).expect("a name"),
-        metric: "cpu_usage_pct".to_owned(),
+    let id = |row: usize| {
+        SeriesId::of_entity(
+            EntityId::new(&format!("user-{row}")).expect("a name"),
+            "cpu_usage_pct".to_owned(),
+        )
     };
     let start = Timestamp::from_millis(1_372_636_800_000);
     let ids = (0..series).map(id).collect();

@@ -15,6 +15,7 @@ use foreshadow_types::Timestamp;
 use crate::{
     clock::seconds,
     peers::Peers,
+    process::memory_mb,
     report::{Row, median},
 };
 pub(crate) use exported::Exported;
@@ -45,7 +46,7 @@ pub(crate) fn rows() -> anyhow::Result<Vec<Row>> {
     let ours = [
         ("tick_1k", ticks(&network, 1_000, RUNS)?),
         ("tick_100k", ticks(&network, 100_000, 3)?),
-        ("tick_1m", ticks(&network, 1_000_000, 1)?),
+        ("tick_1m", ticks(&network, 1_000_000, 3)?),
         ("bare_network", bare(&network)),
     ];
     let beside = |(name, value): (&'static str, f64)| {
@@ -57,7 +58,41 @@ pub(crate) fn rows() -> anyhow::Result<Vec<Row>> {
             peer_value,
         })
     };
-    Ok(ours.into_iter().flat_map(beside).collect())
+    let memory = Row {
+        name: "memory",
+        value: memory(&network)?,
+        unit: "series/GiB",
+        peer: "aim_4_kib",
+        peer_value: 262_144.0,
+    };
+    let speed = ours.into_iter().flat_map(beside);
+    Ok(std::iter::once(memory).chain(speed).collect())
+}
+
+/// How many series a gibibyte of resident memory holds: the state and the memory of each, and the two
+/// days of bins that a server keeps of it.
+fn memory(network: &Network) -> anyhow::Result<f64> {
+    const SERIES: usize = 100_000;
+    const KEPT: usize = 577;
+    let resident = || memory_mb(std::process::id());
+    let before = resident()?;
+    let mut batch = LiveBatch::new(network.clone(), INTERVAL);
+    for _ in 0..SERIES {
+        batch.add();
+    }
+    let bins: Vec<Vec<f32>> = (0..SERIES)
+        .map(|series| vec![series as f32; KEPT])
+        .collect();
+    batch.advance(Timestamp::from_millis(0), |slot| {
+        bins[slot.index() % SERIES][0]
+    });
+    let took = resident()? - before;
+    eprintln!(
+        "memory: {:.0} bytes a series",
+        took * 1_048_576.0 / SERIES as f64
+    );
+    drop(bins);
+    Ok(SERIES as f64 / (took / 1_024.0))
 }
 
 /// The peers' rates in series a second; ours alone remain where they cannot be had.

@@ -54,6 +54,9 @@ pub struct EngineConfig {
     pub shadow: ShadowConfig,
     /// A model to begin with, as `train` writes it; a model promoted later takes precedence.
     pub model_dir: Option<PathBuf>,
+    /// Whether the pretrained model forecasts usage, where bins are as wide as its own or several of them,
+    /// until there is a model of one's own.
+    pub pretrained: bool,
     /// Where processes and external instances are recorded, which whoever owns them next must be able
     /// to read; `data_dir` if `None`.
     pub instances_dir: Option<PathBuf>,
@@ -90,6 +93,7 @@ impl EngineConfig {
             usage_metric: None,
             shadow: ShadowConfig::default(),
             model_dir: None,
+            pretrained: true,
             instances_dir: None,
             history_dir: None,
             written_by_others: Vec::new(),

@@ -33,7 +33,7 @@ pub use foreshadow_ledger::{AuditQuery, AuditRecord};
 pub use foreshadow_planner::MissCause;
 pub use foreshadow_shadow as shadow;
 pub use handle::{AllocationWatch, EngineHandle, Exchanged};
-pub use inference::BoxedForecaster;
+pub use inference::{BoxedForecaster, PRETRAINED};
 pub use latency::{LATENCY_BOUNDS_S, LatencySnapshot};
 pub use metrics::{
     DecisionMetrics, ForecastMetrics, MetricsSnapshot, RetrainingMetrics, TelemetryMetrics,

@@ -13,6 +13,7 @@ use foreshadow_types::Timestamp;
 
 use crate::{
     collector::HistoryFolder,
+    inference::PRETRAINED,
     retraining::{LoadModel, LoadedForecaster, candidate_folders, load_history},
 };
 
@@ -21,6 +22,8 @@ pub(crate) struct ModelStore {
     pub(crate) models: PathBuf,
     pub(crate) load: LoadModel,
     pub(crate) history: HistoryFolder,
+    /// Whether the pretrained model is used until another is promoted.
+    pub(crate) pretrained: bool,
 }
 
 impl std::fmt::Debug for ModelStore {
@@ -32,6 +35,14 @@ impl std::fmt::Debug for ModelStore {
 }
 
 impl ModelStore {
+    /// The pretrained model and those of retraining, the oldest first; `answering` is the name of the
+    /// model that made the latest forecasts. Reads each: takes up to seconds.
+    pub(crate) fn list(&self, answering: &str) -> Vec<ModelView> {
+        let pretrained = self.pretrained.then(|| pretrained(answering));
+        let made = list(&self.models, &self.load);
+        pretrained.into_iter().chain(made).collect()
+    }
+
     /// Reads a model and what it goes on from, and makes it the one that is kept.
     pub(crate) fn take_up(
         &self,
@@ -42,7 +53,7 @@ impl ModelStore {
         let folder = known
             .iter()
             .find(|folder| folder.file_name().is_some_and(|one| one == name))
-            .ok_or_else(|| format!("there is no model `{name}`"))?;
+            .ok_or_else(|| missing(name))?;
         let model = (self.load)(folder)?;
         let panel = go_on_from(&self.history, model.interval, now);
         let failed = |error: io::Error| error.to_string();
@@ -65,6 +76,16 @@ pub(crate) fn go_on_from(history: &HistoryFolder, interval: Duration, now: Times
         tracing::info!(reason, "there are no past values to go on from");
         Panel::new(now, interval, Vec::new(), 0, Vec::new())
     })
+}
+
+fn missing(name: &str) -> String {
+    if name == PRETRAINED {
+        return format!(
+            "`{PRETRAINED}` is used until another is promoted and cannot be gone back to while serving; \
+             remove the file `current` from the folder of the models and start again"
+        );
+    }
+    format!("there is no model `{name}`")
 }
 
 /// The file that names the model that an administrator keeps.
@@ -101,8 +122,21 @@ pub(crate) fn pin(models: &Path, name: Option<&str>) -> io::Result<()> {
     }
 }
 
-/// All models in a folder, the oldest first. Reads each: takes up to seconds.
-pub(crate) fn list(models: &Path, load: &LoadModel) -> Vec<ModelView> {
+/// The model that every build holds.
+fn pretrained(answering: &str) -> ModelView {
+    let read = foreshadow_training::pretrained();
+    ModelView {
+        name: PRETRAINED.to_owned(),
+        in_use: answering == PRETRAINED,
+        pinned: false,
+        trained_through: read
+            .map(|model| model.trained_through)
+            .map_err(|error| error.to_string()),
+    }
+}
+
+/// All models in a folder, the oldest first.
+fn list(models: &Path, load: &LoadModel) -> Vec<ModelView> {
     let current = foreshadow_training::current_model(models).ok().flatten();
     let kept = pinned(models);
     let views = candidate_folders(models)

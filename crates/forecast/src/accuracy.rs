@@ -1,6 +1,6 @@
 //! Accuracy measures, defined as GIFT-Eval defines them (Aksu et al., 2024).
 
-use crate::QuantileForecast;
+use crate::{PLANNING_LEVELS, QuantileForecast};
 
 /// A value on the edge of an interval is inside it, up to this share of its size.
 const EDGE_TOLERANCE: f64 = 1e-6;
@@ -16,6 +16,9 @@ pub struct Accuracy {
     pub wape: f64,
     /// Share of values within the 0.1 and 0.9 quantiles, ends included.
     pub coverage_80: f64,
+    /// The planning levels among those that were forecast, each with the share of values at or below its
+    /// quantile.
+    pub coverage: Vec<(f64, f64)>,
     /// Mean pinball loss at each level, in the order of the levels.
     pub pinball: Vec<f64>,
     /// Values that were forecast.
@@ -34,6 +37,8 @@ pub struct AccuracySums {
     scaled_error: f64,
     scaled_points: u64,
     inside: u64,
+    /// Values at or below the quantile of each planning level, and how many there were.
+    below: [(u64, u64); PLANNING_LEVELS.len()],
     points: u64,
     forecasts: u64,
 }
@@ -49,6 +54,7 @@ impl AccuracySums {
             scaled_error: 0.0,
             scaled_points: 0,
             inside: 0,
+            below: [(0, 0); PLANNING_LEVELS.len()],
             points: 0,
             forecasts: 0,
         }
@@ -96,6 +102,15 @@ impl AccuracySums {
         let low = f64::from(forecast.quantile(step, 0.1)) - tolerance;
         let high = f64::from(forecast.quantile(step, 0.9)) + tolerance;
         self.inside += u64::from((low..=high).contains(&value));
+        let known = forecast.levels();
+        let reach = known.first().copied().zip(known.last().copied());
+        for (counts, level) in self.below.iter_mut().zip(PLANNING_LEVELS) {
+            if reach.is_some_and(|(first, last)| (first..=last).contains(&level)) {
+                let quantile = f64::from(forecast.quantile(step, level)) + tolerance;
+                counts.0 += u64::from(value <= quantile);
+                counts.1 += 1;
+            }
+        }
     }
 
     /// Adds the sums of other forecasts at the same levels.
@@ -108,6 +123,10 @@ impl AccuracySums {
         self.scaled_error += other.scaled_error;
         self.scaled_points += other.scaled_points;
         self.inside += other.inside;
+        for (counts, more) in self.below.iter_mut().zip(&other.below) {
+            counts.0 += more.0;
+            counts.1 += more.1;
+        }
         self.points += other.points;
         self.forecasts += other.forecasts;
     }
@@ -125,6 +144,12 @@ impl AccuracySums {
             crps: weighted / self.levels.len() as f64,
             wape: self.absolute_error / self.absolute_value,
             coverage_80: self.inside as f64 / points,
+            coverage: PLANNING_LEVELS
+                .iter()
+                .zip(&self.below)
+                .filter(|(_, (_, of))| *of > 0)
+                .map(|(level, (below, of))| (*level, *below as f64 / *of as f64))
+                .collect(),
             pinball: self.pinball.iter().map(|sum| sum / points).collect(),
             points: self.points,
             forecasts: self.forecasts,

@@ -92,10 +92,8 @@ mod tests {
 
     /// One series that repeats itself and one that climbs steadily.
     fn panel() -> Panel {
-        let ids = ["rhythm", "climb"].map(|name| SeriesId {
-            entity: EntityId::new(name).unwrap(),
-            metric: "load".to_owned(),
-        });
+        let ids = ["rhythm", "climb"]
+            .map(|name| SeriesId::of_entity(EntityId::new(name).unwrap(), "load".to_owned()));
         let rhythm = (0..BINS).map(|bin| (bin % SEASON) as f32);
         let climb = (0..BINS).map(|bin| 0.1 * bin as f32);
         let values = rhythm.chain(climb).collect();

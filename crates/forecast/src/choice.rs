@@ -108,10 +108,7 @@ mod tests {
 
     /// A series of zeros that has been known since a bin.
     fn panel(first: i64, bins: usize) -> Panel {
-        let id = SeriesId {
-            entity: EntityId::new("pool").unwrap(),
-            metric: "requests".to_owned(),
-        };
+        let id = SeriesId::of_entity(EntityId::new("pool").unwrap(), "requests".to_owned());
         let interval = Duration::from_mins(1);
         let start = Timestamp::from_millis(first * 60_000);
         Panel::new(start, interval, vec![id], bins, vec![0.0; bins])

@@ -83,6 +83,8 @@ pub struct Evaluation<'a> {
     origins: Vec<usize>,
     /// Row-major `[series, windows]`.
     seasonal_errors: Vec<Option<f64>>,
+    /// What models are asked for.
+    levels: Vec<f64>,
 }
 
 impl<'a> Evaluation<'a> {
@@ -100,7 +102,18 @@ impl<'a> Evaluation<'a> {
             protocol,
             origins,
             seasonal_errors,
+            levels: EVALUATION_LEVELS.to_vec(),
         })
+    }
+
+    /// Asks models for other ascending levels than those that the measures are taken at: the tails'
+    /// coverage is measured too where they are among them.
+    #[must_use]
+    pub fn at_levels(self, levels: &[f64]) -> Self {
+        Self {
+            levels: levels.to_vec(),
+            ..self
+        }
     }
 
     /// The first bin of each window, ascending.
@@ -121,11 +134,11 @@ impl<'a> Evaluation<'a> {
             horizon, windows, ..
         } = self.protocol;
         let mut sums = AccuracySums::new(&EVALUATION_LEVELS);
-        let of_origin = self.panel.ids().len() * horizon * EVALUATION_LEVELS.len();
+        let of_origin = self.panel.ids().len() * horizon * self.levels.len();
         let at_once = (MAX_VALUES_AT_ONCE / of_origin.max(1)).clamp(1, windows);
         for (chunk, origins) in self.origins.chunks(at_once).enumerate() {
             let forecasts = model
-                .forecast(self.panel, origins, horizon, &EVALUATION_LEVELS)
+                .forecast(self.panel, origins, horizon, &self.levels)
                 .map_err(|source| EvaluationError::Model {
                     model: model.name().to_owned(),
                     source,
@@ -234,9 +247,11 @@ mod tests {
 
     fn panel(series: &[&[f32]]) -> Panel {
         let ids = (0..series.len())
-            .map(|i| SeriesId {
-                entity: EntityId::new(&format!("vm-{i}")).unwrap(),
-                metric: "load".to_owned(),
+            .map(|i| {
+                SeriesId::of_entity(
+                    EntityId::new(&format!("vm-{i}")).unwrap(),
+                    "load".to_owned(),
+                )
             })
             .collect();
         let start = Timestamp::from_millis(0);

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::{Panel, QuantileForecast};
+use crate::{Panel, QuantileForecast, SeriesId};
 
 /// Why a model gave no forecast.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -32,6 +32,16 @@ pub enum ForecastError {
 pub trait Forecaster {
     /// The name used in reports.
     fn name(&self) -> &str;
+
+    /// The name that the latest forecasts of one series go by: another than [`name`](Self::name) where
+    /// a model is made of several.
+    fn name_of(&self, _series: &SeriesId) -> &str {
+        self.name()
+    }
+
+    /// Takes in the past, so that the first forecast costs no more than those that follow it. A model
+    /// without carried state has nothing to do.
+    fn catch_up(&mut self, _past: &Panel) {}
 
     /// Forecasts `horizon` steps from each origin for every series of the panel.
     ///

@@ -2,15 +2,46 @@
 
 use std::time::Duration;
 
-use foreshadow_types::{EntityId, Timestamp};
+use foreshadow_types::{EntityId, PoolName, Timestamp};
 
-/// What a series is of.
+/// What a series is of. A user and a pool may have one name, and both of them requests.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SeriesId {
+    /// Whether it is a pool that `entity` names.
+    pub kind: SeriesKind,
     /// The user, application or pool.
     pub entity: EntityId,
     /// The metric's name, its unit at the end.
     pub metric: String,
+}
+
+/// Whose series it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SeriesKind {
+    /// A user's or an application's.
+    Entity,
+    /// A pool's.
+    Pool,
+}
+
+impl SeriesId {
+    /// A metric of a user or an application.
+    pub fn of_entity(entity: EntityId, metric: impl Into<String>) -> Self {
+        Self {
+            kind: SeriesKind::Entity,
+            entity,
+            metric: metric.into(),
+        }
+    }
+
+    /// A metric of a pool.
+    pub fn of_pool(pool: &PoolName, metric: impl Into<String>) -> Self {
+        Self {
+            kind: SeriesKind::Pool,
+            entity: EntityId::from(pool),
+            metric: metric.into(),
+        }
+    }
 }
 
 /// Series of equal length on a common grid; a bin without a sample is NaN.

@@ -69,10 +69,7 @@ mod tests {
     use crate::{Mstl, Prophet};
 
     fn panel(values: Vec<f32>) -> Panel {
-        let id = SeriesId {
-            entity: EntityId::new("vm").unwrap(),
-            metric: "load".to_owned(),
-        };
+        let id = SeriesId::of_entity(EntityId::new("vm").unwrap(), "load".to_owned());
         let start = Timestamp::from_millis(0);
         Panel::new(
             start,

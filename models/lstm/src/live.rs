@@ -297,9 +297,8 @@ mod tests {
             })
             .collect();
         let ids = (0..series)
-            .map(|row| SeriesId {
-                entity: EntityId::new(&format!("e{row}")).unwrap(),
-                metric: "m".to_owned(),
+            .map(|row| {
+                SeriesId::of_entity(EntityId::new(&format!("e{row}")).unwrap(), "m".to_owned())
             })
             .collect();
         Panel::new(

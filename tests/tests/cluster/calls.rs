@@ -188,7 +188,8 @@ fn configuration(round: &mut Round<'_>) {
     assert_eq!((of(3), of(4)), (Some(0.5), Some(0.95)));
     let explained = round.read(&format!("/admin/explain?pool={}", pool(3)));
     assert_eq!(explained["pool"], pool(3));
-    assert_eq!(round.read("/admin/models")["models"], json!([]));
+    let models = strings(&round.read("/admin/models")["models"], "name");
+    assert_eq!(models, ["pretrained".to_owned()].into());
     round.read("/api/v1/adaptation");
     let live = round.call(
         "POST",

@@ -3,11 +3,12 @@
 use std::{collections::VecDeque, hash::BuildHasher as _, sync::Arc, time::Duration};
 
 use foldhash::fast::RandomState;
-use foreshadow_forecast::{Panel, SeriesId};
+use foreshadow_forecast::{Panel, SeriesId, SeriesKind};
 use foreshadow_types::{EntityId, PoolName, Timestamp};
 use hashbrown::HashTable;
 
 use super::WarmSeries;
+use crate::planning::REQUESTS;
 
 /// The longest stretch of time that is kept of each series: two days, for a season of one.
 pub(super) const KEPT: Duration = Duration::from_hours(48);
@@ -114,10 +115,10 @@ impl SeriesStore {
         let open = bin_of(panel.bin_start(panel.bins()), self.interval);
         let fitting = panel.ids().iter().enumerate().take(self.limit);
         for (index, id) in fitting {
-            let requests = id.metric == crate::planning::REQUESTS;
-            let pool = PoolName::new(id.entity.as_str()).ok();
-            let pool = pool.filter(|pool| requests && warm.pools.contains(pool));
-            let entity = || SeriesKey::Entity(id.entity.clone(), id.metric.as_str().into());
+            let Some(key) = warm.key_of(id) else {
+                continue;
+            };
+            let requests = id.metric == REQUESTS;
             let kind = if requests { Kind::Count } else { Kind::Mean };
             let mut series = Series::new(kind, open);
             let values = panel.series(index);
@@ -125,8 +126,7 @@ impl SeriesStore {
                 .iter()
                 .copied()
                 .collect();
-            self.series
-                .push((pool.map_or_else(entity, SeriesKey::Pool), series));
+            self.series.push((key, series));
         }
         self.sorted = 0;
         self.arrange();
@@ -282,6 +282,22 @@ impl SeriesStore {
     }
 }
 
+impl WarmSeries {
+    /// Which series it is here; none of a pool that there is no more.
+    fn key_of(&self, id: &SeriesId) -> Option<SeriesKey> {
+        match id.kind {
+            SeriesKind::Entity => Some(SeriesKey::Entity(
+                id.entity.clone(),
+                id.metric.as_str().into(),
+            )),
+            SeriesKind::Pool => {
+                let pool = PoolName::new(id.entity.as_str()).ok()?;
+                self.pools.contains(&pool).then_some(SeriesKey::Pool(pool))
+            }
+        }
+    }
+}
+
 impl SeriesKey {
     fn named(&self) -> Named<'_> {
         match self {
@@ -293,14 +309,8 @@ impl SeriesKey {
     /// As panels name it.
     pub(crate) fn id(&self) -> SeriesId {
         match self {
-            Self::Entity(entity, metric) => SeriesId {
-                entity: entity.clone(),
-                metric: metric.to_string(),
-            },
-            Self::Pool(pool) => SeriesId {
-                entity: EntityId::from(pool),
-                metric: crate::planning::REQUESTS.to_owned(),
-            },
+            Self::Entity(entity, metric) => SeriesId::of_entity(entity.clone(), metric.to_string()),
+            Self::Pool(pool) => SeriesId::of_pool(pool, REQUESTS),
         }
     }
 }
@@ -347,6 +357,11 @@ impl Series {
         if self.bins.len() >= keep {
             self.bins.pop_front();
         }
+        if self.bins.len() == self.bins.capacity() {
+            // Doubling would end with up to twice the memory that the kept bins need.
+            let more = self.bins.len().max(4).min(keep - self.bins.len());
+            self.bins.reserve_exact(more);
+        }
         self.bins.push_back(value);
     }
 
@@ -372,92 +387,4 @@ fn bin_of(at: Timestamp, interval: Duration) -> i64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    fn at(ms: i64) -> Timestamp {
-        Timestamp::from_millis(ms)
-    }
-
-    fn cpu_of(entity: &str) -> SeriesKey {
-        SeriesKey::Entity(EntityId::new(entity).unwrap(), "cpu".into())
-    }
-
-    fn cpu() -> SeriesKey {
-        cpu_of("ada")
-    }
-
-    fn sample(store: &mut SeriesStore, key: &SeriesKey, at: Timestamp, value: f64) -> bool {
-        let SeriesKey::Entity(entity, metric) = key else {
-            panic!("pools have no samples");
-        };
-        store.sample(entity, metric, at, value)
-    }
-
-    fn pool() -> SeriesKey {
-        SeriesKey::Pool(PoolName::new("notebook").unwrap())
-    }
-
-    #[test]
-    fn bins_are_means_of_samples_and_counts_of_requests() {
-        let mut store = SeriesStore::new(SECOND, 10);
-        sample(&mut store, &cpu(), at(100), 1.0);
-        sample(&mut store, &cpu(), at(200), 3.0);
-        sample(&mut store, &cpu(), at(2_100), 5.0);
-        store.count(&pool(), at(300));
-        store.count(&pool(), at(2_300));
-        store.count(&pool(), at(2_400));
-        let (panel, keys) = store.closed(at(3_000)).unwrap();
-        assert_eq!(keys, [cpu(), pool()]);
-        assert_eq!(panel.start(), at(0));
-        assert_eq!(panel.series(0)[0], 2.0);
-        assert!(panel.series(0)[1].is_nan());
-        assert_eq!(panel.series(0)[2], 5.0);
-        assert_eq!(panel.series(1), [1.0, 0.0, 2.0]);
-        assert!(store.closed(at(3_500)).is_none(), "no bin has closed");
-        assert!(store.closed(at(4_000)).is_some());
-    }
-
-    #[test]
-    fn a_late_sample_does_not_change_a_closed_bin() {
-        let mut store = SeriesStore::new(SECOND, 10);
-        sample(&mut store, &cpu(), at(1_500), 1.0);
-        sample(&mut store, &cpu(), at(500), 9.0);
-        let (panel, _) = store.closed(at(2_000)).unwrap();
-        assert_eq!(panel.series(0), [1.0]);
-    }
-
-    #[test]
-    fn series_beyond_the_limit_are_refused_until_old_ones_are_stale() {
-        let mut store = SeriesStore::new(SECOND, 1);
-        assert!(sample(&mut store, &cpu(), at(0), 1.0));
-        assert!(!store.count(&pool(), at(1_000)));
-        assert!(store.count(&pool(), at(3_600_000)));
-    }
-
-    #[test]
-    fn series_are_in_the_order_of_their_keys_whenever_they_come_and_go() {
-        let mut store = SeriesStore::new(SECOND, 100);
-        for (second, names) in [["m", "c"], ["z", "a"], ["n", "b"]].iter().enumerate() {
-            for name in names {
-                let now = at(second as i64 * 1_000);
-                assert!(sample(&mut store, &cpu_of(name), now, second as f64));
-                assert!(sample(&mut store, &cpu_of(name), now, second as f64 + 2.0));
-            }
-            if second == 1 {
-                store.forget(&EntityId::new("c").unwrap());
-            }
-            let (panel, keys) = store.closed(at(second as i64 * 1_000 + 1_000)).unwrap();
-            assert!(keys.is_sorted(), "{keys:?}");
-            for (place, key) in keys.iter().enumerate() {
-                let newest = panel.series(place).last().copied().unwrap();
-                let came = names.iter().any(|name| *key == cpu_of(name));
-                assert_eq!(newest.is_finite(), came, "{key:?}");
-                assert!(!came || newest == second as f32 + 1.0);
-            }
-        }
-        assert_eq!(store.series.len(), 5);
-    }
-}
+mod tests;

@@ -23,18 +23,20 @@ use self::{
     recover::{Recovered, planned_pools, recovered},
 };
 use crate::{
-    collector::{self, Collector, HistoryFolder},
+    collector::{self, Collector, HistoryFolder, WarmSeries},
     config::{EngineConfig, LedgerPlace, PoolConfig, ProviderConfig, ShadowConfig},
     demand::Happening,
     error::StartError,
     handle::{EngineHandle, PastShadows, Shared},
-    inference::{BoxedForecaster, Inference, seasonal_naive},
+    inference::{BoxedForecaster, Inference, Untrained},
     lifecycle::Lifecycle,
     models::ModelStore,
     numbers::Numbers,
     owner::{self, Owner, Recorder},
-    planning::{LatestForecasts, Links, PastRequests, Planning, Recalling, recall},
-    retraining::{Retraining, from_training},
+    planning::{
+        LatestForecasts, Links, PastRequests, Planning, Recalling, Succession, Successor, recall,
+    },
+    retraining::{LoadedForecaster, Retraining, from_training},
     scribe::{Kept, Scribe},
 };
 
@@ -178,8 +180,7 @@ fn assemble(
     let recorder = Recorder::new(journals.requests);
     let decider = decider(&config, &numbers, allocator, ledger, recorder)?;
     let model_interval = trained.as_ref().map(|model| model.interval);
-    let model = model.or(trained.map(|model| model.forecaster));
-    let inference = inference(model.unwrap_or_else(|| Box::new(seasonal_naive(bin))))?;
+    let (inference, succession) = models(&config, model, trained, warm.as_ref())?;
     let (owner, owner_inbox) = mpsc::channel(config.limits.commands);
     let (collector, collector_inbox) = mpsc::channel(WAITING_MESSAGES);
     let (planning, planning_inbox) = mpsc::channel(WAITING_MESSAGES);
@@ -198,11 +199,7 @@ fn assemble(
         numbers: numbers.clone(),
         lifecycle: lifecycle.clone(),
         durability: config.durability,
-        models: Arc::new(ModelStore {
-            models: config.models_dir(),
-            load: from_training(),
-            history: history.clone(),
-        }),
+        models: Arc::new(model_store(&config, &history)),
         past: PastShadows::new(history.clone(), config.limits.history),
     };
     let mut collecting = Collector::new(
@@ -227,13 +224,13 @@ fn assemble(
         overrides: published,
         numbers,
     };
-    let horizon = config.limits.horizon_steps;
     let planner = Planning::new(
         (pools, recalling),
         config.elsewhere.clone(),
         shadow,
         overrides,
-        (model_interval, horizon),
+        (model_interval, succession),
+        config.limits.horizon_steps,
         links,
     )?;
 
@@ -270,11 +267,46 @@ fn scribe(config: &EngineConfig) -> Result<Scribe, StartError> {
     Scribe::start(config.data_dir.clone(), kept)
 }
 
-fn inference(model: BoxedForecaster) -> Result<Inference, StartError> {
-    Inference::start(model).map_err(|source| StartError::Io {
-        path: "the inference thread".into(),
+fn model_store(config: &EngineConfig, history: &HistoryFolder) -> ModelStore {
+    ModelStore {
+        models: config.models_dir(),
+        load: from_training(),
+        history: history.clone(),
+        pretrained: config.pretrained,
+    }
+}
+
+/// Begins to forecast: with `given` if there is one, else with the trained or the pretrained model as soon
+/// as it has taken in what earlier runs left, and with seasonal-naive until then.
+fn models(
+    config: &EngineConfig,
+    given: Option<BoxedForecaster>,
+    trained: Option<LoadedForecaster>,
+    warm: Option<&WarmSeries>,
+) -> Result<(Inference, Option<Succession>), StartError> {
+    let failed = |source| StartError::Io {
+        path: "the threads of the models".into(),
         source,
-    })
+    };
+    let begin = |model| Inference::start(model).map_err(failed);
+    if let Some(given) = given {
+        return Ok((begin(given)?, None));
+    }
+    let interval = trained.as_ref().map(|model| model.interval);
+    let model = trained.map_or_else(
+        || Box::new(Untrained::new(config.pretrained)) as BoxedForecaster,
+        |trained| trained.forecaster,
+    );
+    let Some(warm) = warm.map(|warm| warm.panel.clone()) else {
+        return Ok((begin(model)?, None));
+    };
+    let successor = Successor {
+        model,
+        interval,
+        warm: warm.clone(),
+    };
+    let succession = Succession::begin(successor, &warm).map_err(failed)?;
+    Ok((begin(Box::new(Untrained::new(false)))?, Some(succession)))
 }
 
 /// Shows planners the past while the service begins.
@@ -306,6 +338,7 @@ fn retraining(config: &EngineConfig, history: HistoryFolder, shared: &Shared) ->
         history,
         imports: config.demand_import.iter().map(Into::into).collect(),
         seed: config.seed,
+        pretrained: config.pretrained,
         load: from_training(),
         numbers: shared.numbers.clone(),
         collector: shared.collector.clone(),

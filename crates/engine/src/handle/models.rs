@@ -4,18 +4,19 @@ use super::EngineHandle;
 use crate::{
     error::EngineError,
     models::{self, ModelView},
-    planning::PlanningCommand,
+    planning::{PlanningCommand, Successor},
 };
 
 impl EngineHandle {
-    /// The models that retraining has made, the oldest first.
+    /// The pretrained model, unless it is switched off, and those that retraining has made, the oldest
+    /// first.
     ///
     /// # Errors
     /// [`EngineError::Stopped`].
     pub async fn models(&self) -> Result<Vec<ModelView>, EngineError> {
         let store = self.shared.models.clone();
-        let listed =
-            tokio::task::spawn_blocking(move || models::list(&store.models, &store.load)).await;
+        let answering = self.shared.numbers.forecasts.model.get();
+        let listed = tokio::task::spawn_blocking(move || store.list(&answering)).await;
         listed.map_err(|_| EngineError::Stopped)
     }
 
@@ -51,11 +52,11 @@ impl EngineHandle {
             .map_err(|_| EngineError::Stopped)?
             .map_err(|reason| refused(&name, reason))?;
         tracing::info!(name, "a model is taken up and kept");
-        let command = PlanningCommand::UseModel {
+        let command = PlanningCommand::UseModel(Successor {
             model: model.forecaster,
-            interval: model.interval,
+            interval: Some(model.interval),
             warm,
-        };
+        });
         let sent = self.shared.planning.send(command).await;
         sent.map_err(|_| EngineError::Stopped)
     }

@@ -2,6 +2,7 @@
 
 mod others;
 mod standby;
+mod untrained;
 
 use std::{sync::Arc, thread, time::Duration};
 
@@ -15,6 +16,7 @@ use tracing::{Instrument, Span, field::Empty, info_span};
 pub(crate) use self::{
     others::Wish,
     standby::{season_bins, seasonal_naive},
+    untrained::Untrained,
 };
 use self::{
     others::{Named, Others},
@@ -25,6 +27,7 @@ use crate::{
     numbers::ForecastNumbers,
     trace::{OUTCOME, TARGET},
 };
+pub use untrained::PRETRAINED;
 
 /// The share of the time for a batch that the models beside the one in use may have taken when another
 /// of them begins.
@@ -168,9 +171,8 @@ fn work(model: &mut BoxedForecaster, others: &mut Others, job: Job) {
             asked,
             reply,
         } => {
-            let name: Arc<str> = model.name().into();
-            let answer = answer(model, others, &question, asked, &name);
-            let _ = reply.send((name, answer));
+            let answer = answer(model, others, &question, asked);
+            let _ = reply.send((model.name().into(), answer));
         }
     }
 }
@@ -180,14 +182,25 @@ fn answer(
     others: &mut Others,
     question: &Question,
     asked: Stopwatch,
-    name: &Arc<str>,
 ) -> Result<Vec<Named>, ForecastError> {
     let forecasts = from_the_end(model.as_mut(), &question.panel, question.horizon)?;
-    let forecasts = forecasts.into_iter().map(|one| (one, name.clone()));
-    let mut forecasts: Vec<Named> = forecasts.collect();
+    let mut forecasts = named(model.as_ref(), &question.panel, forecasts);
     let time = (asked, question.within.mul_f64(OTHERS_SHARE));
     others.grant(&question.panel, &question.wishes, &mut forecasts, time);
     Ok(forecasts)
+}
+
+/// Forecasts with the name of whoever made each.
+fn named(model: &dyn Forecaster, panel: &Panel, forecasts: Vec<QuantileForecast>) -> Vec<Named> {
+    let mut latest: Arc<str> = model.name().into();
+    let named = forecasts.into_iter().zip(panel.ids()).map(|(one, id)| {
+        let name = model.name_of(id);
+        if *latest != *name {
+            latest = name.into();
+        }
+        (one, latest.clone())
+    });
+    named.collect()
 }
 
 fn from_the_end(
@@ -267,10 +280,7 @@ mod tests {
     }
 
     fn panel() -> Arc<Panel> {
-        let id = SeriesId {
-            entity: EntityId::new("ada").unwrap(),
-            metric: "cpu".to_owned(),
-        };
+        let id = SeriesId::of_entity(EntityId::new("ada").unwrap(), "cpu".to_owned());
         let start = Timestamp::from_millis(0);
         Arc::new(Panel::new(
             start,

@@ -120,10 +120,8 @@ mod tests {
 
     /// Two pools that are asked for in the same rhythm, hour by hour.
     fn panel(bins: usize) -> Panel {
-        let ids = ["a", "b"].map(|pool| SeriesId {
-            entity: EntityId::new(pool).unwrap(),
-            metric: "requests".to_owned(),
-        });
+        let ids = ["a", "b"]
+            .map(|pool| SeriesId::of_entity(EntityId::new(pool).unwrap(), "requests".to_owned()));
         let rhythm = || (0..bins).map(|bin| ((bin % DAY) * 7_919 % 13) as f32);
         let values = rhythm().chain(rhythm()).collect();
         let (start, hour) = (Timestamp::from_millis(0), Duration::from_hours(1));

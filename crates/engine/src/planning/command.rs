@@ -1,15 +1,12 @@
 //! What planning is asked.
 
-use std::{sync::Arc, time::Duration};
-
-use foreshadow_forecast::Panel;
 use foreshadow_types::{EntityId, PoolName, Timestamp};
 use tokio::sync::oneshot;
 
+use super::Successor;
 use crate::{
     config::ShadowConfig,
     error::EngineError,
-    inference::BoxedForecaster,
     views::{
         Explanation, OverrideChange, OverridesView, PredictRequest, Prediction,
         ShadowConfigOutcome, VersionedShadowConfig,
@@ -60,10 +57,5 @@ pub(crate) enum PlanningCommand {
         reply: oneshot::Sender<Result<(), EngineError>>,
     },
     /// A model was promoted.
-    UseModel {
-        model: BoxedForecaster,
-        interval: Duration,
-        /// Past values at its width of bins.
-        warm: Arc<Panel>,
-    },
+    UseModel(Successor),
 }

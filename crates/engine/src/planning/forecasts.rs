@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use foreshadow_forecast::{Calibrator, PLANNING_LEVELS, Panel, QuantileForecast};
+use foreshadow_forecast::{Calibrator, PLANNING_LEVELS, Panel, QuantileForecast, SeriesKind};
 use foreshadow_planner::stable_hash;
 use foreshadow_types::{EntityId, PoolName, Timestamp};
 
@@ -19,6 +19,9 @@ use crate::{
     views::{Basis, GroupAccuracy, GroupKind},
 };
 
+/// A metric of entities, or a pool.
+type CalibratedGroup = (SeriesKind, Arc<str>);
+
 /// What is known of one series.
 #[derive(Debug, Default)]
 struct Outlook {
@@ -30,7 +33,7 @@ struct Outlook {
 #[derive(Debug)]
 pub(super) struct Forecasts {
     origin: Timestamp,
-    calibrator: Calibrator<Arc<str>>,
+    calibrator: Calibrator<CalibratedGroup>,
     outlooks: BTreeMap<SeriesKey, Outlook>,
     adaptation: Adaptation,
     idle: Idle,
@@ -168,19 +171,9 @@ impl Forecasts {
         self.adaptation.view()
     }
 
-    /// A forecast of a series, its quantiles moved to where they would have been right lately. What
-    /// was never negative stays so.
+    /// A forecast of a series, its quantiles moved to where they would have been right lately.
     pub(super) fn calibrated(&self, key: &SeriesKey, raw: &QuantileForecast) -> QuantileForecast {
-        let moved = self.calibrator.calibrate(&group_of(key), raw);
-        let steps = 0..raw.horizon();
-        if steps
-            .clone()
-            .any(|step| raw.step(step).iter().any(|value| *value < 0.0))
-        {
-            return moved;
-        }
-        let values = steps.flat_map(|step| moved.step(step).iter().map(|value| value.max(0.0)));
-        QuantileForecast::new(moved.levels(), values.collect())
+        self.calibrator.calibrate(&group_of(key), raw)
     }
 
     /// Drops all that is known of an entity.
@@ -254,10 +247,10 @@ impl Outlook {
 }
 
 /// Series that are calibrated together: those of one metric, and each pool by itself.
-fn group_of(key: &SeriesKey) -> Arc<str> {
+fn group_of(key: &SeriesKey) -> CalibratedGroup {
     match key {
-        SeriesKey::Entity(_, metric) => metric.clone(),
-        SeriesKey::Pool(pool) => format!("pool {pool}").into(),
+        SeriesKey::Entity(_, metric) => (SeriesKind::Entity, metric.clone()),
+        SeriesKey::Pool(pool) => (SeriesKind::Pool, pool.as_str().into()),
     }
 }
 

@@ -16,6 +16,7 @@ mod recall;
 mod score;
 #[cfg(test)]
 mod story;
+mod succession;
 mod tick;
 mod training;
 mod usage;
@@ -33,6 +34,7 @@ pub(crate) use self::{
     latest::{LatestForecasts, REQUESTS},
     pool::PlannedPool,
     recall::{PastRequests, Recalling, recall},
+    succession::{Succession, Successor},
 };
 use crate::{
     collector::CollectorCommand,
@@ -61,6 +63,8 @@ pub(crate) struct Planning {
     horizon_limit: usize,
     /// Until the past is known.
     recalling: Option<Recalling>,
+    /// The model that is to take over once it has taken in the past.
+    succession: Option<Succession>,
     /// When drift was found that no training has followed yet.
     drifted_at: Option<Timestamp>,
     /// When training was last asked for.
@@ -88,7 +92,8 @@ impl Planning {
         elsewhere: Vec<PoolConfig>,
         config: Versioned<ShadowConfig>,
         overrides: Versioned<Vec<CapacityOverride>>,
-        (model_interval, horizon_limit): (Option<Duration>, usize),
+        (model_interval, succession): (Option<Duration>, Option<Succession>),
+        horizon_limit: usize,
         links: Links,
     ) -> Result<Self, StartError> {
         let own = pools.iter().map(|pool| &pool.config);
@@ -110,6 +115,7 @@ impl Planning {
             drifted_at: None,
             trained_at: links.numbers.clock.now(),
             recalling: Some(recalling),
+            succession,
             model_interval,
             horizon_limit,
             links,
@@ -121,6 +127,7 @@ impl Planning {
         if self.wait_for_a_short_past().await.is_err() {
             return;
         }
+        self.wait_for_a_near_successor().await;
         let mut next = self.now();
         loop {
             let pause = next.since(self.now());
@@ -129,6 +136,9 @@ impl Planning {
                     Some(command) => self.answer(command).await,
                     None => return,
                 },
+                arrived = Succession::arrived(&mut self.succession) => {
+                    self.take_over(arrived).await;
+                }
                 () = tokio::time::sleep(pause) => {
                     if self.tick().await.is_err() {
                         return;
@@ -195,11 +205,7 @@ impl Planning {
             PlanningCommand::Retrain { reply } => {
                 let _ = reply.send(self.train(self.now()));
             }
-            PlanningCommand::UseModel {
-                model,
-                interval,
-                warm,
-            } => self.use_model(model, interval, warm).await,
+            PlanningCommand::UseModel(successor) => self.succeed(successor),
         }
     }
 

@@ -14,7 +14,7 @@ use crate::{
     collector::{CollectorCommand, GatheredSeries, SeriesKey, WarmSeries},
     config::PoolModel,
     error::EngineError,
-    inference::{BoxedForecaster, Question, Wish},
+    inference::{Question, Wish},
     views::{Accuracy, Basis, PredictRequest, Prediction, Subject},
 };
 
@@ -134,22 +134,6 @@ impl Planning {
             fallback: false,
             accuracy: Accuracy::default(),
         })
-    }
-
-    /// Takes up a model between ticks. With another width of bins, it goes on from the values that
-    /// the history has at its own.
-    pub(super) async fn use_model(
-        &mut self,
-        model: BoxedForecaster,
-        interval: Duration,
-        warm: Arc<Panel>,
-    ) {
-        self.links.inference.swap(model).await;
-        self.model_interval = Some(interval);
-        let pools = self.pools.keys().cloned().collect();
-        let panel = warm;
-        self.rebin(interval, Some(WarmSeries { panel, pools }))
-            .await;
     }
 
     pub(super) async fn rebin(&mut self, interval: Duration, warm: Option<WarmSeries>) {

@@ -302,7 +302,7 @@ impl Service {
             protocol,
             candidate.as_mut(),
             Some(self.model.as_mut()),
-            &mut seasonal_naive(BIN),
+            &mut [&mut seasonal_naive(BIN)],
         );
         let promotes = report.expect("it can be judged").promotes();
         if promotes {

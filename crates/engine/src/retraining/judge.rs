@@ -11,7 +11,7 @@ use foreshadow_history::{DEFAULT_MAX_VALUES, HistoryPaths, PanelLimits, PanelOpt
 use foreshadow_types::Timestamp;
 
 use super::model::{LoadModel, LoadedForecaster};
-use crate::inference::{BoxedForecaster, season_bins, seasonal_naive};
+use crate::inference::{BoxedForecaster, Untrained, season_bins, seasonal_naive};
 
 /// Steps of each window and how many windows there are.
 const HORIZON: usize = 6;
@@ -31,10 +31,11 @@ pub(super) struct Verdict {
     pub(super) panel: Arc<Panel>,
 }
 
-/// Compares a candidate with the model in use, or with seasonal-naive where there is none.
+/// Compares a candidate with the model in use, and with what there would be without any: the pretrained
+/// model, if it is to be used, and seasonal-naive.
 pub(super) fn judge(
     load: &LoadModel,
-    models: &Path,
+    (models, pretrained): (&Path, bool),
     folder: &Path,
     histories: &[PathBuf],
     until: Timestamp,
@@ -48,7 +49,8 @@ pub(super) fn judge(
     }
     let interval = candidate.interval;
     let panel = load_history(histories, interval, DEFAULT_MAX_VALUES)?;
-    let mut current = in_use(load, models, candidate.interval);
+    let mut current = in_use(load, models, interval);
+    let current = current.as_mut().map(|current| current.as_mut() as _);
     let protocol = Protocol {
         horizon: HORIZON,
         windows: WINDOWS,
@@ -58,27 +60,27 @@ pub(super) fn judge(
         &panel,
         protocol,
         candidate.forecaster.as_mut(),
-        Some(current.as_mut()),
-        &mut seasonal_naive(interval),
+        current,
+        &mut [
+            &mut seasonal_naive(interval),
+            &mut Untrained::new(pretrained),
+        ],
     )
     .map_err(|error| error.to_string())?;
     Ok(Verdict {
         promotes: report.promotes(),
         loss: report.candidate,
-        before: report.current.unwrap_or(f64::NAN),
+        before: report.current.unwrap_or(report.baseline),
         candidate,
         panel: Arc::new(panel),
     })
 }
 
-/// The promoted model; seasonal-naive where there is none that can be read at this interval.
-fn in_use(load: &LoadModel, models: &Path, interval: Duration) -> BoxedForecaster {
+/// The promoted model, if there is one that can be read at this interval.
+fn in_use(load: &LoadModel, models: &Path, interval: Duration) -> Option<BoxedForecaster> {
     let folder = foreshadow_training::current_model(models).ok().flatten();
-    let current = folder.and_then(|folder| load(&folder).ok());
-    match current {
-        Some(current) if current.interval == interval => current.forecaster,
-        Some(_) | None => Box::new(seasonal_naive(interval)),
-    }
+    let current = folder.and_then(|folder| load(&folder).ok())?;
+    (current.interval == interval).then_some(current.forecaster)
 }
 
 /// The history as a panel; a sample of the series, and their latest bins, where it is too large.

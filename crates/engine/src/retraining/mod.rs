@@ -13,14 +13,15 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use foreshadow_forecast::Panel;
 use tokio::sync::{mpsc, oneshot};
 
+pub(crate) use self::{
+    carried::CarriedLstm,
+    judge::{holdout, load_history},
+    model::{LoadModel, LoadedForecaster, from_training},
+};
 use self::{
     child::train_candidate,
     judge::{Verdict, judge},
     turn::Turn,
-};
-pub(crate) use self::{
-    judge::{holdout, load_history},
-    model::{LoadModel, LoadedForecaster, from_training},
 };
 pub use self::{
     shared::SharedTraining,
@@ -31,7 +32,7 @@ use crate::{
     config::RetrainingConfig,
     models::pinned,
     numbers::Numbers,
-    planning::PlanningCommand,
+    planning::{PlanningCommand, Successor},
 };
 
 /// What training needs to know.
@@ -41,6 +42,8 @@ pub(crate) struct Retraining {
     pub(crate) history: HistoryFolder,
     pub(crate) imports: Vec<PathBuf>,
     pub(crate) seed: u64,
+    /// Whether the pretrained model is used until there is one of its own.
+    pub(crate) pretrained: bool,
     pub(crate) load: LoadModel,
     pub(crate) numbers: Arc<Numbers>,
     pub(crate) collector: mpsc::Sender<CollectorCommand>,
@@ -156,8 +159,15 @@ impl Retraining {
         let candidate = train_candidate(self, &histories, now.interval, until).await?;
         let name = candidate.name.clone();
         let (load, models) = (self.load.clone(), self.models.clone());
+        let pretrained = self.pretrained;
         let judged = tokio::task::spawn_blocking(move || {
-            judge(&load, &models, &candidate.folder, &histories, until)
+            judge(
+                &load,
+                (&models, pretrained),
+                &candidate.folder,
+                &histories,
+                until,
+            )
         });
         let verdict = judged.await.map_err(|error| error.to_string())??;
         self.prune(&name);
@@ -182,11 +192,11 @@ impl Retraining {
     }
 
     async fn use_model(&self, model: LoadedForecaster, warm: Arc<Panel>) -> Result<(), String> {
-        let use_model = PlanningCommand::UseModel {
+        let use_model = PlanningCommand::UseModel(Successor {
             model: model.forecaster,
-            interval: model.interval,
+            interval: Some(model.interval),
             warm,
-        };
+        });
         let sent = self.planning.send(use_model).await;
         sent.map_err(|_| "the engine is stopping".to_owned())
     }

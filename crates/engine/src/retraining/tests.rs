@@ -75,6 +75,7 @@ fn retraining(folder: &Path, planning: mpsc::Sender<PlanningCommand>) -> Retrain
         history,
         imports: Vec::new(),
         seed: 1,
+        pretrained: true,
         load: load_constant(),
         numbers,
         collector,
@@ -117,7 +118,7 @@ async fn only_a_better_model_is_promoted() {
     assert_eq!(current(&retraining), Some("candidate-2".into()));
     assert!(matches!(
         promoted.try_recv(),
-        Ok(PlanningCommand::UseModel { .. })
+        Ok(PlanningCommand::UseModel(_))
     ));
 
     for worse in ["4", "-3"] {
@@ -277,7 +278,7 @@ async fn one_trains_for_all_that_share_what_is_learnt() {
         assert_eq!(value.trim(), "4");
         assert!(matches!(
             promoted.try_recv(),
-            Ok(PlanningCommand::UseModel { .. })
+            Ok(PlanningCommand::UseModel(_))
         ));
     }
     // What is in use is not taken up again.

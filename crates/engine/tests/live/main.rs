@@ -6,6 +6,7 @@
 mod common;
 mod history;
 mod leases;
+mod models;
 mod planning;
 
 use foreshadow_engine::Engine;

@@ -53,7 +53,8 @@ impl<G: Ord + Clone> Calibrator<G> {
     }
 
     /// Moves the quantiles of a forecast by what is known of its group; unchanged while little is
-    /// known, and where the forecast has other levels. Quantiles stay sorted.
+    /// known, and where the forecast has other levels. Quantiles stay sorted, and those of what was never
+    /// negative stay so.
     pub fn calibrate(&self, group: &G, raw: &QuantileForecast) -> QuantileForecast {
         if raw.levels() != self.levels {
             return raw.clone();
@@ -68,6 +69,11 @@ impl<G: Ord + Clone> Calibrator<G> {
                 let moved = quantile + shift * spread;
                 if moved.is_finite() { moved } else { quantile }
             }));
+        }
+        if (0..raw.horizon()).all(|step| raw.step(step).iter().all(|value| *value >= 0.0)) {
+            for value in &mut values {
+                *value = value.max(0.0);
+            }
         }
         QuantileForecast::new(&self.levels, values)
     }

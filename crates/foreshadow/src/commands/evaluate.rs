@@ -46,8 +46,8 @@ pub(crate) struct Args {
     /// Bins of a season; a day unless given.
     #[arg(long, value_name = "BINS")]
     season: Option<usize>,
-    /// What to measure: folders that `train` wrote, seasonal-naive, naive, ets, mstl, prophet, and auto, which
-    /// takes for each series the one of the others that did best lately.
+    /// What to measure: folders that `train` wrote, seasonal-naive, naive, ets, mstl, prophet,
+    /// pretrained (the one that every build holds), and auto, which takes for each series the one of the others that did best lately.
     #[arg(
         long,
         value_name = "MODELS",
@@ -58,6 +58,9 @@ pub(crate) struct Args {
     /// Measure models on windows that they were trained on.
     #[arg(long)]
     allow_leak: bool,
+    /// Move quantiles as serving does: by how earlier forecasts came true.
+    #[arg(long)]
+    calibrate: bool,
     /// Write every forecast to a Parquet file: model, entity, metric, origin (the start of the first
     /// bin forecast), step (from 0), quantiles and what came true.
     #[arg(long, value_name = "FILE")]
@@ -84,6 +87,7 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
     let options = EvaluateOptions {
         protocol,
         allow_leak: args.allow_leak,
+        calibrate: args.calibrate,
     };
     let report = measure(&panel, &mut candidates, options, args.dump.as_deref())?;
     show(&report, args.format)

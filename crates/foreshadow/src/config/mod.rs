@@ -73,6 +73,8 @@ struct RawConfig {
     seed: u64,
     /// A model directory to begin with.
     model: Option<PathBuf>,
+    /// Whether the pretrained model is used until there is one of its own.
+    pretrained: Option<bool>,
     /// Request histories that the planners learn from when they start.
     demand: Vec<String>,
     retrain: Option<Spanned<RawRetrain>>,
@@ -215,6 +217,7 @@ fn parse_with(
     let mut config = EngineConfig::new(data);
     config.seed = raw.seed;
     config.model_dir = raw.model;
+    config.pretrained = raw.pretrained.unwrap_or(config.pretrained);
     config.demand_import = raw.demand;
     config.durability = match raw.durability {
         RawDurability::Fsync => Durability::Fsync,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use arrow::array::{Array, StringArray};
-use foreshadow_forecast::{Panel, SeriesId};
+use foreshadow_forecast::{Panel, SeriesId, SeriesKind};
 use foreshadow_types::{EntityId, Timestamp};
 
 use super::{
@@ -206,17 +206,21 @@ impl Plan {
         };
         for name in &self.entities {
             let entity = entity(name);
-            ids.extend(self.metrics.iter().map(|metric| SeriesId {
-                entity: entity.clone(),
-                metric: metric.clone(),
-            }));
+            ids.extend(
+                self.metrics
+                    .iter()
+                    .map(|metric| SeriesId::of_entity(entity.clone(), metric.clone())),
+            );
         }
-        for name in self.pools.iter().chain(&self.users) {
-            ids.push(SeriesId {
-                entity: entity(name),
-                metric: REQUESTS_METRIC.to_owned(),
-            });
-        }
+        ids.extend(self.pools.iter().map(|name| {
+            let id = SeriesId::of_entity(entity(name), REQUESTS_METRIC);
+            SeriesId {
+                kind: SeriesKind::Pool,
+                ..id
+            }
+        }));
+        let users = self.users.iter();
+        ids.extend(users.map(|name| SeriesId::of_entity(entity(name), REQUESTS_METRIC)));
         ids
     }
 }

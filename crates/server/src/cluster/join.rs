@@ -8,6 +8,7 @@ use foreshadow_api::{
     v1::{self, adaptation::Group},
     well_known,
 };
+use foreshadow_engine::PRETRAINED;
 use foreshadow_types::ShardId;
 use futures::future::join_all;
 use prost::Message;
@@ -209,8 +210,15 @@ fn joined(one: Group, other: Group) -> Group {
 }
 
 impl Joined for v1::ListModelsResponse {
+    /// Each shard has models of its own, but for the one that every build holds.
     fn add(&mut self, other: Self) {
-        self.models.extend(other.models);
+        for model in other.models {
+            let held = |one: &&mut v1::Model| one.name == PRETRAINED && model.name == PRETRAINED;
+            match self.models.iter_mut().find(held) {
+                Some(one) => one.in_use |= model.in_use,
+                None => self.models.push(model),
+            }
+        }
     }
 }
 

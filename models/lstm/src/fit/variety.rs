@@ -125,10 +125,8 @@ mod tests {
     use crate::FitData;
 
     fn two(one: &[f32], other: &[f32]) -> FitData {
-        let ids = ["one", "other"].map(|entity| SeriesId {
-            entity: EntityId::new(entity).unwrap(),
-            metric: "load".to_owned(),
-        });
+        let ids = ["one", "other"]
+            .map(|entity| SeriesId::of_entity(EntityId::new(entity).unwrap(), "load".to_owned()));
         let (start, interval) = (Timestamp::from_millis(0), Duration::from_mins(5));
         let values = [one, other].concat();
         let panel = Panel::new(start, interval, ids.to_vec(), one.len(), values);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use foreshadow_forecast::{EVALUATION_LEVELS, Panel, Scored};
+use foreshadow_forecast::{PLANNING_LEVELS, Panel, Scored};
 use foreshadow_history::{DumpColumn, DumpKind, DumpValue, DumpWriter, HistoryError};
 
 /// Writes the forecasts of all models.
@@ -17,7 +17,7 @@ impl ForecastDump {
             DumpColumn::new("origin", DumpKind::Time),
             DumpColumn::new("step", DumpKind::Integer),
         ];
-        let quantiles = EVALUATION_LEVELS.iter();
+        let quantiles = PLANNING_LEVELS.iter();
         columns.extend(quantiles.map(|level| DumpColumn::new(level.to_string(), DumpKind::Float)));
         columns.push(DumpColumn::new("actual", DumpKind::Float));
         DumpWriter::create(path, &columns).map(Self)

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use foreshadow_training::EvaluationReport;
+use foreshadow_training::{EvaluationReport, ModelReport};
 
 /// One line for each model, under a line that tells the protocol.
 pub(super) fn render(report: &EvaluationReport) -> String {
@@ -18,7 +18,15 @@ pub(super) fn render(report: &EvaluationReport) -> String {
     );
     let longest = report.models.iter().map(|model| model.model.len()).max();
     let width = longest.unwrap_or_default().max("model".len());
-    let header = ["MASE", "CRPS", "WAPE", "80 % covers", "seconds"];
+    let header = [
+        "MASE",
+        "CRPS",
+        "WAPE",
+        "80 % covers",
+        "<= 0.95",
+        "<= 0.99",
+        "seconds",
+    ];
     let _ = write!(text, "{:width$}", "model");
     for name in header {
         let _ = write!(text, "  {name:>11}");
@@ -27,12 +35,14 @@ pub(super) fn render(report: &EvaluationReport) -> String {
     for model in &report.models {
         let _ = writeln!(
             text,
-            "{:width$}  {:>11}  {:>11}  {:>11}  {:>11}  {:>11.2}",
+            "{:width$}  {:>11}  {:>11}  {:>11}  {:>11}  {:>11}  {:>11}  {:>11.2}",
             model.model,
             number(model.mase),
             number(model.crps),
             number(model.wape),
             number(model.coverage_80),
+            share(model, "0.95"),
+            share(model, "0.99"),
             model.seconds,
         );
         if let Some(chosen) = &model.chosen {
@@ -43,6 +53,11 @@ pub(super) fn render(report: &EvaluationReport) -> String {
         }
     }
     text
+}
+
+/// How many values lay at or below the quantile of a level.
+fn share(model: &ModelReport, level: &str) -> String {
+    number(model.coverage.get(level).copied().unwrap_or(f64::NAN))
 }
 
 fn number(value: f64) -> String {
