@@ -11,6 +11,7 @@ use std::{
 };
 
 use anyhow::ensure;
+use foreshadow_api::v1::Allocation;
 use foreshadow_engine::config::Durability;
 use tokio::{
     sync::Semaphore,
@@ -33,6 +34,10 @@ const CONNECTIONS: usize = 4;
 const MOST: usize = 20_000;
 /// How long a client waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a lease lasts: what is granted to a client that has gone away is soon free again.
+const LEASE: Duration = Duration::from_secs(5);
+/// The pause before a release is tried again.
+const AGAIN: Duration = Duration::from_millis(100);
 /// Arrivals are let go this often.
 const TICK: Duration = Duration::from_millis(2);
 /// Instances of the pool.
@@ -121,7 +126,8 @@ async fn open_loop(
 ) -> anyhow::Result<Outcome> {
     let mut connections = Vec::new();
     for _ in 0..CONNECTIONS {
-        connections.extend(clients(server.address, 1).await?);
+        let client = clients(server.address, 1).await?.into_iter();
+        connections.extend(client.map(|client| client.with_leases_of(LEASE)));
     }
     let counts = Arc::new(Counts::default());
     let (times, mut told) = tokio::sync::mpsc::unbounded_channel();
@@ -194,7 +200,18 @@ async fn claim(mut client: GrpcClient, counts: &Counts, times: &Times) {
         let _ = times.send((granted, seconds));
     }
     if let Ok(Ok(leases)) = answer {
-        // A release that is not answered leaves its lease to run out.
-        let _ = timeout(PATIENCE, client.release(leases)).await;
+        give_back(client, leases).await;
+    }
+}
+
+/// Tries until the leases are given back or have run out.
+async fn give_back(mut client: GrpcClient, leases: Vec<Allocation>) {
+    let since = Watch::start();
+    while since.elapsed() < LEASE {
+        match timeout(PATIENCE, client.release(leases.clone())).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) if !is_refusal(&error) => return,
+            Ok(Err(_)) | Err(_) => sleep(AGAIN).await,
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-/// One rate beside one peer's: more is better.
+/// One figure beside one peer's: of rates more is better, of times less.
 #[derive(Debug, Clone)]
 pub(crate) struct Row {
     /// What was measured.
@@ -18,7 +18,7 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    /// Above one where ours is better.
+    /// Ours over the peer's: above one where ours is better, if it is a rate.
     pub(crate) fn ratio(&self) -> f64 {
         self.value / self.peer_value
     }
@@ -46,23 +46,29 @@ pub(crate) fn json(rows: &[Row]) -> Value {
 /// The rows as a table.
 pub(crate) fn table(rows: &[Row]) -> String {
     let head = format!(
-        "{:<16} {:>14} {:<12} {:<16} {:>14} {:>8}",
+        "{:<24} {:>14} {:<13} {:<20} {:>14} {:>8}",
         "name", "ours", "unit", "peer", "peer's", "ratio"
     );
     let lines = rows.iter().map(|row| {
         format!(
-            "{:<16} {:>14.*} {:<12} {:<16} {:>14.0} {:>8.3}",
+            "{:<24} {:>14.*} {:<13} {:<20} {:>14.*} {:>8.3}",
             row.name,
-            usize::from(row.value < 10.0) * 2,
+            places(row.value),
             row.value,
             row.unit,
             row.peer,
+            places(row.peer_value),
             row.peer_value,
             row.ratio()
         )
     });
     let lines: Vec<String> = [machine(), head].into_iter().chain(lines).collect();
     lines.join("\n") + "\n"
+}
+
+/// Small figures are told with places after the point.
+fn places(value: f64) -> usize {
+    usize::from(value < 100.0) + usize::from(value < 10.0)
 }
 
 fn machine() -> String {

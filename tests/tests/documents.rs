@@ -102,3 +102,30 @@ fn every_page_is_in_the_index() {
         assert!(folder.join(file).exists(), "{link}");
     }
 }
+
+#[test]
+fn each_key_of_a_pool_is_in_the_reference() {
+    let reference = include_str!("../../docs/configuration.md");
+    let source = include_str!("../../crates/foreshadow/src/config/pool.rs");
+    let table = source.split_once("struct RawPool {");
+    let table = table.and_then(|(_, rest)| rest.split_once("\n}"));
+    let (fields, _) = table.expect("the table has a type of its own");
+    let keys: Vec<&str> = fields
+        .lines()
+        .filter_map(|line| line.trim().split_once(": "))
+        .map(|(key, _)| key)
+        .filter(|key| !key.starts_with(['/', '#']))
+        .collect();
+    assert!(keys.len() > 40, "{keys:?}");
+    for key in keys {
+        let in_backticks = reference.split('`').skip(1).step_by(2);
+        let mut found = in_backticks.filter(|code| {
+            let mut words = code.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
+            words.any(|word| word == key)
+        });
+        assert!(
+            found.next().is_some(),
+            "{key} is not in docs/configuration.md"
+        );
+    }
+}

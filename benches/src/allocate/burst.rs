@@ -29,18 +29,19 @@ pub(crate) async fn rows() -> anyhow::Result<Vec<Row>> {
     let noop = noop::Server::start().await?;
     let peers = Peers::start(Durability::Fsync, BURST).await;
     let mut rates = Rates::default();
-    let mut answered_ms = Vec::new();
+    let (mut bound_ms, mut noop_ms, mut answered_ms) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..RUNS {
         let (took, mut clients, leases) = claims(served.clients(BURST as usize).await?).await?;
         rates.ours.push(per_second(took));
-        answered_ms
-            .push(first_calls(&leases).await?.as_secs_f64() * 1e3 + took.as_secs_f64() * 1e3);
+        bound_ms.push(took.as_secs_f64() * 1e3);
+        answered_ms.push((took + first_calls(&leases).await?).as_secs_f64() * 1e3);
         clients.truncate(1);
         let client = clients.first_mut().context("there is a client")?;
         client.release(leases).await?;
         served.until_warm(BURST).await?;
         let (took, ..) = claims(noop.clients(BURST as usize).await?).await?;
         rates.note("tonic_noop", per_second(took));
+        noop_ms.push(took.as_secs_f64() * 1e3);
         if let Some(postgres) = &peers.postgres {
             rates.note(
                 "postgres_skip_locked",
@@ -51,13 +52,18 @@ pub(crate) async fn rows() -> anyhow::Result<Vec<Row>> {
             rates.note("valkey_script", peer(valkey.clients(BURST as usize)).await?);
         }
     }
-    eprintln!(
-        "burst_300: all bound after {:.1} ms, each had answered a first call after {:.1} ms (medians of {RUNS})",
-        f64::from(BURST) / median(&rates.ours) * 1e3,
-        median(&answered_ms),
-    );
     served.stop().await?;
-    Ok(rates.rows("burst_300"))
+    let time = |name, ours: &[f64], peer, peers: &[f64]| Row {
+        name,
+        value: median(ours),
+        unit: "ms",
+        peer,
+        peer_value: median(peers),
+    };
+    let mut rows = rates.scaled("burst_300", "claims/s", 1.0);
+    rows.push(time("burst_300_bound", &bound_ms, "tonic_noop", &noop_ms));
+    rows.push(time("burst_300_answered", &answered_ms, "bound", &bound_ms));
+    Ok(rows)
 }
 
 fn per_second(took: Duration) -> f64 {

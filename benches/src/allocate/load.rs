@@ -138,14 +138,25 @@ impl Rates {
         found.map_or(&[], |(_, rates)| rates)
     }
 
+    /// The rows of all calls.
     pub(crate) fn rows(&self, name: &'static str) -> Vec<Row> {
-        let value = median(&self.ours);
+        self.scaled(name, "calls/s", 1.0)
+    }
+
+    /// The rows of the claims alone: half of the calls, for every claim is followed by a release.
+    pub(crate) fn claims(&self, name: &'static str) -> Vec<Row> {
+        self.scaled(name, "allocations/s", 0.5)
+    }
+
+    /// The rows of a share of the calls.
+    pub(crate) fn scaled(&self, name: &'static str, unit: &'static str, share: f64) -> Vec<Row> {
+        let value = median(&self.ours) * share;
         let row = |(peer, rates): &(&'static str, Vec<f64>)| Row {
             name,
             value,
-            unit: "calls/s",
+            unit,
             peer,
-            peer_value: median(rates),
+            peer_value: median(rates) * share,
         };
         self.peers.iter().map(row).collect()
     }

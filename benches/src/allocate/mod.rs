@@ -3,6 +3,7 @@
 //! `PostgreSQL` and on Valkey. All of a run share one process, one runtime and one machine.
 
 mod burst;
+mod commits;
 mod load;
 mod noop;
 mod ours;
@@ -14,7 +15,7 @@ mod worker;
 
 use foreshadow_engine::config::Durability;
 
-use self::{load::Rates, peers::Peers};
+use self::{commits::Commits, load::Rates, peers::Peers};
 use crate::report::{Row, median};
 
 pub(crate) use self::{
@@ -47,21 +48,21 @@ pub(crate) fn rows() -> anyhow::Result<Vec<Row>> {
     })
 }
 
-/// Calls a second of all at one durability, unary and in a stream.
+/// Calls and allocations a second of all at one durability, unary and in a stream, and the p99 of a
+/// unary call at half of that load.
 async fn steady(durability: Durability) -> anyhow::Result<Vec<Row>> {
-    let mode = |memory, fsync| match durability {
-        Durability::Memory => memory,
-        Durability::Fsync => fsync,
-    };
     let served = Served::start(durability, WARM).await?;
     let noop = noop::Server::start().await?;
     let mut peers = Peers::start(durability, WARM).await;
     let (mut unary, mut stream) = (Rates::default(), Rates::default());
-    let mut halves = (Vec::new(), Vec::new());
+    let (mut ours_us, mut noop_us) = (Vec::new(), Vec::new());
+    let mut commits = Commits::default();
     for _ in 0..RUNS {
+        let before = served.commits().await?;
         unary
             .ours
             .push(rate(served.clients(IN_FLIGHT).await?, 1).await?);
+        commits.add(&before, &served.commits().await?);
         unary.note("tonic_noop", rate(noop.clients(IN_FLIGHT).await?, 1).await?);
         peers.measure(&mut unary, IN_FLIGHT, 1).await;
         stream
@@ -72,29 +73,60 @@ async fn steady(durability: Durability) -> anyhow::Result<Vec<Row>> {
             stream::rate(noop.address, 1, BATCH * WINDOW).await?,
         );
         peers.measure(&mut stream, WINDOW, BATCH).await;
-        halves
-            .0
-            .push(load::p99_at(served.clients(IN_FLIGHT).await?, median(&unary.ours) / 2.0).await?);
-        let theirs = median(unary.of("tonic_noop")) / 2.0;
-        halves
-            .1
-            .push(load::p99_at(noop.clients(IN_FLIGHT).await?, theirs).await?);
+        let half = median(&unary.ours) / 2.0;
+        ours_us.push(1e6 * load::p99_at(served.clients(IN_FLIGHT).await?, half).await?);
+        let half = median(unary.of("tonic_noop")) / 2.0;
+        noop_us.push(1e6 * load::p99_at(noop.clients(IN_FLIGHT).await?, half).await?);
     }
-    if durability == Durability::Fsync {
-        unary.note(
-            "group_commit_bound",
-            IN_FLIGHT as f64 / served.median_commit_s().await?,
-        );
-    }
-    eprintln!(
-        "{}: p99 of a call at half load {:.0} us, tonic_noop {:.0} us; median commit {:.0} us",
-        mode("unary_memory", "unary_fsync"),
-        median(&halves.0) * 1e6,
-        median(&halves.1) * 1e6,
-        served.median_commit_s().await? * 1e6,
-    );
     served.stop().await?;
-    let mut rows = unary.rows(mode("unary_memory", "unary_fsync"));
-    rows.extend(stream.rows(mode("stream_memory", "stream_fsync")));
+    let names = Names::of(durability);
+    let mut rows = Vec::new();
+    if durability == Durability::Fsync {
+        unary.note("group_commit_bound", IN_FLIGHT as f64 / commits.median_s());
+        rows.push(Row {
+            name: "unary_fsync_commit",
+            value: commits.median_s() * 1e6,
+            unit: "us",
+            peer: "a call in 64",
+            peer_value: 1e6 * IN_FLIGHT as f64 / median(&unary.ours),
+        });
+    }
+    rows.splice(0..0, unary.rows(names.unary));
+    rows.extend(stream.claims(names.stream));
+    rows.extend(stream.rows(names.stream_calls));
+    rows.push(Row {
+        name: names.half_load,
+        value: median(&ours_us),
+        unit: "us",
+        peer: "tonic_noop",
+        peer_value: median(&noop_us),
+    });
     Ok(rows)
+}
+
+/// What the rows are called.
+struct Names {
+    unary: &'static str,
+    stream: &'static str,
+    stream_calls: &'static str,
+    half_load: &'static str,
+}
+
+impl Names {
+    fn of(durability: Durability) -> Self {
+        match durability {
+            Durability::Memory => Self {
+                unary: "unary_memory",
+                stream: "stream_memory",
+                stream_calls: "stream_memory_calls",
+                half_load: "half_load_p99_memory",
+            },
+            Durability::Fsync => Self {
+                unary: "unary_fsync",
+                stream: "stream_fsync",
+                stream_calls: "stream_fsync_calls",
+                half_load: "half_load_p99_fsync",
+            },
+        }
+    }
 }

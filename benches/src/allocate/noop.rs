@@ -2,12 +2,16 @@
 
 use std::{net::SocketAddr, pin::Pin};
 
-use foreshadow_api::v1::{
-    AllocateRequest, AllocateResult, AllocateStreamRequest, AllocateStreamResponse, Allocation,
-    CancelRequest, CheckTokenRequest, CheckTokenResponse, ListRequest, ListResponse,
-    ReleaseRequest, ReleaseResult, RenewRequest, WatchRequest, allocate_result, allocation,
-    allocations_server::{Allocations, AllocationsServer},
+use foreshadow_api::{
+    timestamp_to_proto,
+    v1::{
+        AllocateRequest, AllocateResult, AllocateStreamRequest, AllocateStreamResponse, Allocation,
+        CancelRequest, CheckTokenRequest, CheckTokenResponse, ListRequest, ListResponse,
+        ReleaseRequest, ReleaseResult, RenewRequest, WatchRequest, allocate_result, allocation,
+        allocations_server::{Allocations, AllocationsServer},
+    },
 };
+use foreshadow_types::Timestamp;
 use tokio::net::TcpListener;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status, Streaming, transport::server::TcpIncoming};
@@ -43,16 +47,25 @@ struct Noop;
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
+/// With the fields that ours has, as long as ours, so that both put as much on the wire.
 fn granted() -> Allocation {
+    let time = |millis| Some(timestamp_to_proto(Timestamp::from_millis(millis)));
     Allocation {
-        allocation_id: "a-1".to_owned(),
+        allocation_id: "a-1000000".to_owned(),
         state: allocation::State::Granted.into(),
         warm: true,
         instance: Some(allocation::Instance {
-            id: "i-1".to_owned(),
-            address: "127.0.0.1:1".to_owned(),
+            id: "i-512".to_owned(),
+            address: "127.0.0.1:40000".to_owned(),
         }),
-        fencing_token: 1,
+        fencing_token: 1_000_000,
+        lease_expires_at: time(1_800_000_300_123),
+        durability: allocation::Durability::Fsync.into(),
+        pool: "bench".to_owned(),
+        tenant_id: "bench".to_owned(),
+        user_id: "user".to_owned(),
+        requested_at: time(1_800_000_000_123),
+        availability_time: time(1_800_000_000_123),
         ..Allocation::default()
     }
 }

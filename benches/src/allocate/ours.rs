@@ -2,12 +2,15 @@
 
 use std::{net::SocketAddr, path::Path, time::Duration};
 
-use foreshadow_api::v1::{
-    AllocateRequest, Allocation, ReleaseRequest, allocate_request::Target, allocation::State,
-    allocations_client::AllocationsClient,
+use foreshadow_api::{
+    duration_to_proto,
+    v1::{
+        AllocateRequest, Allocation, ReleaseRequest, allocate_request::Target, allocation::State,
+        allocations_client::AllocationsClient,
+    },
 };
 use foreshadow_engine::{
-    Engine, EngineConfig, EngineHandle, LATENCY_BOUNDS_S,
+    Engine, EngineConfig, EngineHandle, LatencySnapshot,
     allocator::Recycle,
     config::{Durability, OnShutdown, PoolConfig},
 };
@@ -96,19 +99,9 @@ impl Served {
         clients(self.address, count).await
     }
 
-    /// The median time of a commit of the ledger, in seconds, as the engine's own histogram has it.
-    pub(crate) async fn median_commit_s(&self) -> anyhow::Result<f64> {
-        let commits = self.engine.metrics().await?.decisions.commit_time;
-        let (mut seen, mut lower) = (0, 0.0);
-        for (&count, upper) in commits.buckets.iter().zip(LATENCY_BOUNDS_S) {
-            if 2 * (seen + count) >= commits.count {
-                let within = (commits.count as f64 / 2.0 - seen as f64) / count.max(1) as f64;
-                return Ok(lower + within * (upper - lower));
-            }
-            seen += count;
-            lower = upper;
-        }
-        Ok(lower)
+    /// The times of the ledger's commits so far.
+    pub(crate) async fn commits(&self) -> anyhow::Result<LatencySnapshot> {
+        Ok(self.engine.metrics().await?.decisions.commit_time)
     }
 
     /// Stops the server and its processes.
@@ -157,6 +150,7 @@ pub(crate) async fn clients_of(
     let client = || GrpcClient {
         calls: AllocationsClient::new(channel.clone()),
         pool,
+        lease: None,
     };
     Ok(std::iter::repeat_with(client).take(count).collect())
 }
@@ -182,6 +176,18 @@ fn ask_for(pool: &str) -> AllocateRequest {
 pub(crate) struct GrpcClient {
     pub(crate) calls: AllocationsClient<Channel>,
     pool: &'static str,
+    /// How long its leases last; as the pool says if `None`.
+    lease: Option<Duration>,
+}
+
+impl GrpcClient {
+    /// The same with leases that last so long.
+    pub(crate) fn with_leases_of(self, lease: Duration) -> Self {
+        Self {
+            lease: Some(lease),
+            ..self
+        }
+    }
 }
 
 impl Claims for GrpcClient {
@@ -190,7 +196,11 @@ impl Claims for GrpcClient {
     async fn claim(&mut self, count: usize) -> anyhow::Result<Vec<Allocation>> {
         let mut leases = Vec::with_capacity(count);
         for _ in 0..count {
-            let granted = self.calls.allocate(ask_for(self.pool)).await?.into_inner();
+            let request = AllocateRequest {
+                lease_duration: self.lease.map(duration_to_proto),
+                ..ask_for(self.pool)
+            };
+            let granted = self.calls.allocate(request).await?.into_inner();
             let state = granted.state();
             anyhow::ensure!(state == State::Granted && granted.warm, "{state:?}");
             leases.push(granted);

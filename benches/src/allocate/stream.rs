@@ -18,7 +18,8 @@ const RUN: Duration = Duration::from_secs(2);
 /// A message may be as long as the largest that the server takes.
 const LONGEST: usize = 16 << 20;
 
-/// Calls a second on one stream with `window` messages of `batch` requests under way.
+/// Calls a second on one stream with `window` messages of `batch` requests under way: each allocation
+/// is two calls, since all that is granted is given back within the run.
 pub(crate) async fn rate(address: SocketAddr, batch: usize, window: usize) -> anyhow::Result<f64> {
     let mut client =
         AllocationsClient::new(connect(address).await?).max_decoding_message_size(LONGEST);

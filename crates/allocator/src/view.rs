@@ -7,7 +7,7 @@ use foreshadow_types::{AllocationId, InstanceId, PoolName, TenantId, Timestamp};
 use crate::{
     Allocation, AllocationRecord, Allocator, Binding, Event, InstanceRecord, InstanceRef,
     ListFilter, Page, PoolSpec, PoolStatus, Served, TenantQuota,
-    state::{Alloc, Pool, available_at},
+    state::{Alloc, Pool, ahead_key, available_at},
 };
 
 /// Allocations looked at for one page at the most.
@@ -107,7 +107,8 @@ impl Allocator {
         }
     }
 
-    /// Place in the queue and expected wait of an allocation that waits.
+    /// Place in the queue and expected wait of an allocation that waits. One that is queued for a time
+    /// ahead comes after those that wait now and those queued for an earlier time.
     fn wait(&self, alloc: &Alloc, now: Timestamp) -> (Option<u32>, Option<Duration>) {
         let record = &alloc.record;
         match record.binding {
@@ -119,6 +120,17 @@ impl Allocator {
                     Some(position),
                     Some(self.wait_at(alloc.pool, position, now)),
                 )
+            }
+            Binding::Booked {
+                firm: false,
+                promised: None,
+                ..
+            } => {
+                let pool = self.state.pool(alloc.pool);
+                let position = pool.queue.len() + pool.ahead.rank(&ahead_key(record)) + 1;
+                let until_then = available_at(record).since(now);
+                let wait = self.wait_at(alloc.pool, position, now);
+                (Some(position), Some(wait.max(until_then)))
             }
             Binding::Booked { .. } => (None, Some(available_at(record).since(now))),
             Binding::Joined { hold, .. } => (None, Some(self.remaining_start(hold.instance, now))),
@@ -165,10 +177,9 @@ impl Allocator {
         };
         let pool = self.state.pool(ix);
         let mut times: Vec<Timestamp> = pool.firm.iter().map(|&(at, _)| at).collect();
-        times.extend(pool.ahead.iter().filter_map(|&(at, id)| {
-            let alloc = self.state.allocations.get(&id)?;
-            alloc.record.binding.hold().is_none().then_some(at)
-        }));
+        let queued = pool.ahead.iter().map(|&(key, _)| key);
+        let queued = queued.take_while(|&(has_instance, _)| !has_instance);
+        times.extend(queued.map(|(_, at)| at));
         times.sort_unstable();
         times
     }
@@ -245,7 +256,7 @@ fn status(pool: &Pool, plan_generation: u64) -> PoolStatus {
         total: pool.total(),
         max: spec.max.0,
         queued: pool.queue.len(),
-        booked: pool.firm.len() + pool.ahead.len() as u32,
+        booked: pool.firm.len() + pool.ahead.len(),
         reserved: pool.reserved,
         startup_typical: pool.startups.quantile(0.5, spec.startup),
         startup_slow: pool.startups.quantile(0.9, spec.startup),

@@ -2,7 +2,11 @@
 //! inputs by itself; `BOLERO_RANDOM_ITERATIONS` and `BOLERO_RANDOM_TEST_TIME_MS` ask for more, and
 //! `cargo bolero test` lets a fuzzer steer.
 
+#[path = "../../../tests/fuzz/edits.rs"]
+mod edits;
+
 use bolero::check;
+use edits::{Edits, edited};
 use foreshadow_allocator::AllocationRequest;
 use foreshadow_api::{
     ListQuery, check_stream_batch, quota_from_proto, release_from_proto, trigger_from_proto,
@@ -10,18 +14,6 @@ use foreshadow_api::{
     well_known,
 };
 use prost::Message;
-
-/// Changes of an encoded message: at which byte, and to what.
-type Edits = Vec<(u16, u8)>;
-
-fn edited(message: &[u8], edits: &Edits) -> Vec<u8> {
-    let mut bytes = message.to_vec();
-    for &(at, value) in edits {
-        let at = usize::from(at) % bytes.len();
-        bytes[at] = value;
-    }
-    bytes
-}
 
 fn request() -> v1::AllocateRequest {
     let labels = [("zone".to_owned(), "a".to_owned())];

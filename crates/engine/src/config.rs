@@ -3,6 +3,7 @@
 mod history;
 mod model;
 mod pool;
+mod revision;
 mod shadow;
 mod shard;
 mod validate;

@@ -6,6 +6,9 @@
 mod clock;
 mod commands;
 mod config;
+#[cfg(test)]
+#[path = "../../../tests/fuzz/edits.rs"]
+mod edits;
 mod failure;
 mod format;
 mod logging;

@@ -1,21 +1,13 @@
 //! Imports: whatever a file holds, it is imported or refused, and nothing panics. Runs a second of
 //! random inputs by itself; `BOLERO_RANDOM_ITERATIONS` and `BOLERO_RANDOM_TEST_TIME_MS` ask for more.
 
+#[path = "../../../tests/fuzz/edits.rs"]
+mod edits;
+
 use bolero::check;
+use edits::{Edits, edited};
 use foreshadow_history::{SwfOptions, import_csv, import_swf};
 use foreshadow_types::{PoolName, Timestamp};
-
-/// Changes of a file: at which byte, and to what.
-type Edits = Vec<(u16, u8)>;
-
-fn edited(text: &str, edits: &Edits) -> Vec<u8> {
-    let mut bytes = text.as_bytes().to_vec();
-    for &(at, value) in edits {
-        let at = usize::from(at) % bytes.len();
-        bytes[at] = value;
-    }
-    bytes
-}
 
 #[test]
 fn csv_is_imported_or_refused() {
@@ -30,7 +22,7 @@ fn csv_is_imported_or_refused() {
         .with_type::<(bool, Edits)>()
         .for_each(|(kind, edits)| {
             let text = if *kind { usage } else { requests };
-            std::fs::write(&file, edited(text, edits)).unwrap();
+            std::fs::write(&file, edited(text.as_bytes(), edits)).unwrap();
             let _outcome = import_csv(std::slice::from_ref(&file), &out, None);
         });
 }
@@ -48,7 +40,7 @@ fn swf_is_imported_or_refused() {
         start: Some(Timestamp::from_millis(0)),
     };
     check!().with_type::<Edits>().for_each(|edits: &Edits| {
-        std::fs::write(&file, edited(log, edits)).unwrap();
+        std::fs::write(&file, edited(log.as_bytes(), edits)).unwrap();
         let _outcome = import_swf(std::slice::from_ref(&file), &out, &options);
     });
 }

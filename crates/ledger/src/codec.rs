@@ -71,11 +71,18 @@ pub(crate) fn checksum(body: &[u8]) -> i64 {
 }
 
 #[cfg(test)]
+#[path = "../../../tests/fuzz/edits.rs"]
+mod edits;
+
+#[cfg(test)]
 mod tests {
     use foreshadow_allocator::EventKind;
     use foreshadow_types::{PoolName, Timestamp};
 
-    use super::*;
+    use super::{
+        edits::{Edits, edited},
+        *,
+    };
 
     /// A second of random inputs by itself; `BOLERO_RANDOM_ITERATIONS` asks for more.
     #[test]
@@ -90,13 +97,9 @@ mod tests {
         let events = kinds.map(|kind| Event { at, kind });
         let block = encode(&events).unwrap();
         bolero::check!()
-            .with_type::<(u8, Vec<(u16, u8)>)>()
+            .with_type::<(u8, Edits)>()
             .for_each(|(count, edits)| {
-                let mut bytes = block.clone();
-                for &(at, value) in edits {
-                    let at = usize::from(at) % bytes.len();
-                    bytes[at] = value;
-                }
+                let bytes = edited(&block, edits);
                 let _outcome = decode(&bytes, usize::from(*count));
                 let _outcome = decode_format(1, &bytes, usize::from(*count));
             });

@@ -51,10 +51,10 @@ impl ApiError {
         }
     }
 
-    /// Too many calls are under way.
-    pub(crate) fn busy() -> Self {
+    /// Too many calls are under way; they will have ended after the delay.
+    pub(crate) fn busy(delay: Duration) -> Self {
         let message = "too many calls are under way; try again after the delay given";
-        Self::too_often(message, Duration::from_millis(100))
+        Self::too_often(message, delay)
     }
 
     /// The caller should come again after a delay.

@@ -17,6 +17,7 @@ mod path;
 mod replicas;
 mod server;
 mod traces;
+mod turns;
 
 pub use access::Access;
 pub use cluster::{Cluster, PeerTls, Place};

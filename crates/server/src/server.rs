@@ -1,6 +1,6 @@
 //! The one port: binding, serving, and stopping in order.
 
-use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::Future, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::Router;
 use foreshadow_api::{
@@ -16,11 +16,7 @@ use foreshadow_engine::{EngineHandle, Readiness};
 use foreshadow_telemetry::Intake;
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::MetricsServiceServer;
 use thiserror::Error;
-use tokio::{
-    net::TcpListener,
-    sync::{Semaphore, watch},
-    task::JoinSet,
-};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tonic::{codec::CompressionEncoding, service::Routes};
 use tonic_health::{ServingStatus, server::HealthReporter};
@@ -36,6 +32,7 @@ use crate::{
     listen::connections,
     options::{OptionsError, ServerOptions},
     traces::{self, Traced},
+    turns::Turns,
 };
 
 /// How often the health service looks at the engine.
@@ -139,7 +136,7 @@ impl Server {
         let (routing, routes) = watch::channel(Arc::default());
         let (watching, followers) = watch::channel(Arc::default());
         let seen = (routes.clone(), followers);
-        let front = Front::new(&cluster, seen, intake.clone(), &options);
+        let front = Front::new(&cluster, seen, intake.clone(), &options, &stopping);
         let reports = Reports::Shards(front.clone());
         let receivers = Receivers::new(reports.clone(), intake.clone(), options.intake);
         let grpc = telemetry_services(Routes::default(), reports, &receivers, &options, &stopping);
@@ -176,10 +173,8 @@ impl Server {
         let traced = Traced::new(self.options.traces.clone(), merged(grpc, pages));
         let services = Gated::new(gate, traced);
 
-        let mut tasks = JoinSet::new();
         // Before the first call can ask.
         set_health(&reporter, health_of(ready())).await;
-        tasks.spawn(report_health(reporter.clone(), ready, stopping.clone()));
         let served = tonic::transport::Server::builder()
             .accept_http1(true)
             .http2_keepalive_interval(Some(KEEPALIVE))
@@ -192,7 +187,7 @@ impl Server {
                     self.options.tls,
                     self.options.max_connections,
                 ),
-                announced(shutdown, reporter, stopping.clone()),
+                announced(shutdown, ready, reporter, stopping.clone()),
             );
         let outcome = tokio::select! {
             outcome = served => outcome.map_err(ServeError::from),
@@ -202,18 +197,27 @@ impl Server {
             }
         };
         stopping.cancel();
-        tasks.shutdown().await;
         outcome
     }
 }
 
-/// Waits for the end, says so to whoever asks for health, and ends streams.
+/// Keeps the health service true to what is served until the end comes; then says so to whoever asks
+/// for health, and ends streams.
 async fn announced(
     shutdown: impl Future<Output = ()>,
+    ready: impl Fn() -> bool,
     reporter: HealthReporter,
     stopping: CancellationToken,
 ) {
-    shutdown.await;
+    let mut shutdown = pin!(shutdown);
+    let mut ticks = tokio::time::interval(HEALTH_CHECK);
+    loop {
+        tokio::select! {
+            () = &mut shutdown => break,
+            _ = ticks.tick() => {}
+        }
+        set_health(&reporter, health_of(ready())).await;
+    }
     set_health(&reporter, ServingStatus::NotServing).await;
     stopping.cancel();
 }
@@ -221,22 +225,6 @@ async fn announced(
 async fn too_long(stopping: &CancellationToken, drain: Duration) {
     stopping.cancelled().await;
     tokio::time::sleep(drain).await;
-}
-
-/// Keeps the health service true to what is served.
-async fn report_health(
-    reporter: HealthReporter,
-    ready: impl Fn() -> bool,
-    stopping: CancellationToken,
-) {
-    let mut ticks = tokio::time::interval(HEALTH_CHECK);
-    loop {
-        tokio::select! {
-            () = stopping.cancelled() => return,
-            _ = ticks.tick() => {}
-        }
-        set_health(&reporter, health_of(ready())).await;
-    }
 }
 
 fn health_of(ready: bool) -> ServingStatus {
@@ -288,7 +276,7 @@ fn state(
         receivers: Receivers::new(reports, intake.clone(), options.intake),
         allocations: AllocationsService {
             engine: engine.clone(),
-            permits: Arc::new(Semaphore::new(options.max_in_flight)),
+            turns: Turns::new(options.max_in_flight),
             shutdown: stopping.clone(),
         },
         stopping: stopping.clone(),

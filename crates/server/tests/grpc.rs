@@ -4,11 +4,12 @@
 
 mod support;
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
+use axum::http::uri::PathAndQuery;
 use foreshadow_api::{
     v1::{
-        self, AllocateRequest, ListRequest, ReleaseRequest, RenewRequest, WatchRequest,
+        self, AllocateRequest, Allocation, ListRequest, ReleaseRequest, RenewRequest, WatchRequest,
         admin_client::AdminClient, allocate_request::Target, allocate_result, allocation::State,
         allocations_client::AllocationsClient,
     },
@@ -16,9 +17,11 @@ use foreshadow_api::{
 };
 use futures::StreamExt;
 use support::{Served, granted, notebook};
-use tokio_stream::once;
-use tonic::Code;
+use tokio::{sync::mpsc, time::timeout};
+use tokio_stream::{once, wrappers::ReceiverStream};
+use tonic::{Code, client::Grpc};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+use tonic_prost::ProstCodec;
 use tonic_reflection::pb::v1::{
     ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
     server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
@@ -322,6 +325,42 @@ async fn a_shutdown_ends_streams_with_unavailable() {
     served.stop().await;
     let last = changes.collect::<Vec<_>>().await.pop().unwrap();
     assert_eq!(last.unwrap_err().code(), Code::Unavailable);
+}
+
+/// A claim is under way whose message has not come yet; health says that the server stops, then the
+/// message comes, and it is answered.
+#[tokio::test]
+async fn health_turns_before_calls_under_way_are_answered() {
+    let served = Served::start(None).await;
+    let mut health = HealthClient::new(served.channel().await)
+        .watch(HealthCheckRequest::default())
+        .await
+        .unwrap()
+        .into_inner();
+    let channel = served.channel().await;
+    let mut client = Grpc::new(channel.clone());
+    client.ready().await.unwrap();
+    let (sending, sent) = mpsc::channel(1);
+    let path = PathAndQuery::from_static("/foreshadow.v1.Allocations/Allocate");
+    let codec = ProstCodec::<AllocateRequest, Allocation>::default();
+    let request = tonic::Request::new(ReceiverStream::new(sent));
+    let mut answer = pin!(client.client_streaming(request, path, codec));
+    assert!(futures::poll!(&mut answer).is_pending());
+    // What is asked after it on the same connection is answered, so it has come.
+    let mut lists = AllocationsClient::new(channel);
+    lists.list(ListRequest::default()).await.unwrap();
+    let stopped = tokio::spawn(served.stop());
+    let not_serving = async { while health.message().await.unwrap().unwrap().status != 2 {} };
+    let patience = Duration::from_secs(5);
+    timeout(patience, not_serving).await.unwrap();
+    assert!(!stopped.is_finished(), "a call is under way");
+    sending.send(notebook()).await.unwrap();
+    drop(sending);
+    let answer = timeout(patience, answer).await.unwrap();
+    let answer = answer.unwrap().into_inner();
+    assert!(!answer.allocation_id.is_empty(), "{answer:?}");
+    drop((health, lists));
+    stopped.await.unwrap();
 }
 
 #[tokio::test]

@@ -69,10 +69,10 @@ impl Pool {
         (self.held, self.stopping, self.reserved, self.live).hash(hasher);
         self.warm.hash(hasher);
         self.turns.hash(hasher);
-        self.ahead.hash(hasher);
         self.unprepared.hash(hasher);
         self.queue.iter().for_each(|key| key.hash(hasher));
         self.firm.iter().for_each(|key| key.hash(hasher));
+        self.ahead.iter().for_each(|key| key.hash(hasher));
     }
 }
 

@@ -6,7 +6,8 @@ use std::{cmp::Reverse, time::Duration};
 use foreshadow_types::{AllocationId, InstanceId, Shape, Timestamp};
 
 use super::{
-    Alloc, Instance, MergeKey, Place, Pool, PoolIx, QueueKey, State, Timer, tenant_slot, wait_key,
+    AheadKey, Alloc, Instance, MergeKey, Place, Pool, PoolIx, QueueKey, State, Timer, tenant_slot,
+    wait_key,
 };
 use crate::{AllocationRecord, Binding, Phase, PoolSpec, Target, keys::tenant_key};
 
@@ -287,7 +288,7 @@ impl Pool {
                 self.firm.insert((available_at(record), record.id));
             }
             Binding::Booked { .. } => {
-                self.ahead.insert((available_at(record), record.id));
+                self.ahead.insert(ahead_key(record));
             }
             Binding::Joined { .. } | Binding::Granted { .. } | Binding::Ended { .. } => {}
         }
@@ -316,11 +317,17 @@ impl Pool {
                 self.firm.remove(&(available_at(record), record.id));
             }
             Binding::Booked { .. } => {
-                self.ahead.remove(&(available_at(record), record.id));
+                self.ahead.remove(&ahead_key(record));
             }
             Binding::Joined { .. } | Binding::Granted { .. } | Binding::Ended { .. } => {}
         }
     }
+}
+
+/// The place of a request for a time ahead among those of its pool.
+pub(crate) fn ahead_key(record: &AllocationRecord) -> AheadKey {
+    let has_instance = record.binding.hold().is_some();
+    ((has_instance, available_at(record)), record.id)
 }
 
 /// When the request needs its instance.

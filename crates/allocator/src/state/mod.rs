@@ -21,7 +21,7 @@ use foreshadow_types::{AllocationId, InstanceId, PoolName, Shape, TenantId, Time
 
 pub use apply::ApplyError;
 pub(crate) use holders::Holders;
-pub(crate) use index::available_at;
+pub(crate) use index::{ahead_key, available_at};
 pub(crate) use live::Live;
 pub(crate) use waiting::{WaitKey, Waiting, wait_key};
 pub(crate) use warm::Warm;
@@ -124,8 +124,9 @@ pub(crate) struct Pool {
     pub(crate) turns: BTreeSet<(TenantId, i32, u64, AllocationId)>,
     /// Firm bookings without an instance yet, by time.
     pub(crate) firm: Ranked<(Timestamp, AllocationId)>,
-    /// Other requests for a time ahead: queued for it, or with an instance already.
-    pub(crate) ahead: BTreeSet<(Timestamp, AllocationId)>,
+    /// Other requests for a time ahead: first those that are queued for it, by time, then those that
+    /// have an instance already.
+    pub(crate) ahead: Ranked<AheadKey>,
     /// Bookings that should have an instance by now and found none.
     pub(crate) unprepared: BTreeSet<WaitKey>,
     /// Live allocations.
@@ -133,6 +134,9 @@ pub(crate) struct Pool {
     /// Floors and caps of tenants.
     pub(crate) warm: Warm,
 }
+
+/// Whether a request for a time ahead has an instance already, and for when it is.
+pub(crate) type AheadKey = ((bool, Timestamp), AllocationId);
 
 /// Where an instance counts in its pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -210,7 +214,7 @@ impl Pool {
             queue: Ranked::default(),
             turns: BTreeSet::new(),
             firm: Ranked::default(),
-            ahead: BTreeSet::new(),
+            ahead: Ranked::default(),
             unprepared: BTreeSet::new(),
             live: 0,
             warm: Warm::default(),
@@ -233,7 +237,7 @@ impl Pool {
 
     /// Requests waiting, for now or for a time ahead.
     pub(crate) fn waiting(&self) -> u32 {
-        self.queue.len() + self.firm.len() + self.ahead.len() as u32
+        self.queue.len() + self.firm.len() + self.ahead.len()
     }
 
     /// Free instances that not everybody may take: reservations and floors.

@@ -211,6 +211,29 @@ fn what_predicted_demand_will_use_up_is_not_booked() {
 }
 
 #[test]
+fn who_is_queued_for_a_time_ahead_knows_its_place() {
+    let mut bench = Bench::new(spec(1)).warm(1);
+    bench.plan(1, &[], &[(500, 1), (2_000, 1)]);
+    let mut at = |time| {
+        let ahead = request("a").availability_time(second(time));
+        bench.ask(ahead).unwrap()
+    };
+    let (late, early) = (at(2_000), at(500));
+    assert_eq!(late.state, AllocationState::Queued);
+    let place = |bench: &Bench, id| bench.state_of(id).queue_position;
+    assert_eq!(place(&bench, early.id), Some(1));
+    assert_eq!(place(&bench, late.id), Some(2));
+    let wait = bench.state_of(late.id).estimated_wait;
+    assert!(wait >= Some(Duration::from_secs(2_000)), "{wait:?}");
+    bench.ask(request("b")).unwrap();
+    let now = bench.ask(request("c")).unwrap();
+    assert_eq!(now.queue_position, Some(1), "it waits for nobody's time");
+    assert_eq!(place(&bench, late.id), Some(3));
+    bench.input(Input::Cancel { id: early.id }).unwrap();
+    assert_eq!(place(&bench, late.id), Some(2));
+}
+
+#[test]
 fn the_same_key_is_the_same_request() {
     let mut bench = Bench::new(spec(4)).warm(2);
     let first = bench.ask(request("a").idempotency_key("k")).unwrap();

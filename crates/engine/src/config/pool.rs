@@ -1,6 +1,6 @@
 //! One pool.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use foreshadow_allocator::{HoldMode, PoolSpec};
 use foreshadow_planner::Objective;
@@ -206,51 +206,6 @@ impl ProviderConfig {
             Self::Process(process) => (process.start_timeout, process.stop_grace),
             Self::External(external) => (external.start_timeout, external.stop_grace),
             Self::Kubernetes(pods) => (pods.start_timeout, pods.stop_grace),
-        }
-    }
-
-    /// A number that changes when instances must be replaced because what is started has changed.
-    fn revision(&self) -> u64 {
-        let mut hash = Fnv::new();
-        match self {
-            Self::Process(process) => {
-                for word in &process.command {
-                    hash.text(word);
-                }
-                hash.map(&process.env);
-                if let Some(folder) = &process.working_dir {
-                    hash.text(&folder.to_string_lossy());
-                }
-            }
-            // Where the provider listens does not say what it starts.
-            Self::External(external) => {
-                hash.text("external provider");
-                hash.map(&external.parameters);
-            }
-            Self::Kubernetes(pods) => hash.text(&pods.identity()),
-        }
-        hash.0
-    }
-}
-
-/// FNV-1a: stable over versions of the compiler, which the standard library's hash is not.
-struct Fnv(u64);
-
-impl Fnv {
-    fn new() -> Self {
-        Self(0xcbf2_9ce4_8422_2325)
-    }
-
-    fn map(&mut self, map: &BTreeMap<String, String>) {
-        for (key, value) in map {
-            self.text(key);
-            self.text(value);
-        }
-    }
-
-    fn text(&mut self, text: &str) {
-        for byte in text.bytes().chain([0]) {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         }
     }
 }

@@ -137,7 +137,8 @@ impl Owner {
                 replies.read(reply, self.known(id, now));
             }
             OwnerCommand::Watch { id, reply } => {
-                let watch = self.known(id, now).map(|known| self.watchers.watch(known));
+                let known = self.known(id, now);
+                let watch = known.map(|known| self.watchers.watch(known, now));
                 replies.read(reply, watch);
             }
             OwnerCommand::List {

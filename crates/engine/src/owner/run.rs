@@ -103,16 +103,15 @@ impl Owner {
     }
 
     fn pause(&self) -> Duration {
-        let until_deadline = self
-            .allocator
-            .next_deadline()
-            .map_or(Duration::MAX, |deadline| deadline.since(self.now()));
+        let deadline = self.allocator.next_deadline();
+        let next = deadline.into_iter().chain(self.watchers.next_look()).min();
+        let until_next = next.map_or(Duration::MAX, |next| next.since(self.now()));
         let longest = if self.unsent.is_empty() {
             BEAT
         } else {
             LONGEST_SLEEP
         };
-        until_deadline.min(longest)
+        until_next.min(longest)
     }
 
     /// One group: decided together, durable together, answered together.
@@ -134,6 +133,7 @@ impl Owner {
             .try_for_each(|command| self.take(command, replies, now));
         match taken.and_then(|()| self.commit(now)) {
             Ok(()) => {
+                self.watchers.look(&self.allocator, now);
                 let numbers = Arc::clone(&self.numbers);
                 replies.send(&numbers.decisions.reply_time);
                 Ok(())

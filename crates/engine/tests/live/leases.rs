@@ -135,3 +135,34 @@ async fn a_queued_request_is_granted_when_an_instance_is_free() {
     engine.shutdown_with(OnShutdown::StopAll).await.unwrap();
     until("processes are left", || states(folder.path()).is_empty()).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_watches_a_request_in_the_queue_is_told_when_others_leave_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(folder.path());
+    config.pools[0].spec.min = InstanceCount(1);
+    config.pools[0].spec.max = InstanceCount(1);
+    let engine = Engine::start(config).await.unwrap();
+    until_ready(&engine, 1).await;
+    engine.allocate(web_request("ada")).await.unwrap();
+    let second = engine.allocate(web_request("bob")).await.unwrap();
+    let third = engine.allocate(web_request("cyd")).await.unwrap();
+    let mut watch = engine.watch(third.id).await.unwrap();
+    let told = watch.next().await.unwrap();
+    assert_eq!(told.queue_position, Some(2));
+    engine.cancel(second.id).await.unwrap();
+    let moved = async {
+        loop {
+            let told = watch.next().await.unwrap();
+            assert_eq!(told.state, AllocationState::Queued);
+            if told.queue_position == Some(1) {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), moved)
+        .await
+        .unwrap();
+    engine.shutdown_with(OnShutdown::StopAll).await.unwrap();
+    until("processes are left", || states(folder.path()).is_empty()).await;
+}

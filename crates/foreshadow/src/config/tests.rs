@@ -5,6 +5,7 @@ use std::time::Duration;
 use foreshadow_engine::config::{Aim, Execution, PoolModel, ProviderConfig, Wanted};
 
 use super::*;
+use crate::edits::{Edits, edited};
 
 const POOL: &str = r#"
 tick = "5s"
@@ -35,13 +36,9 @@ fn refused(text: &str, expected: &str, line: Option<usize>) {
 #[test]
 fn whatever_the_file_holds_it_is_read_or_refused() {
     bolero::check!()
-        .with_type::<Vec<(u16, u8)>>()
-        .for_each(|edits: &Vec<(u16, u8)>| {
-            let mut bytes = POOL.as_bytes().to_vec();
-            for &(at, value) in edits {
-                let at = usize::from(at) % bytes.len();
-                bytes[at] = value;
-            }
+        .with_type::<Edits>()
+        .for_each(|edits: &Edits| {
+            let bytes = edited(POOL.as_bytes(), edits);
             let _outcome = parse(&String::from_utf8_lossy(&bytes), Path::new("data"));
         });
 }

@@ -137,15 +137,25 @@ impl KubernetesSpec {
             .or_else(|| self.template.namespace())
     }
 
-    /// A text that changes when instances must be replaced.
+    /// A text that changes when instances must be replaced. What is left out adds nothing to it, so
+    /// that an upgrade which knows more to tell replaces nothing.
     pub fn identity(&self) -> String {
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
         let (namespace, context) = (text(&self.namespace), text(&self.context));
         let port = self.port().unwrap_or_default();
-        format!(
+        let mut identity = format!(
             "{}\0{namespace}\0{context}\0{port}",
             self.template.canonical()
-        )
+        );
+        if let Some(address) = &self.address {
+            identity.extend(["\0address\0", address]);
+        }
+        if let Some(owner) = &self.owner {
+            let named = [&owner.api_version, &owner.kind, &owner.name];
+            identity.push_str("\0owner");
+            identity.extend(named.into_iter().flat_map(|part| ["\0", part]));
+        }
+        identity
     }
 }
 
@@ -220,5 +230,19 @@ mod tests {
         assert_eq!(spec().identity(), other.identity());
         other.port = Some(81);
         assert_ne!(spec().identity(), other.identity());
+        let owned_by = |name: &str| {
+            let mut owned = spec();
+            owned.owner = Some(Owner {
+                api_version: "apps/v1".into(),
+                kind: "Deployment".into(),
+                name: name.into(),
+            });
+            owned.identity()
+        };
+        assert_ne!(spec().identity(), owned_by("a"));
+        assert_ne!(owned_by("a"), owned_by("b"));
+        let mut told_elsewhere = spec();
+        told_elsewhere.address = Some("/status/host".into());
+        assert_ne!(spec().identity(), told_elsewhere.identity());
     }
 }

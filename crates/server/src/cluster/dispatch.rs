@@ -39,7 +39,7 @@ async fn answered(front: Front, request: Request, grpc: bool) -> Result<Response
         return Ok(exchange::exchange(front, credentials, request).await);
     }
     let shared = front.shared.clone();
-    let _permit = shared.permits.try_acquire().map_err(|_| ApiError::busy())?;
+    let _turn = shared.turns.take()?;
     let most = if grpc {
         shared.max_message_bytes
     } else {

@@ -18,7 +18,10 @@ use super::{
     Credentials, Front,
     lanes::{Lanes, WINDOW},
 };
-use crate::error::ApiError;
+use crate::{
+    error::ApiError,
+    grpc::{messages, with_goodbye},
+};
 
 pub(super) async fn exchange(front: Front, credentials: Credentials, request: Request) -> Response {
     let most = front.shared.max_message_bytes;
@@ -42,14 +45,15 @@ impl StreamingService<v1::AllocateStreamRequest> for Exchange {
         request: tonic::Request<Streaming<v1::AllocateStreamRequest>>,
     ) -> Self::Future {
         let exchange = self.clone();
-        let answers = request
-            .into_inner()
+        let stopping = &self.0.front.shared.stopping;
+        let answers = messages(request.into_inner(), Ok, stopping)
             .map(move |batch| {
                 let exchange = exchange.clone();
                 async move { Ok(exchange.decide(batch?).await) }
             })
             .buffered(WINDOW);
-        Box::pin(ready(Ok(tonic::Response::new(answers.boxed()))))
+        let answers = with_goodbye(answers, stopping);
+        Box::pin(ready(Ok(tonic::Response::new(answers))))
     }
 }
 

@@ -39,9 +39,10 @@ use foreshadow_api::v1;
 use foreshadow_telemetry::Intake;
 use foreshadow_types::{PoolName, ShardId, Shards};
 use tokio::{
-    sync::{Semaphore, watch},
+    sync::watch,
     time::{Instant, timeout_at},
 };
+use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
 pub use self::places::{Cluster, PeerTls, Place};
@@ -56,6 +57,7 @@ use crate::{
     error::ApiError,
     http,
     options::ServerOptions,
+    turns::Turns,
 };
 
 /// How long a call waits for a shard that moves from one replica to another.
@@ -101,11 +103,13 @@ struct Shared {
     guarded: bool,
     /// Whether every shard was somewhere once.
     begun: AtomicBool,
-    /// One permit for each call whose body is here.
-    permits: Semaphore,
+    /// Of calls whose body is here.
+    turns: Turns,
     /// The largest bodies that are read as a whole, of gRPC and of HTTP.
     max_message_bytes: usize,
     max_http_body_bytes: usize,
+    /// Ends the streams of callers.
+    stopping: CancellationToken,
 }
 
 impl Front {
@@ -117,6 +121,7 @@ impl Front {
         ),
         intake: Arc<Intake>,
         options: &ServerOptions,
+        stopping: &CancellationToken,
     ) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -128,9 +133,10 @@ impl Front {
                 refusals: Arc::clone(&options.refusals),
                 guarded: options.access.is_some(),
                 begun: AtomicBool::new(false),
-                permits: Semaphore::new(options.max_in_flight),
+                turns: Turns::new(options.max_in_flight),
                 max_message_bytes: options.max_message_bytes,
                 max_http_body_bytes: options.max_http_body_bytes,
+                stopping: stopping.clone(),
             }),
         }
     }

@@ -1,7 +1,5 @@
 //! `foreshadow.v1.Allocations`.
 
-use std::sync::Arc;
-
 use foreshadow_allocator::{Allocation, AllocationRequest};
 use foreshadow_api::{
     FieldError, ListQuery, allocation_id, allocation_to_proto, check_stream_batch,
@@ -11,18 +9,21 @@ use foreshadow_api::{
 use foreshadow_engine::{EngineError, EngineHandle, trace};
 use foreshadow_types::{AllocationId, FencingToken, InstanceId};
 use futures::{StreamExt, future::join_all, stream::BoxStream};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::Instrument;
 
-use super::{called, stream::until_shutdown};
+use super::{
+    called,
+    stream::{decided, messages, until_shutdown, with_goodbye},
+};
 use crate::{
     access::{Caller, too_often},
     clock::now,
     convert::durability_to_proto,
     error::ApiError,
     traces::{exchange, exchanged, not_taken},
+    turns::Turns,
 };
 
 /// Messages of one stream that are decided before the first of them is answered.
@@ -31,8 +32,8 @@ const STREAM_WINDOW: usize = 32;
 #[derive(Debug, Clone)]
 pub(crate) struct AllocationsService {
     pub(crate) engine: EngineHandle,
-    /// One permit for each call under way.
-    pub(crate) permits: Arc<Semaphore>,
+    /// Of claims and of messages of streams.
+    pub(crate) turns: Turns,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -51,8 +52,7 @@ impl AllocationsService {
         caller: &Caller,
         request: v1::AllocateRequest,
     ) -> Result<v1::Allocation, ApiError> {
-        let permit = self.permits.try_acquire();
-        let _permit = permit.map_err(|_| not_taken(ApiError::busy()))?;
+        let _turn = self.turns.take().map_err(not_taken)?;
         let request = own_request(caller, request).map_err(not_taken)?;
         self.answer(self.engine.allocate(request).await)
     }
@@ -131,8 +131,6 @@ impl AllocationsService {
         caller: Caller,
         batch: v1::AllocateStreamRequest,
     ) -> Result<v1::AllocateStreamResponse, ApiError> {
-        check_stream_batch(&batch)?;
-        caller.take_call(now()).map_err(too_often)?;
         let releases = batch.releases.iter();
         let owned = join_all(releases.map(|release| self.owned_release(&caller, release))).await;
         let (releases, given_back) = sorted(owned.into_iter());
@@ -165,6 +163,16 @@ impl AllocationsService {
         exchanged(&answer);
         Ok(answer)
     }
+}
+
+/// Whether a message of a stream can be taken as a whole.
+fn taken(
+    caller: &Caller,
+    batch: v1::AllocateStreamRequest,
+) -> Result<v1::AllocateStreamRequest, ApiError> {
+    check_stream_batch(&batch)?;
+    caller.take_call(now()).map_err(too_often)?;
+    Ok(batch)
 }
 
 /// A request that its caller may make.
@@ -242,19 +250,19 @@ impl Allocations for AllocationsService {
         let service = self.clone();
         let caller = Caller::of(request.extensions())?;
         let call = trace::current();
-        let answers = request
-            .into_inner()
-            .map(move |batch| {
-                let (service, caller, call) = (service.clone(), caller.clone(), call.clone());
-                async move {
-                    let batch = batch?;
-                    let span = exchange(&call, &batch);
-                    let decided = service.decide(caller, batch).instrument(span);
-                    decided.await.map_err(Status::from)
-                }
-            })
-            .buffered(STREAM_WINDOW);
-        Ok(Response::new(until_shutdown(answers, &self.shutdown)))
+        let by = caller.clone();
+        let read = move |batch| Ok(taken(&by, batch)?);
+        let messages = messages(request.into_inner(), read, &self.shutdown);
+        let answers = decided(messages, STREAM_WINDOW, move |batch| {
+            let (service, caller, span) =
+                (service.clone(), caller.clone(), exchange(&call, &batch));
+            async move {
+                let _turn = service.turns.wait().await;
+                let decided = service.clone().decide(caller, batch);
+                decided.instrument(span).await.map_err(Status::from)
+            }
+        });
+        Ok(Response::new(with_goodbye(answers, &self.shutdown)))
     }
 
     async fn watch(

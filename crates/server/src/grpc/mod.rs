@@ -20,6 +20,7 @@ pub(crate) use external_scaler::ExternalScalerService;
 pub(crate) use forecasts::ForecastsService;
 pub(crate) use otlp::OtlpService;
 pub(crate) use shadows::{ShadowsService, shadow_of};
+pub(crate) use stream::{messages, with_goodbye};
 pub(crate) use telemetry::TelemetryService;
 
 use tonic::Request;

@@ -6,7 +6,7 @@ use futures::{StreamExt, stream::BoxStream};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::stream::until_shutdown;
+use super::stream::{messages, with_goodbye};
 use crate::{
     clock::now,
     cluster::{Credentials, Reports},
@@ -31,14 +31,14 @@ impl Telemetry for TelemetryService {
     ) -> Result<Response<Self::ReportStream>, Status> {
         let service = self.clone();
         let credentials = Credentials::of_call(&request);
-        let answers = request.into_inner().then(move |report| {
+        let answers = messages(request.into_inner(), Ok, &self.shutdown).then(move |report| {
             let (service, credentials) = (service.clone(), credentials.clone());
             async move {
                 let taken = service.take(report?, credentials).await;
                 taken.map_err(Status::from)
             }
         });
-        Ok(Response::new(until_shutdown(answers, &self.shutdown)))
+        Ok(Response::new(with_goodbye(answers, &self.shutdown)))
     }
 }
 

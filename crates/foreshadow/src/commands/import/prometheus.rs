@@ -192,24 +192,35 @@ fn rows(
     for one in wanted {
         let column = columns.binary_search(&&**one.mapping.resource()).ok();
         for series in ask(args, agent, &one.query, span)? {
-            let label = |name: &str| series.metric.get(name).map(String::as_str);
-            let Some(entity) = one.mapping.entity_of(label) else {
-                continue;
-            };
-            let entity = EntityId::new(&entity)?;
-            for (at_s, value) in series.values {
-                let at = Timestamp::from_millis((at_s * 1e3).round() as i64);
-                let value: f64 = value.parse().unwrap_or(f64::NAN);
-                let Some(column) = column.filter(|_| value.is_finite()) else {
-                    continue;
-                };
-                let row = rows.entry((at, entity.clone()));
-                let row = row.or_insert_with(|| vec![None; columns.len()]);
-                row[column] = Some(row[column].unwrap_or(0.0) + value);
-            }
+            add(&mut rows, &one.mapping, (column, columns.len()), series)?;
         }
     }
     Ok(rows)
+}
+
+/// Adds a series to one of so many columns.
+fn add(
+    rows: &mut Rows,
+    mapping: &Mapping,
+    (column, columns): (Option<usize>, usize),
+    series: Series,
+) -> anyhow::Result<()> {
+    let label = |name: &str| series.metric.get(name).map(String::as_str);
+    let Some(entity) = mapping.entity_of(label) else {
+        return Ok(());
+    };
+    let entity = EntityId::new(&entity)?;
+    for (at_s, value) in series.values {
+        let at = Timestamp::from_millis((at_s * 1e3).round() as i64);
+        let value: f64 = value.parse().unwrap_or(f64::NAN);
+        let Some(column) = column.filter(|_| value.is_finite()) else {
+            continue;
+        };
+        let row = rows.entry((at, entity.clone()));
+        let row = row.or_insert_with(|| vec![None; columns]);
+        row[column] = Some(row[column].unwrap_or(0.0) + value);
+    }
+    Ok(())
 }
 
 #[derive(Debug, Deserialize)]
@@ -258,7 +269,16 @@ fn ask(
         .limit(MOST_BYTES)
         .read_to_string();
     let body = body.context("the answer cannot be read")?;
-    let Ok(answer) = serde_json::from_str::<Answer>(&body) else {
+    answered(query, status, &body)
+}
+
+/// The series of an answer.
+fn answered(
+    query: &str,
+    status: ureq::http::StatusCode,
+    body: &str,
+) -> anyhow::Result<Vec<Series>> {
+    let Ok(answer) = serde_json::from_str::<Answer>(body) else {
         bail!("it answered {status} with something that is no answer of Prometheus' HTTP API");
     };
     match answer.data {
@@ -273,5 +293,36 @@ fn ask(
                 .error
                 .unwrap_or_else(|| format!("the answer is `{}`", answer.status))
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ureq::http::StatusCode;
+
+    use super::*;
+    use crate::edits::{Edits, edited};
+
+    /// A second of random inputs by itself; `BOLERO_RANDOM_ITERATIONS` asks for more.
+    #[test]
+    fn whatever_a_prometheus_answers_it_is_imported_or_refused() {
+        let mapping = preset("kubelet").expect("it is one").remove(0);
+        let valid = r#"{"status":"success","data":{"resultType":"matrix","result":[
+            {"metric":{"pod":"web-1","namespace":"shop"},"values":[[1700000000,"0.5"],[1700000030.5,"NaN"]]},
+            {"metric":{"pod":"web-2","namespace":"shop"},"values":[[1700000000,"+Inf"]]}]}}"#;
+        let rows_of = |body: &str| {
+            let mut rows = Rows::new();
+            for series in answered("up", StatusCode::OK, body)? {
+                add(&mut rows, &mapping, (Some(0), 1), series)?;
+            }
+            anyhow::Ok(rows.len())
+        };
+        assert_eq!(rows_of(valid).expect("it is valid"), 1);
+        bolero::check!()
+            .with_type::<Edits>()
+            .for_each(|edits: &Edits| {
+                let body = edited(valid.as_bytes(), edits);
+                let _outcome = rows_of(&String::from_utf8_lossy(&body));
+            });
     }
 }
