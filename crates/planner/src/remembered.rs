@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn only_half_as_long_again_or_two_thirds_is_a_drift() {
-        let known = Duration::from_secs(60);
+        let known = Duration::from_mins(1);
         assert!(!startup_drifted(known, known));
         assert!(!startup_drifted(known, Duration::from_secs(90)));
         assert!(startup_drifted(known, Duration::from_secs(91)));

@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     fn settings() -> PoolSettings {
-        PoolSettings::for_hit_rate(0.9, Duration::from_secs(60), Duration::from_secs(60))
+        PoolSettings::for_hit_rate(0.9, Duration::from_mins(1), Duration::from_mins(1))
     }
 
     fn arrival(at_ms: i64) -> Arrival {
@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn planners_whose_starts_take_the_time_they_know_plan_as_a_group_of_them_would() {
         let mut adapting = AdaptingPlanners::new(vec![settings()], None).unwrap();
-        let targets = live(&mut adapting, Duration::from_secs(60));
+        let targets = live(&mut adapting, Duration::from_mins(1));
         let mut group = foreshadow_planner::PlannerGroup::new(vec![settings()]).unwrap();
         let held = [Inventory::default()];
         for (minute, &target) in (0_i64..).zip(&targets) {
@@ -192,9 +192,9 @@ mod tests {
     #[test]
     fn slower_starts_are_planned_for_and_no_wait_is_counted_twice() {
         let mut adapting = AdaptingPlanners::new(vec![settings()], None).unwrap();
-        let targets = live(&mut adapting, Duration::from_secs(300));
+        let targets = live(&mut adapting, Duration::from_mins(5));
         let planner = &adapting.0[0].planner;
-        assert_eq!(planner.settings().startup, Duration::from_secs(300));
+        assert_eq!(planner.settings().startup, Duration::from_mins(5));
         // Five requests come in each start-up time.
         assert!(targets.last() >= Some(&5), "{:?}", targets.last());
         assert_eq!(adapting.misses()[0].total(), 1_440);

@@ -12,7 +12,7 @@ use crate::backtest::{
 
 /// Keeps pools of these sizes.
 struct Sizes {
-    sizes: Vec<u32>,
+    pools: Vec<u32>,
     holds: Vec<Option<Duration>>,
     startups: Vec<(usize, Duration)>,
 }
@@ -20,14 +20,14 @@ struct Sizes {
 impl Sizes {
     fn new(sizes: &[u32]) -> Self {
         Self {
-            sizes: sizes.to_vec(),
+            pools: sizes.to_vec(),
             holds: Vec::new(),
             startups: Vec::new(),
         }
     }
 
     fn live(mut self, trace: &Trace, setting: &Setting) -> Self {
-        let count = self.sizes.len();
+        let count = self.pools.len();
         let mut probe = |_: usize, _: &TickRecord| {};
         simulate_together(&trace.pools()[0], setting, count, &mut self, &mut probe);
         self
@@ -42,7 +42,7 @@ impl TargetPolicies for Sizes {
     fn observe_merged(&mut self, _: &Arrival, _: &[Outcome]) {}
 
     fn targets(&mut self, _: Timestamp, _: &[Inventory]) -> Vec<u32> {
-        self.sizes.clone()
+        self.pools.clone()
     }
 
     fn start_succeeded(&mut self, replica: usize, took: Duration) {
@@ -50,7 +50,7 @@ impl TargetPolicies for Sizes {
     }
 
     fn misses(&self) -> Vec<MissCounts> {
-        vec![MissCounts::default(); self.sizes.len()]
+        vec![MissCounts::default(); self.pools.len()]
     }
 }
 
@@ -82,7 +82,7 @@ fn a_use_ends_as_much_later_as_its_request_waited() {
 #[test]
 fn starts_of_different_lengths_are_told_with_the_time_they_took_when_they_are_over() {
     let trace = trace(&[0, 200, 400, 10_000]);
-    let times = StartupTime::log_normal(Duration::from_secs(60), 0.5, 7);
+    let times = StartupTime::log_normal(Duration::from_mins(1), 0.5, 7);
     let tick = Duration::from_secs(1_000);
     let setting = Setting::new(&trace, trace.start(), tick, times).unwrap();
     let mut draws = times.draws();
