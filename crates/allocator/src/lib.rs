@@ -61,4 +61,5 @@ pub use record::{AllocationRecord, Binding, Counters, Hold, InstanceRecord, Phas
 pub use request::{
     AllocationRequest, AllocationRequestBuilder, MAX_KEY_BYTES, MAX_SPAN, RequestError, Target,
 };
+pub use startup::{Startups, remember as remember_startup};
 pub use state::ApplyError;

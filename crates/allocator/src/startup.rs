@@ -6,20 +6,29 @@ use foreshadow_types::Timestamp;
 
 /// How many starts are remembered.
 const REMEMBERED: usize = 32;
+/// The share of starts that are no slower than those a pool is planned for.
+const SLOW: f64 = 0.9;
 /// A start that has outlasted all remembered ones is expected to take this much longer again.
 const OVERDUE_DIVISOR: u32 = 2;
 
 /// The last start-up times of a pool.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Startups {
+pub struct Startups {
     sorted_ms: Vec<u32>,
 }
 
 impl Startups {
-    pub(crate) fn of(recent_ms: &[u32]) -> Self {
+    /// Of start-up times in milliseconds, as [`remember`] keeps them.
+    pub fn of(recent_ms: &[u32]) -> Self {
         let mut sorted_ms = recent_ms.to_vec();
         sorted_ms.sort_unstable();
         Self { sorted_ms }
+    }
+
+    /// The start-up time that a pool is planned for: nine in ten starts took no longer; the assumed time
+    /// if none has been seen.
+    pub fn slow(&self, assumed: Duration) -> Duration {
+        self.quantile(SLOW, assumed)
     }
 
     /// The quantile of the last starts, or the assumed time if none has been seen.
@@ -48,7 +57,7 @@ impl Startups {
 }
 
 /// Adds a start that took from `requested` to `ready`, forgetting the oldest.
-pub(crate) fn remember(recent_ms: &mut Vec<u32>, requested: Timestamp, ready: Timestamp) {
+pub fn remember(recent_ms: &mut Vec<u32>, requested: Timestamp, ready: Timestamp) {
     if recent_ms.len() >= REMEMBERED {
         recent_ms.remove(0);
     }

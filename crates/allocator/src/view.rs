@@ -259,7 +259,7 @@ fn status(pool: &Pool, plan_generation: u64) -> PoolStatus {
         booked: pool.firm.len() + pool.ahead.len(),
         reserved: pool.reserved,
         startup_typical: pool.startups.quantile(0.5, spec.startup),
-        startup_slow: pool.startups.quantile(0.9, spec.startup),
+        startup_slow: pool.startups.slow(spec.startup),
         failed_starts: pool.record.failed_starts,
         failed_starts_in_a_row: pool.record.failed_starts_in_a_row,
         plan_generation,

@@ -91,6 +91,8 @@ pub(crate) struct Verdict {
     pub(crate) idle: f64,
     /// The best policy of another kind and its idle instances.
     pub(crate) next_best: Option<(Mode, f64)>,
+    /// By which share the forecast is cheaper than the best safe policy; negative where it is dearer.
+    pub(crate) confidence: Option<f64>,
 }
 
 /// The competitors of one pool.
@@ -188,6 +190,7 @@ impl Experts {
             idle_s_per_hit,
             idle: followed.idle,
             next_best,
+            confidence: confidence(&candidates),
         }
     }
 
@@ -300,6 +303,20 @@ fn candidate(
     }
 }
 
+/// How much less the best forecast loses than the best safe policy, as a share of the larger loss.
+fn confidence(candidates: &[Candidate]) -> Option<f64> {
+    let least = |forecast: bool| {
+        candidates
+            .iter()
+            .filter(|one| matches!(one.expert, Expert::Forecast(_)) == forecast)
+            .map(|one| one.loss)
+            .min_by(f64::total_cmp)
+    };
+    let (forecast, safe) = (least(true)?, least(false)?);
+    let larger = forecast.abs().max(safe.abs());
+    (larger > 0.0).then(|| ((safe - forecast) / larger).clamp(-1.0, 1.0))
+}
+
 /// The loss by which a candidate is ranked: a safe policy must be clearly cheaper than a forecast,
 /// whose record still holds what its earlier, poorer models cost.
 fn rank(candidate: &Candidate) -> f64 {
@@ -317,6 +334,29 @@ fn worth_a_switch(loss: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn confidence_is_the_share_by_which_the_forecast_is_cheaper() {
+        let candidate = |expert, loss| Candidate {
+            expert,
+            setting: 0.0,
+            idle: 0.0,
+            loss,
+        };
+        let of = |forecast, constant, margin| {
+            confidence(&[
+                candidate(Expert::Constant, constant),
+                candidate(Expert::Forecast(1), forecast),
+                candidate(Expert::Margin(0), margin),
+            ])
+        };
+        assert_eq!(of(3.0, 5.0, 4.0), Some(0.25));
+        assert_eq!(of(4.0, 3.0, 9.0), Some(-0.25));
+        assert_eq!(of(-0.9, -0.9, -0.5), Some(0.0), "hits are a negative loss");
+        assert!(of(3.0, UNMET, UNMET) > Some(0.99), "only one meets the aim");
+        assert_eq!(of(0.0, 0.0, 0.0), None);
+        assert_eq!(confidence(&[candidate(Expert::Constant, 1.0)]), None);
+    }
 
     #[test]
     fn feedback_moves_the_price_only_so_far() {

@@ -54,13 +54,9 @@ impl Feedback {
         self.merged_waits *= keep;
     }
 
-    /// The hit rate of the record.
-    pub(crate) fn achieved(&self) -> f64 {
-        if self.requests > 0.0 {
-            self.hits / self.requests
-        } else {
-            self.wanted
-        }
+    /// The hit rate of the record; none before the first request.
+    pub(crate) fn achieved(&self) -> Option<f64> {
+        (self.requests > 0.0).then(|| self.hits / self.requests)
     }
 
     /// The hit rate that requests which take an instance must have for all to have the one wanted.
@@ -97,7 +93,9 @@ mod tests {
     fn misses_raise_the_aim_and_hits_lower_it_within_limits() {
         let mut feedback = Feedback::new(0.9);
         assert_eq!(feedback.aim(100.0), 0.9);
+        assert_eq!(feedback.achieved(), None, "nobody has asked yet");
         feedback.count(false);
+        assert_eq!(feedback.achieved(), Some(0.0));
         assert!((feedback.aim(100.0) - 0.909).abs() < 1e-9);
         for _ in 0..1000 {
             feedback.count(false);

@@ -1,5 +1,7 @@
 //! Planners of one pool with several objectives, which learn once.
 
+use std::time::Duration;
+
 use foreshadow_types::Timestamp;
 
 use crate::{
@@ -86,7 +88,7 @@ impl TargetPolicies for PlannerGroup {
             .collect()
     }
 
-    fn start_succeeded(&mut self, replica: usize) {
+    fn start_succeeded(&mut self, replica: usize, _: Duration) {
         if let Some(steward) = self.stewards.get_mut(replica) {
             steward.start_succeeded();
         }
@@ -105,8 +107,6 @@ impl TargetPolicies for PlannerGroup {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use rand::{Rng, SeedableRng};
     use rand_pcg::Pcg64Mcg;
 

@@ -9,8 +9,11 @@
 
 pub mod baselines;
 mod breaker;
+mod churn;
 mod demand;
 mod experts;
+#[cfg(test)]
+mod falling_back;
 mod feedback;
 mod follows;
 mod group;
@@ -25,10 +28,13 @@ mod policy;
 mod prices;
 #[cfg(test)]
 mod properties;
+mod remembered;
 mod replay;
 mod rules;
 mod schedule;
 mod settings;
+#[cfg(test)]
+mod steadiness;
 mod steering;
 mod steward;
 mod study;
@@ -41,6 +47,7 @@ pub use misses::{MissCause, MissCounts};
 pub use plan::{Bound, Mode, PoolPlan, Reason, TradeOff};
 pub use planner::PoolPlanner;
 pub use policy::{Arrival, Fared, Inventory, Outcome, TargetPolicies, TargetPolicy, stable_hash};
+pub use remembered::{Past, Remembered, startup_drifted};
 pub use replay::{Preview, PreviewScore};
 pub use rules::{ForecastView, RuleBook, RuleError, RuleSubject, TriggerRule, Wanted};
 pub use schedule::{CronTime, Schedule, ScheduleError};

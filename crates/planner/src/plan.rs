@@ -41,6 +41,8 @@ pub enum Bound {
     RampUp,
     /// The largest step down in a tick.
     RampDown,
+    /// The most instances removed in an hour.
+    Churn,
 }
 
 /// One step in how a target came about.
@@ -70,13 +72,18 @@ pub enum Reason {
         idle: f64,
         /// The same for the best other policy, where there is one.
         next_best: Option<(Mode, f64)>,
+        /// How far the forecast can be relied on, where it has a record: by which share it was cheaper
+        /// lately than the best safe policy, in idle time at the hit rate aimed at, in hits or in cost as
+        /// the objective is. 1 where only the forecast meets the objective, 0 where both cost the same,
+        /// below 0 where the safe policy was cheaper by that share, which is then followed.
+        confidence: Option<f64>,
     },
     /// The price was moved by what was achieved.
     Feedback {
         /// The wanted hit rate.
         wanted: f64,
-        /// The hit rate achieved lately.
-        achieved: f64,
+        /// The hit rate achieved lately; none where nobody has asked yet.
+        achieved: Option<f64>,
         /// The hit rate that the policy is now set to reach.
         aimed_at: f64,
     },
@@ -168,21 +175,37 @@ impl fmt::Display for Reason {
                 mode,
                 idle,
                 next_best,
+                confidence,
             } => {
                 write!(f, "{mode} needed {idle:.2} idle instances lately")?;
-                match next_best {
-                    Some((other, idle)) => write!(f, ", {other} {idle:.2}"),
-                    None => Ok(()),
+                if let Some((other, idle)) = next_best {
+                    write!(f, ", {other} {idle:.2}")?;
                 }
+                let Some(confidence) = confidence else {
+                    return Ok(());
+                };
+                let word = if *confidence < 0.0 {
+                    "dearer"
+                } else {
+                    "cheaper"
+                };
+                write!(
+                    f,
+                    "; confidence in the forecast {confidence:.2}: by that share {word} lately than the \
+                     best safe policy"
+                )
             }
             Self::Feedback {
                 wanted,
                 achieved,
                 aimed_at,
-            } => write!(
-                f,
-                "hit rate {achieved:.4} lately where {wanted:.4} is wanted: aiming at {aimed_at:.4}"
-            ),
+            } => {
+                match achieved {
+                    Some(achieved) => write!(f, "hit rate {achieved:.4} lately")?,
+                    None => f.write_str("no record of hits yet")?,
+                }
+                write!(f, " where {wanted:.4} is wanted: aiming at {aimed_at:.4}")
+            }
             Self::Booked { count, within } => write!(
                 f,
                 "{count} booked within {}",
@@ -210,6 +233,7 @@ impl fmt::Display for Reason {
                     Bound::Max => "max",
                     Bound::RampUp => "ramp-up limit",
                     Bound::RampDown => "ramp-down limit",
+                    Bound::Churn => "churn limit",
                 };
                 write!(f, "{name}: {from} became {to}")
             }
@@ -254,6 +278,14 @@ pub struct PoolPlan {
 }
 
 impl PoolPlan {
+    /// How far the forecast can be relied on, from −1 to 1; see [`Reason::Gate`]. None without a record.
+    pub fn confidence(&self) -> Option<f64> {
+        self.reasons.iter().find_map(|reason| match reason {
+            Reason::Gate { confidence, .. } => *confidence,
+            _ => None,
+        })
+    }
+
     /// The plan as a proposal: `kept` instances are held in its place.
     pub fn previewed(mut self, kept: u32) -> Self {
         let proposed = self.target;

@@ -207,7 +207,7 @@ impl TargetPolicy for PoolPlanner {
         self.plan(now, inventory, &KnownDemand::default()).target
     }
 
-    fn start_succeeded(&mut self) {
+    fn start_succeeded(&mut self, _: Duration) {
         Self::start_succeeded(self);
     }
 

@@ -15,14 +15,23 @@ pub struct Arrival {
     pub user: u64,
     /// A stable hash of the application it is for; 0 when unknown.
     pub application: u64,
-    /// How long the instance is held, or [`UNTIL_RELEASED`](Self::UNTIL_RELEASED); absent where
-    /// nothing is known of it.
+    /// How long after the request its use ends, a wait for the instance included, or
+    /// [`UNTIL_RELEASED`](Self::UNTIL_RELEASED); absent where nothing is known of it.
     pub hold: Option<Duration>,
 }
 
 impl Arrival {
     /// A hold whose end will be told by [`observe_release`](crate::PoolPlanner::observe_release).
     pub const UNTIL_RELEASED: Duration = Duration::MAX;
+
+    /// The request when it is served only after a wait, so that its use ends so much later.
+    #[must_use]
+    pub fn served_after(self, wait: Duration) -> Self {
+        Self {
+            hold: self.hold.map(|hold| hold.saturating_add(wait)),
+            ..self
+        }
+    }
 
     /// Who asked: the user, or else the application; 0 when neither is known.
     pub fn who(&self) -> u64 {
@@ -93,8 +102,9 @@ pub trait TargetPolicy {
     /// until the next tick.
     fn target(&mut self, now: Timestamp, inventory: &Inventory) -> u32;
 
-    /// Takes note that an instance became ready. Told where starts may fail.
-    fn start_succeeded(&mut self) {}
+    /// Takes note that an instance became ready, `took` after it was asked for. Told where starts may
+    /// fail or take different times.
+    fn start_succeeded(&mut self, _took: Duration) {}
 
     /// Takes note that a start failed.
     fn start_failed(&mut self, _now: Timestamp) {}
@@ -114,8 +124,9 @@ pub trait TargetPolicies {
     /// The target of each replica, given what each holds.
     fn targets(&mut self, now: Timestamp, inventories: &[Inventory]) -> Vec<u32>;
 
-    /// Takes note that an instance of a replica became ready. Told where starts may fail.
-    fn start_succeeded(&mut self, _replica: usize) {}
+    /// Takes note that an instance of a replica became ready, `took` after it was asked for. Told where
+    /// starts may fail or take different times.
+    fn start_succeeded(&mut self, _replica: usize, _took: Duration) {}
 
     /// Takes note that a start in a replica failed.
     fn start_failed(&mut self, _replica: usize, _now: Timestamp) {}

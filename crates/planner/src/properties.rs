@@ -119,6 +119,7 @@ fn the_hit_rate_asked_for_is_the_hit_rate_reached_at_less_than_a_constant_pool_c
         });
         let (idle, next_best) = gate.unwrap();
         assert!(next_best.is_some_and(|(_, other)| idle < other), "{plan}");
+        assert!(plan.confidence() > Some(0.1), "{plan}");
     }
 }
 
@@ -133,6 +134,22 @@ fn a_higher_hit_rate_keeps_a_larger_pool() {
     };
     let means = [0.7, 0.9, 0.98].map(mean_at);
     assert!(means.is_sorted(), "{means:?}");
+}
+
+#[test]
+fn a_plan_claims_no_hit_rate_before_anybody_has_asked() {
+    let mut planner = PoolPlanner::new(settings(0.95)).unwrap();
+    let mut text_at = |now_ms| {
+        let plan = planner.plan(at(now_ms), &Inventory::default(), &KnownDemand::default());
+        let text = plan.to_string();
+        planner.observe(&arrival(now_ms + 1, 1), Outcome::Miss);
+        text
+    };
+    let (before, after) = (text_at(0), text_at(TICK_MS));
+    let none = "no record of hits yet where 0.9500 is wanted";
+    assert!(before.contains(none), "{before}");
+    let recorded = "hit rate 0.0000 lately where 0.9500 is wanted";
+    assert!(after.contains(recorded), "{after}");
 }
 
 #[test]
@@ -270,6 +287,37 @@ fn failing_starts_stop_growth_but_not_shrinking() {
 }
 
 #[test]
+fn a_pool_shrinks_no_faster_than_its_limits_allow_and_says_so() {
+    let mut limited = settings(0.95);
+    limited.ramp.down = 3;
+    limited.ramp.down_an_hour = 5;
+    let mut planner = PoolPlanner::new(limited).unwrap();
+    let mut ready = 20;
+    let mut plan_at = |minute: i64| {
+        let inventory = Inventory {
+            ready,
+            ..Inventory::default()
+        };
+        let plan = planner.plan(at(minute * TICK_MS), &inventory, &KnownDemand::default());
+        ready = plan.target;
+        plan
+    };
+    let targets: Vec<u32> = (0..4).map(|minute| plan_at(minute).target).collect();
+    assert_eq!(
+        targets,
+        [17, 15, 15, 15],
+        "three in a tick, five in an hour"
+    );
+    let plan = plan_at(4);
+    assert!(
+        plan.to_string().contains("churn limit: 0 became 15"),
+        "{plan}"
+    );
+    assert_eq!(plan_at(60).target, 12, "the hour has passed");
+    assert!((61..600).map(|minute| plan_at(minute).target).min() == Some(0));
+}
+
+#[test]
 fn every_objective_sizes_a_pool() {
     let requests = working_days(3, 19);
     for objective in [
@@ -344,7 +392,7 @@ proptest! {
         let mut bounded = settings(0.9);
         bounded.min = min;
         bounded.max = min + room;
-        bounded.ramp = RampLimit { up, down: u32::MAX };
+        bounded.ramp = RampLimit { up, ..RampLimit::default() };
         let mut planner = PoolPlanner::new(bounded).unwrap();
         let mut now_ms = 1_000_000_000_000_i64;
         for (step, user, held, ask) in steps {

@@ -21,13 +21,16 @@ pub enum Objective {
     },
 }
 
-/// How fast a target may move in one tick.
+/// How fast a target may move, and how often it may fall.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RampLimit {
-    /// The most instances added in one tick.
+    /// The most instances added in one tick; above zero.
     pub up: u32,
-    /// The most instances removed in one tick.
+    /// The most instances removed in one tick; above zero.
     pub down: u32,
+    /// The most instances removed in an hour: whatever is started beyond the demand is stopped sooner or
+    /// later, so that this bounds the churn; above zero.
+    pub down_an_hour: u32,
 }
 
 impl Default for RampLimit {
@@ -36,6 +39,25 @@ impl Default for RampLimit {
         Self {
             up: u32::MAX,
             down: u32::MAX,
+            down_an_hour: u32::MAX,
+        }
+    }
+}
+
+impl RampLimit {
+    /// Checks that the pool can move.
+    ///
+    /// # Errors
+    /// [`SettingsError::Immovable`] names the limit at fault.
+    pub fn check(&self) -> Result<(), SettingsError> {
+        let limits = [
+            ("ramp.up", self.up),
+            ("ramp.down", self.down),
+            ("ramp.down_an_hour", self.down_an_hour),
+        ];
+        match limits.iter().find(|(_, limit)| *limit == 0) {
+            Some(&(name, _)) => Err(SettingsError::Immovable { name }),
+            None => Ok(()),
         }
     }
 }
@@ -43,11 +65,11 @@ impl Default for RampLimit {
 /// When a pool whose instances fail to start stops trying.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BreakerSettings {
-    /// Failed starts in a row that open the breaker.
+    /// Failed starts in a row that open the breaker; above zero.
     pub failures: u32,
-    /// How long it stays open the first time; doubled at each further failure.
+    /// How long it stays open the first time, above zero; doubled at each further failure.
     pub back_off: Duration,
-    /// The longest it stays open.
+    /// The longest it stays open; not below `back_off`.
     pub longest: Duration,
 }
 
@@ -58,6 +80,20 @@ impl Default for BreakerSettings {
             back_off: Duration::from_secs(30),
             longest: Duration::from_mins(30),
         }
+    }
+}
+
+impl BreakerSettings {
+    /// Checks that it can open and close.
+    ///
+    /// # Errors
+    /// [`SettingsError::Breaker`] says what is allowed.
+    pub fn check(&self) -> Result<(), SettingsError> {
+        let sound = self.failures > 0 && !self.back_off.is_zero() && self.back_off <= self.longest;
+        if sound {
+            return Ok(());
+        }
+        Err(SettingsError::Breaker(*self))
     }
 }
 
@@ -104,6 +140,19 @@ pub enum SettingsError {
         /// The largest target.
         max: u32,
     },
+    /// A limit allows no movement at all.
+    #[error("{name} is 0; give at least 1, or leave it out for no limit")]
+    Immovable {
+        /// Which limit.
+        name: &'static str,
+    },
+    /// The breaker never opens, never closes or has no room to back off.
+    #[error(
+        "breaker has failures {}, back_off {:?} and longest {:?}; failures must be at least 1, back_off \
+         above 0 and longest not below it",
+        .0.failures, .0.back_off, .0.longest
+    )]
+    Breaker(BreakerSettings),
     /// A group of planners needs at least one.
     #[error("there are no settings; give those of at least one planner")]
     None,
@@ -171,7 +220,8 @@ impl PoolSettings {
         if self.tick < Duration::from_millis(1) {
             return Err(SettingsError::Tick(self.tick));
         }
-        Ok(())
+        self.ramp.check()?;
+        self.breaker.check()
     }
 }
 
@@ -198,5 +248,12 @@ mod tests {
         let mut bad = settings();
         bad.tick = Duration::ZERO;
         assert!(bad.check().is_err());
+        let mut bad = settings();
+        bad.ramp.down_an_hour = 0;
+        let name = "ramp.down_an_hour";
+        assert_eq!(bad.check(), Err(SettingsError::Immovable { name }));
+        let mut bad = settings();
+        bad.breaker.longest = Duration::from_secs(29);
+        assert_eq!(bad.check(), Err(SettingsError::Breaker(bad.breaker)));
     }
 }

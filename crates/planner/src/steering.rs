@@ -114,6 +114,7 @@ impl Steering {
                 mode,
                 idle: verdict.idle,
                 next_best: verdict.next_best,
+                confidence: verdict.confidence,
             });
         }
         if let Objective::HitRate(wanted) = self.objective {

@@ -6,6 +6,7 @@ use foreshadow_types::Timestamp;
 
 use crate::{
     breaker::Breaker,
+    churn::Churn,
     knowledge::{Knowledge, Moment},
     known::KnownDemand,
     misses::{MissCause, MissCounts},
@@ -21,6 +22,7 @@ pub(crate) struct Steward {
     settings: PoolSettings,
     steering: Steering,
     breaker: Breaker,
+    churn: Churn,
     misses: MissCounts,
     latest: Option<PoolPlan>,
 }
@@ -31,6 +33,7 @@ impl Steward {
         Ok(Self {
             steering: Steering::new(settings.objective),
             breaker: Breaker::new(settings.breaker),
+            churn: Churn::default(),
             misses: MissCounts::default(),
             latest: None,
             settings,
@@ -112,7 +115,10 @@ impl Steward {
         let learnt = self.steering.steer(knowledge, moment);
         let mut reasons = learnt.reasons.clone();
         let wanted = self.with_known(now, &learnt, known, &mut reasons);
-        let target = self.bounded(now, wanted, inventory, &mut reasons);
+        let limit = self.settings.ramp.down_an_hour;
+        let removable = self.churn.left(now, limit);
+        let target = self.bounded(now, wanted, removable, inventory, &mut reasons);
+        self.churn.plan(held(inventory).saturating_sub(target));
         let plan = PoolPlan {
             at: now,
             target,
@@ -180,6 +186,7 @@ impl Steward {
         &self,
         now: Timestamp,
         wanted: u32,
+        removable: u32,
         inventory: &Inventory,
         reasons: &mut Vec<Reason>,
     ) -> u32 {
@@ -195,11 +202,16 @@ impl Steward {
             }
             target
         };
-        let held = inventory.ready.saturating_add(inventory.starting);
+        let held = held(inventory);
         let highest = held.saturating_add(self.settings.ramp.up);
         let after_up = bound(highest, Bound::RampUp, wanted > highest);
-        let lowest = held.saturating_sub(self.settings.ramp.down);
-        let after_down = bound(lowest, Bound::RampDown, after_up < lowest);
+        let (down, limit) = if removable < self.settings.ramp.down {
+            (removable, Bound::Churn)
+        } else {
+            (self.settings.ramp.down, Bound::RampDown)
+        };
+        let lowest = held.saturating_sub(down);
+        let after_down = bound(lowest, limit, after_up < lowest);
         let after_min = bound(
             self.settings.min,
             Bound::Min,
@@ -240,4 +252,9 @@ impl Steward {
             _ => MissCause::UnderForecast,
         }
     }
+}
+
+/// Instances that nobody has been promised.
+fn held(inventory: &Inventory) -> u32 {
+    inventory.ready.saturating_add(inventory.starting)
 }

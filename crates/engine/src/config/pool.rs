@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use foreshadow_allocator::{HoldMode, PoolSpec};
-use foreshadow_planner::Objective;
+use foreshadow_planner::{BreakerSettings, Objective, RampLimit};
 use foreshadow_providers::{
     ExternalSpec, FallbackSpec, Hold, KubernetesSpec, ProcessSpec, SpecError,
 };
@@ -27,6 +27,10 @@ pub struct PoolConfig {
     pub fallback: Option<FallbackSpec>,
     /// What its planner aims at.
     pub aim: Aim,
+    /// How fast plans may make it grow and shrink.
+    pub ramp: RampLimit,
+    /// When failing starts keep it from growing.
+    pub breaker: BreakerSettings,
     /// Which model forecasts how often it is asked for.
     pub model: PoolModel,
     /// Whether its plans are carried out.
@@ -49,6 +53,8 @@ impl PoolConfig {
             provider,
             fallback: None,
             aim: Aim::default(),
+            ramp: RampLimit::default(),
+            breaker: BreakerSettings::default(),
             model: PoolModel::default(),
             execution: Execution::default(),
         }

@@ -190,7 +190,12 @@ impl PoolConfig {
         }
         self.resolved().check()?;
         check_execution(place, self.execution, self)?;
-        check_aim(place, self.aim)
+        check_aim(place, self.aim)?;
+        let limits = self.ramp.check().and(self.breaker.check());
+        limits.map_err(|error| ConfigError::Planner {
+            pool: self.name().clone(),
+            reason: error.to_string(),
+        })
     }
 }
 

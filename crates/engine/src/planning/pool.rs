@@ -1,15 +1,12 @@
 //! One pool's planner, what it has seen, and its making anew when its settings change.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use foreshadow_history::RequestRecord;
 use foreshadow_planner::{
-    Arrival, BreakerSettings, DemandModel, Fared, Inventory, KnownDemand, MissCause, MissCounts,
-    Mode, Objective, Outcome, PoolPlan, PoolPlanner, PoolSettings, RampLimit, SettingsError,
-    stable_hash,
+    Arrival, DemandModel, Fared, Inventory, KnownDemand, MissCause, MissCounts, Mode, Objective,
+    Outcome, Past, PoolPlan, PoolPlanner, PoolSettings, Remembered, SettingsError, stable_hash,
+    startup_drifted,
 };
 use foreshadow_types::{ApplicationId, PoolName, Timestamp, UserId};
 
@@ -20,21 +17,12 @@ use crate::{
     views::{OutcomeCounts, PreviewView},
 };
 
-/// How many requests are remembered, to make a planner anew from.
-const REMEMBERED: usize = 262_144;
-
-/// A planner is made anew when start-up times differ from those it knows by this factor.
-const STARTUP_DRIFT: f64 = 1.5;
-
-/// The most ticks that a planner made anew lives through.
-const MOST_TICKS: u64 = 100_000;
-
 /// A pool as planning keeps it.
 #[derive(Debug)]
 pub(crate) struct PlannedPool {
     pub(crate) config: PoolConfig,
     planner: PoolPlanner,
-    remembered: VecDeque<(Arrival, Past)>,
+    remembered: Remembered,
     pub(crate) outcomes: OutcomeCounts,
     /// Requests that waited since the start, whatever planners came and went.
     waits: MissCounts,
@@ -44,16 +32,6 @@ pub(crate) struct PlannedPool {
     previewed: Option<Previewed>,
     /// What was written down last: target, proposal and policy.
     pub(super) logged: Option<(u32, Option<u32>, Mode)>,
-}
-
-/// What became of a past request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Past {
-    /// It is not known, since it comes from the history.
-    Unknown,
-    Served(Fared),
-    /// It shared an instance that others held.
-    Merged(Fared),
 }
 
 /// The settings of a pool's planner.
@@ -76,8 +54,8 @@ pub(crate) fn settings(
         max,
         startup,
         tick: shadow.tick,
-        ramp: RampLimit::default(),
-        breaker: BreakerSettings::default(),
+        ramp: pool.ramp,
+        breaker: pool.breaker,
         seed,
     }
 }
@@ -100,7 +78,7 @@ impl PlannedPool {
         let mut pool = Self {
             planner: PoolPlanner::new(settings)?,
             config,
-            remembered: VecDeque::new(),
+            remembered: Remembered::default(),
             outcomes: OutcomeCounts::default(),
             waits: MissCounts::default(),
             seed,
@@ -187,20 +165,8 @@ impl PlannedPool {
     /// Takes note that what a request held has been given back.
     pub(crate) fn ended(&mut self, row: &RequestRecord, at: Timestamp) {
         let arrival = arrival_of(row);
-        let first = self
-            .remembered
-            .partition_point(|(past, _)| past.at < arrival.at);
-        let same = self.remembered.range_mut(first..);
-        let open = same
-            .take_while(|(past, _)| past.at == arrival.at)
-            .find(|(past, _)| {
-                past.hold == Some(Arrival::UNTIL_RELEASED) && past.user == arrival.user
-            });
-        let merged = matches!(open, Some((_, Past::Merged(_))));
-        if let Some((past, _)) = open {
-            past.hold = arrival.hold;
-        }
-        if !merged {
+        let past = self.remembered.end(arrival.at, arrival.user, at);
+        if !matches!(past, Some(Past::Merged(_))) {
             self.planner.observe_release(arrival.who(), at);
         }
     }
@@ -233,10 +199,7 @@ impl PlannedPool {
 
     /// Keeps a request for a planner made anew, without telling the present one.
     pub(crate) fn remember(&mut self, arrival: Arrival, past: Past) {
-        if self.remembered.len() >= REMEMBERED {
-            self.remembered.pop_front();
-        }
-        self.remembered.push_back((arrival, past));
+        self.remembered.push(arrival, past);
     }
 
     pub(crate) fn started(&mut self) {
@@ -269,7 +232,7 @@ impl PlannedPool {
         measured: Option<Duration>,
     ) -> PoolSettings {
         let known = self.settings().startup;
-        let startup = measured.filter(|measured| drifted(known, *measured));
+        let startup = measured.filter(|measured| startup_drifted(known, *measured));
         settings(&self.config, shadow, startup.unwrap_or(known), self.seed)
     }
 
@@ -281,7 +244,7 @@ impl PlannedPool {
         now: Timestamp,
     ) -> Result<PoolPlanner, SettingsError> {
         let mut planner = self.planner_with(settings)?;
-        live_through(&mut planner, &self.remembered, now);
+        self.remembered.live_through(&mut planner, now);
         Ok(planner)
     }
 
@@ -317,8 +280,8 @@ impl PlannedPool {
         let settings = self.settings().clone();
         let since = std::mem::replace(&mut self.remembered, past.remembered);
         self.planner = past.planner;
-        live_through(&mut self.planner, &since, now);
-        for (arrival, fate) in since {
+        since.live_through(&mut self.planner, now);
+        for &(arrival, fate) in since.iter() {
             self.remember(arrival, fate);
         }
         self.work_with(settings, now)
@@ -372,38 +335,6 @@ pub(super) fn arrival_of(row: &RequestRecord) -> Arrival {
         user: hash(row.user.as_ref().map(UserId::as_str)),
         application: hash(row.application.as_ref().map(ApplicationId::as_str)),
         hold: row.hold,
-    }
-}
-
-fn drifted(known: Duration, measured: Duration) -> bool {
-    let ratio = measured.as_secs_f64().max(1e-3) / known.as_secs_f64().max(1e-3);
-    !(1.0 / STARTUP_DRIFT..=STARTUP_DRIFT).contains(&ratio)
-}
-
-/// Shows a planner past requests, with the ticks between them as they would have been.
-fn live_through(planner: &mut PoolPlanner, requests: &VecDeque<(Arrival, Past)>, now: Timestamp) {
-    let tick = planner.settings().tick;
-    let Some((first, _)) = requests.front() else {
-        return;
-    };
-    let longest = Duration::from_millis((tick.as_millis() as u64).saturating_mul(MOST_TICKS));
-    let begin = first.at.max(now - longest).floor_to(tick);
-    let mut next_tick = begin;
-    let known = KnownDemand::default();
-    for (arrival, past) in requests.iter().filter(|(arrival, _)| arrival.at >= begin) {
-        while next_tick <= arrival.at {
-            let _ = planner.plan(next_tick, &Inventory::default(), &known);
-            next_tick = next_tick + tick;
-        }
-        match *past {
-            Past::Served(fared) => planner.observe(arrival, fared),
-            Past::Merged(fared) => planner.observe_merged(arrival, fared),
-            Past::Unknown => planner.observe_past(arrival),
-        }
-    }
-    while next_tick < now {
-        let _ = planner.plan(next_tick, &Inventory::default(), &known);
-        next_tick = next_tick + tick;
     }
 }
 

@@ -4,17 +4,14 @@
 use std::{collections::BTreeMap, io, path::PathBuf, thread, time::Duration};
 
 use foreshadow_history::{HistoryError, HistoryPaths, RequestReader};
+use foreshadow_planner::Past;
 use foreshadow_types::{PoolName, Timestamp};
 use tokio::{
     sync::oneshot::{self, error::TryRecvError},
     time::timeout,
 };
 
-use super::{
-    PlannedPool, Planning,
-    pool::{Past, arrival_of},
-    tick::Plans,
-};
+use super::{PlannedPool, Planning, pool::arrival_of, tick::Plans};
 use crate::{
     collector::HistoryFolder, config::OverrideSubject, error::EngineError, owner::PoolInventory,
     views::PoolPlanView,

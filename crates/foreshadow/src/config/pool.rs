@@ -62,6 +62,8 @@ pub(super) struct RawPool {
     target_hit_rate: Option<f64>,
     idle_budget: Option<f64>,
     costs: Option<RawCosts>,
+    ramp: Option<RawRamp>,
+    breaker: Option<RawBreaker>,
     model: Option<String>,
     preview: Option<RawPreview>,
     shareable: Option<u32>,
@@ -91,6 +93,24 @@ enum RawRecycle {
 struct RawCosts {
     idle_hour: f64,
     waiting_second: f64,
+}
+
+/// How fast plans may make a pool grow and shrink; no limit where nothing is said.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRamp {
+    up: Option<u32>,
+    down: Option<u32>,
+    down_an_hour: Option<u32>,
+}
+
+/// When failing starts keep a pool from growing.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawBreaker {
+    failures: Option<u32>,
+    back_off: Option<Span>,
+    longest: Option<Span>,
 }
 
 /// Plans are made but not carried out.
@@ -129,6 +149,22 @@ impl RawPool {
         let mut pool = PoolConfig::with(name, provider, self.max);
         set(&mut pool.aim, aim);
         set(&mut pool.model, model);
+        if let Some(ramp) = self.ramp {
+            set(&mut pool.ramp.up, ramp.up);
+            set(&mut pool.ramp.down, ramp.down);
+            set(&mut pool.ramp.down_an_hour, ramp.down_an_hour);
+        }
+        if let Some(breaker) = self.breaker {
+            set(&mut pool.breaker.failures, breaker.failures);
+            set(
+                &mut pool.breaker.back_off,
+                breaker.back_off.map(|span| span.0),
+            );
+            set(
+                &mut pool.breaker.longest,
+                breaker.longest.map(|span| span.0),
+            );
+        }
         pool.group = self.group;
         pool.fallback = self.fallback.map(RawFallback::read);
         if let Some(RawPreview { keep }) = self.preview {

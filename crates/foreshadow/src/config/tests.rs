@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use foreshadow_engine::config::{Aim, Execution, PoolModel, ProviderConfig, Wanted};
+use foreshadow_planner::{BreakerSettings, RampLimit};
 
 use super::*;
 use crate::edits::{Edits, edited};
@@ -227,6 +228,34 @@ fn where_history_lies_and_how_it_becomes_coarser_is_read() {
         "s3://bucket/prefix",
         None,
     );
+}
+
+#[test]
+fn limits_of_growth_and_of_failing_starts_are_read_and_checked() {
+    let text = format!(
+        "{POOL}ramp = {{ up = 4, down_an_hour = 20 }}\nbreaker = {{ failures = 5, back_off = \"1m\" }}\n"
+    );
+    let config = parse(&text, Path::new("data")).expect("the configuration is valid");
+    let pool = &config.engine.pools[0];
+    let ramp = RampLimit {
+        up: 4,
+        down_an_hour: 20,
+        ..RampLimit::default()
+    };
+    assert_eq!(pool.ramp, ramp);
+    let breaker = BreakerSettings {
+        failures: 5,
+        back_off: Duration::from_mins(1),
+        ..BreakerSettings::default()
+    };
+    assert_eq!(pool.breaker, breaker);
+    refused(
+        &text.replace("up = 4", "up = 0"),
+        "ramp.up is 0; give",
+        None,
+    );
+    refused(&text.replace("up = 4", "upwards = 4"), "upwards", Some(13));
+    refused(&text.replace("\"1m\"", "\"2h\""), "longest", None);
 }
 
 #[test]

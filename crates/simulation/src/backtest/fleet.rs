@@ -4,7 +4,10 @@
 //! start-up time the order of starting is the order of becoming ready, and one queue holds both
 //! kinds: those at its front are ready, those behind are starting.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use foreshadow_planner::{MissCause, Outcome};
 
@@ -34,6 +37,12 @@ impl Claim {
         }
     }
 
+    /// How long a request that came at `now_ms` waits.
+    #[inline]
+    pub(crate) fn wait(&self, now_ms: i64) -> Duration {
+        Duration::from_millis((self.served_ms - now_ms).max(0) as u64)
+    }
+
     /// Of an instance of its own, ready at `ready_ms`.
     pub(crate) fn of_its_own(ready_ms: i64) -> Self {
         Self {
@@ -47,8 +56,8 @@ impl Claim {
 /// A start came to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StartReport {
-    /// The instance is ready.
-    Succeeded,
+    /// The instance is ready, so long after it was asked for.
+    Succeeded { took: Duration },
     /// It failed then, and is tried again.
     Failed { at_ms: i64 },
 }
@@ -61,7 +70,7 @@ pub(crate) trait Fleet {
     #[inline]
     fn advance(&mut self, _now_ms: i64, _tally: &mut Tally) {}
 
-    /// The next start that came to its end, where starts may fail.
+    /// The next start that came to its end, where starts may fail or take different times.
     #[inline]
     fn next_report(&mut self) -> Option<StartReport> {
         None
@@ -164,10 +173,11 @@ pub(crate) struct RandomFleet {
     next: u64,
     /// (started, ready) of each starting instance by number; numbers ascend with starts.
     starting: BTreeMap<u64, (i64, i64)>,
-    /// (ready, number) of each starting instance.
-    by_ready: BTreeSet<(i64, u64)>,
+    /// When each starting instance was started, by (ready, number); promised ones too.
+    by_ready: BTreeMap<(i64, u64), i64>,
     /// (started, ready) in order of ready.
     ready: VecDeque<(i64, i64)>,
+    reports: VecDeque<StartReport>,
 }
 
 impl RandomFleet {
@@ -176,29 +186,38 @@ impl RandomFleet {
             draws: startup.draws(),
             next: 0,
             starting: BTreeMap::new(),
-            by_ready: BTreeSet::new(),
+            by_ready: BTreeMap::new(),
             ready: VecDeque::new(),
+            reports: VecDeque::new(),
         }
     }
 
     fn settle(&mut self, now_ms: i64) {
-        while let Some(&(ready_ms, number)) = self.by_ready.first() {
+        while let Some(entry) = self.by_ready.first_entry() {
+            let (ready_ms, number) = *entry.key();
             if ready_ms > now_ms {
                 break;
             }
-            self.by_ready.pop_first();
+            let took = Duration::from_millis((ready_ms - entry.remove()).max(0) as u64);
+            self.reports.push_back(StartReport::Succeeded { took });
             if let Some(times) = self.starting.remove(&number) {
                 self.ready.push_back(times);
             }
         }
     }
 
-    fn start(&mut self, now_ms: i64, tally: &mut Tally) {
-        let ready_ms = now_ms + self.draws.next_ms();
-        self.starting.insert(self.next, (now_ms, ready_ms));
-        self.by_ready.insert((ready_ms, self.next));
+    /// The number of a start from now on, and when it will be ready.
+    fn draw(&mut self, now_ms: i64, tally: &mut Tally) -> (u64, i64) {
+        let (number, ready_ms) = (self.next, now_ms + self.draws.next_ms());
         self.next += 1;
+        self.by_ready.insert((ready_ms, number), now_ms);
         tally.start(now_ms);
+        (number, ready_ms)
+    }
+
+    fn start(&mut self, now_ms: i64, tally: &mut Tally) {
+        let (number, ready_ms) = self.draw(now_ms, tally);
+        self.starting.insert(number, (now_ms, ready_ms));
     }
 
     fn len(&self) -> usize {
@@ -209,14 +228,21 @@ impl RandomFleet {
         if let Some(times) = self.ready.pop_front() {
             return Some(times);
         }
-        let (number, times) = self.starting.pop_first()?;
-        self.by_ready.remove(&(times.1, number));
+        let (_, times) = self.starting.pop_first()?;
         debug_assert!(times.1 > now_ms, "what is ready has left the starting ones");
         Some(times)
     }
 }
 
 impl Fleet for RandomFleet {
+    fn advance(&mut self, now_ms: i64, _: &mut Tally) {
+        self.settle(now_ms);
+    }
+
+    fn next_report(&mut self) -> Option<StartReport> {
+        self.reports.pop_front()
+    }
+
     fn count(&mut self, now_ms: i64) -> (u32, u32) {
         self.settle(now_ms);
         (self.ready.len() as u32, self.starting.len() as u32)
@@ -244,8 +270,7 @@ impl Fleet for RandomFleet {
     fn claim(&mut self, now_ms: i64, _: i64, tally: &mut Tally) -> Claim {
         self.settle(now_ms);
         let Some((_, ready_ms)) = self.claimed(now_ms) else {
-            tally.start(now_ms);
-            return Claim::of_its_own(now_ms + self.draws.next_ms());
+            return Claim::of_its_own(self.draw(now_ms, tally).1);
         };
         self.start(now_ms, tally);
         tally.idle(ready_ms, now_ms);

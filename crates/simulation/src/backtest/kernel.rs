@@ -136,7 +136,7 @@ impl<'a, F: Fleet> Replay<'a, F> {
     #[inline]
     fn advance<P: TargetPolicy + ?Sized>(&mut self, now_ms: i64, policy: &mut P) {
         self.replica.advance(now_ms, |report| match report {
-            StartReport::Succeeded => policy.start_succeeded(),
+            StartReport::Succeeded { took } => policy.start_succeeded(took),
             StartReport::Failed { at_ms } => policy.start_failed(Timestamp::from_millis(at_ms)),
         });
     }
@@ -144,8 +144,10 @@ impl<'a, F: Fleet> Replay<'a, F> {
     fn requests_before<P: TargetPolicy + ?Sized>(&mut self, until_ms: i64, policy: &mut P) {
         while let Some(now_ms) = self.times.peek().filter(|&at| at < until_ms) {
             self.advance(now_ms, policy);
-            let outcome = self.replica.claim(self.pool, self.next, now_ms).outcome;
+            let claim = self.replica.claim(self.pool, self.next, now_ms);
             let arrival = self.pool.arrival_at(self.next, now_ms);
+            let arrival = arrival.served_after(claim.wait(now_ms));
+            let outcome = claim.outcome;
             if self.pool.is_merged(self.next) {
                 policy.observe_merged(&arrival, outcome);
             } else {

@@ -4,6 +4,7 @@
 //! pool. An instance is used once: a request that takes it removes it from the pool, and the pool
 //! starts a replacement.
 
+mod adapting;
 mod causes;
 mod cost;
 mod curve;
@@ -31,6 +32,7 @@ mod waits;
 #[cfg(test)]
 mod tests;
 
+pub use adapting::AdaptingPlanners;
 pub use cost::{Cost, Prices};
 pub use curve::Scheduled;
 pub use kernel::{NoProbe, Probe, TickRecord, score, simulate};

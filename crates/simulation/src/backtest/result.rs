@@ -72,8 +72,11 @@ pub struct PolicyRow {
     pub idle_per_request_s: Option<f64>,
     /// Idle ÷ that of the smallest constant pools with at least this hit rate.
     pub idle_vs_static: Option<f64>,
-    /// Idle ÷ the least that another tuned policy needs for at least this hit rate.
+    /// Idle ÷ the least that another tuned policy which uses instances once needs for at least this hit
+    /// rate.
     pub idle_vs_best: Option<f64>,
+    /// The same with policies that use instances again among the others.
+    pub idle_vs_best_any: Option<f64>,
     /// Instances started in the window.
     pub starts: Option<u64>,
     /// Percentiles of the wait over all requests.
@@ -191,6 +194,7 @@ impl Totals {
             idle_per_request_s: self.idle_per_request_s(),
             idle_vs_static: None,
             idle_vs_best: None,
+            idle_vs_best_any: None,
             starts: Some(self.starts),
             wait_s: self.wait_percentiles(),
             cost: Some(prices.cost(self.idle_s(), waited_s)),
@@ -236,6 +240,7 @@ impl PolicyRow {
             idle_per_request_s: None,
             idle_vs_static: None,
             idle_vs_best: None,
+            idle_vs_best_any: None,
             starts: None,
             wait_s: None,
             cost: None,

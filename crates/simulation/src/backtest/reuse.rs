@@ -3,13 +3,15 @@
 //! An instance is held as long as the request says. What happens at one moment happens in this
 //! order: uses end and instances become ready, then requests come, then instances expire. A request
 //! takes the ready instance that was used last; if there is none it joins the oldest unpromised
-//! start, else starts its own instance. A start that fails is tried again at once, in its place. Where
-//! the pool is full, a request waits in order for the next use that ends and takes its instance; what
-//! was planned ahead is not started.
+//! start, else starts its own instance. A start that fails is tried again at once, in its place. A
+//! request that starts its own came earlier than expected: it follows the use that ended last of those
+//! whose instance was to be started again later, and that is not done then. Where the pool is full, a
+//! request waits in order for the next use that ends and takes its instance; what was planned ahead is
+//! not started.
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap},
+    collections::{BTreeMap, BTreeSet, BinaryHeap},
     time::Duration,
 };
 
@@ -31,8 +33,8 @@ use super::{
 enum Event {
     /// A use ends, unless the instance is shared and others still hold it.
     Free { slot: Slot },
-    /// An instance that was planned for is started.
-    PreWarm { keep_alive_ms: i64 },
+    /// An instance that was planned for is started, unless a request came before.
+    PreWarm { number: u64, keep_alive_ms: i64 },
     /// A failed start is tried again.
     Retry,
     /// A start that may be unpromised is done.
@@ -51,6 +53,7 @@ pub(crate) fn replay_reused(pool: &PoolTrace, setting: &Setting, tail: f64, tall
         room: Room::new(setting.max_instances()),
         sharing: pool.sharing(),
         passed_on: BTreeMap::new(),
+        planned: BTreeSet::new(),
         starting: BTreeMap::new(),
         ready: BTreeMap::new(),
         ended_ms: Vec::new(),
@@ -82,6 +85,8 @@ struct Reuse {
     sharing: Option<Sharing>,
     /// How many uses end at each moment whose instances go straight to requests that wait.
     passed_on: BTreeMap<i64, u32>,
+    /// The starts that are planned, numbers ascending with the ends of the uses that they follow.
+    planned: BTreeSet<u64>,
     /// The unpromised starting instances, numbers ascending with the time of asking.
     starting: BTreeMap<u64, Birth>,
     /// The ready instances, numbers ascending with the time of becoming ready.
@@ -162,6 +167,7 @@ impl Reuse {
                 ..Claim::of_its_own(at_ms)
             };
         }
+        self.planned.pop_last();
         Claim::of_its_own(self.start(now_ms).ready_ms)
     }
 
@@ -200,7 +206,14 @@ impl Reuse {
                 None => self.free(now_ms),
             },
             Event::Retry => self.tally.start(now_ms),
-            Event::PreWarm { keep_alive_ms } => self.pre_warm(now_ms, keep_alive_ms),
+            Event::PreWarm {
+                number,
+                keep_alive_ms,
+            } => {
+                if self.planned.remove(&number) {
+                    self.pre_warm(now_ms, keep_alive_ms);
+                }
+            }
             Event::Ready {
                 number,
                 keep_alive_ms,
@@ -238,7 +251,13 @@ impl Reuse {
             self.keep(now_ms, now_ms, both_ms);
         } else {
             let ask_ms = now_ms + apart.as_millis() as i64;
-            self.at(ask_ms, Event::PreWarm { keep_alive_ms });
+            let number = self.number();
+            self.planned.insert(number);
+            let event = Event::PreWarm {
+                number,
+                keep_alive_ms,
+            };
+            self.at(ask_ms, event);
         }
     }
 

@@ -216,13 +216,17 @@ impl<'r, 'a> Run<'r, 'a> {
             .contender(PolicyKind::Static)
             .and_then(needed)
             .map(|needed_s| idle_s / needed_s);
-        row.idle_vs_best = self
-            .contenders
-            .iter()
-            .filter(|one| one.kind() != row.policy && is_peer(one.kind()))
-            .filter_map(needed)
-            .min_by(f64::total_cmp)
-            .map(|needed_s| idle_s / needed_s);
+        let best = |counts: fn(PolicyKind) -> bool| {
+            let others = self.contenders.iter().map(Contender::kind);
+            let others = others.filter(|&kind| kind != row.policy && counts(kind));
+            others
+                .filter_map(|kind| self.contender(kind).and_then(needed))
+                .min_by(f64::total_cmp)
+                .map(|needed_s| idle_s / needed_s)
+        };
+        let (best, best_any) = (best(is_peer), best(can_be_run));
+        row.idle_vs_best = best;
+        row.idle_vs_best_any = best_any;
     }
 
     fn curves(&mut self) -> Vec<PolicyCurve> {
@@ -250,10 +254,15 @@ fn curve_points(contender: &Contender<'_>) -> Vec<(f64, f64)> {
     points
 }
 
-/// Whether a policy counts among the best: the clairvoyant cannot be run, and the hybrid histogram
-/// uses instances again, where the others pay for a new one each time.
+/// Whether a policy counts among the best of those that use an instance once: the hybrid histogram uses
+/// it again, where the others pay for a new one each time.
 fn is_peer(kind: PolicyKind) -> bool {
-    !matches!(kind, PolicyKind::Clairvoyant | PolicyKind::HybridHistogram)
+    can_be_run(kind) && kind != PolicyKind::HybridHistogram
+}
+
+/// Whether a policy needs no knowledge of what is to come.
+fn can_be_run(kind: PolicyKind) -> bool {
+    kind != PolicyKind::Clairvoyant
 }
 
 struct HostProbe<'h, 'p> {

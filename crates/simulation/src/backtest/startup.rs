@@ -93,6 +93,14 @@ pub(crate) struct Birth {
     pub(crate) ready_ms: i64,
 }
 
+impl Birth {
+    /// How long its last attempt takes, which is the one that succeeds.
+    pub(crate) fn took(&self) -> Duration {
+        let asked_ms = self.failures.last().map_or(self.asked_ms, |&last| last);
+        Duration::from_millis((self.ready_ms - asked_ms).max(0) as u64)
+    }
+}
+
 /// Sets the stream of fates apart from that of times.
 const FATES: u64 = 0xfa7e;
 

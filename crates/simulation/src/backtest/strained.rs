@@ -4,7 +4,10 @@
 //! pool is full a request that finds no instance waits, in order, for the next one that leaves, and
 //! gets a start of its own in its place; only what nobody waits for goes back to the pool.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
 
 use foreshadow_planner::{MissCause, Outcome};
 
@@ -22,8 +25,8 @@ enum Turn {
     Begins,
     /// An attempt fails and the next begins.
     Fails,
-    /// The instance is ready.
-    Ready,
+    /// The instance is ready, so long after it was asked for.
+    Ready { took: Duration },
 }
 
 /// The instances of a pool that nobody has been promised, and the fate of those that were.
@@ -72,7 +75,9 @@ impl StrainedFleet {
         self.next += 1;
         let fails = |&at: &i64| (at, number, Turn::Fails);
         self.turns.extend(birth.failures.iter().map(fails));
-        self.turns.insert((birth.ready_ms, number, Turn::Ready));
+        let took = birth.took();
+        self.turns
+            .insert((birth.ready_ms, number, Turn::Ready { took }));
         (number, birth)
     }
 
@@ -90,7 +95,9 @@ impl StrainedFleet {
             for &at in &birth.failures {
                 self.turns.remove(&(at, number, Turn::Fails));
             }
-            self.turns.remove(&(birth.ready_ms, number, Turn::Ready));
+            let took = birth.took();
+            self.turns
+                .remove(&(birth.ready_ms, number, Turn::Ready { took }));
             Some(birth)
         } else {
             self.ready.pop_front()
@@ -128,8 +135,8 @@ impl StrainedFleet {
                 tally.start(at_ms);
                 self.reports.push_back(StartReport::Failed { at_ms });
             }
-            Turn::Ready => {
-                self.reports.push_back(StartReport::Succeeded);
+            Turn::Ready { took } => {
+                self.reports.push_back(StartReport::Succeeded { took });
                 if let Some(birth) = self.starting.remove(&number) {
                     self.ready.push_back(birth);
                 }

@@ -118,20 +118,26 @@ impl<F: Fleet> SideBySide<'_, F> {
             );
             outcomes.clear();
             outcomes.extend(claims.iter().map(|claim: &Claim| claim.outcome));
-            self.observe(&claims, &outcomes, policies);
+            self.observe(now_ms, &claims, &outcomes, policies);
             self.times.next();
             self.next += 1;
         }
     }
 
     /// Shows the request to the policies, and notes where the cause they name is not the real one.
+    ///
+    /// What policies learn together is known once it is so in every replica: the use ends where it began
+    /// last.
     fn observe(
         &mut self,
+        now_ms: i64,
         claims: &[Claim],
         outcomes: &[Outcome],
         policies: &mut dyn TargetPolicies,
     ) {
-        let arrival = self.pool.arrival(self.next);
+        let waits = claims.iter().map(|claim| claim.wait(now_ms));
+        let arrival = self.pool.arrival_at(self.next, now_ms);
+        let arrival = arrival.served_after(waits.max().unwrap_or_default());
         let scored = self.misses_before.is_some();
         let observe = |policies: &mut dyn TargetPolicies| {
             if self.pool.is_merged(self.next) {
@@ -161,7 +167,7 @@ impl<F: Fleet> SideBySide<'_, F> {
     fn advance(&mut self, now_ms: i64, policies: &mut dyn TargetPolicies) {
         for (index, replica) in self.replicas.iter_mut().enumerate() {
             replica.advance(now_ms, |report| match report {
-                StartReport::Succeeded => policies.start_succeeded(index),
+                StartReport::Succeeded { took } => policies.start_succeeded(index, took),
                 StartReport::Failed { at_ms } => {
                     policies.start_failed(index, Timestamp::from_millis(at_ms));
                 }

@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, io::IsTerminal, num::NonZeroU32, path::Path};
 
 use foreshadow_history::{DumpColumn, DumpKind, DumpValue, DumpWriter, HistoryError};
 use foreshadow_planner::{DemandModel, PlannerGroup, PoolSettings, TargetPolicies};
-use foreshadow_simulation::backtest::{BacktestHost, PoolTrace, ReplayName, Setting, TickRecord};
+use foreshadow_simulation::backtest::{
+    AdaptingPlanners, BacktestHost, PoolTrace, ReplayName, Setting, TickRecord,
+};
 use foreshadow_types::PoolName;
 
 use super::report::Followed;
@@ -73,7 +75,7 @@ impl Host {
 impl BacktestHost for Host {
     fn planners(&mut self, pool: &PoolTrace, hit_rates: &[f64]) -> Option<Box<dyn TargetPolicies>> {
         match planners(&self.setting, self.models.get(pool.name()), hit_rates) {
-            Ok(planners) => Some(Box::new(planners)),
+            Ok(planners) => Some(planners),
             Err(failure) => {
                 self.failure.get_or_insert(failure);
                 None
@@ -99,24 +101,29 @@ impl BacktestHost for Host {
     }
 }
 
+/// Planners as `serve` has them. Where all starts take the same time nothing is to be measured, and they
+/// learn together.
 fn planners(
     setting: &Setting,
     model: Option<&DemandModel>,
     hit_rates: &[f64],
-) -> Result<PlannerGroup, Failure> {
+) -> Result<Box<dyn TargetPolicies>, Failure> {
     let max = setting.max_instances().map_or(u32::MAX, NonZeroU32::get);
     let settings = |&rate: &f64| PoolSettings {
         max,
         ..PoolSettings::for_hit_rate(rate, setting.startup().typical(), setting.tick())
     };
-    let planners =
-        PlannerGroup::new(hit_rates.iter().map(settings).collect()).map_err(Failure::bad_input)?;
+    let settings = hit_rates.iter().map(settings).collect();
+    if !setting.startup().is_fixed() {
+        let planners = AdaptingPlanners::new(settings, model).map_err(Failure::bad_input)?;
+        return Ok(Box::new(planners));
+    }
+    let planners = PlannerGroup::new(settings).map_err(Failure::bad_input)?;
     let Some(model) = model else {
-        return Ok(planners);
+        return Ok(Box::new(planners));
     };
-    planners
-        .with_model(model.clone())
-        .map_err(Failure::bad_input)
+    let planners = planners.with_model(model.clone());
+    Ok(Box::new(planners.map_err(Failure::bad_input)?))
 }
 
 fn write(

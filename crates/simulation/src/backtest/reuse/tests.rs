@@ -60,6 +60,21 @@ fn a_steady_rhythm_is_met_by_starting_again_in_time() {
 }
 
 #[test]
+fn a_request_that_comes_early_is_not_followed_by_the_start_that_was_planned_for_it() {
+    // A rhythm of an hour, so that after each use the instance is started again minutes before the
+    // next is due; then one that comes after ten minutes and is held past the time it was planned for.
+    let rhythm = |rounds: u64| (0..rounds).map(|round| (round * 60, 1));
+    let regular: Vec<(u64, u64)> = rhythm(100).collect();
+    let last = 99 * 60;
+    let two_more = [(last + 10, 100), (last + 111, 1)];
+    let early: Vec<(u64, u64)> = rhythm(100).chain(two_more).collect();
+    let (regular, early) = (replay(&regular), replay(&early));
+    assert_eq!(early.misses(), regular.misses() + 2);
+    assert_eq!(early.starts(), regular.starts() + 2, "each its own");
+    assert_eq!(early.idle_ms(), regular.idle_ms(), "none idles meanwhile");
+}
+
+#[test]
 fn a_full_pool_passes_its_instance_to_the_request_that_waits() {
     // Ready at 0:30, held to 10:30 and passed on, held to 20:30.
     let tally = replay_with(&[(0, 10), (5, 10), (30, 1)], Some(1), 0.0);

@@ -7,6 +7,7 @@ mod reference;
 mod semantics;
 mod sharing;
 mod strained;
+mod told;
 
 use std::{
     num::{NonZeroU32, NonZeroU64},
@@ -79,6 +80,8 @@ struct Script {
     asked: usize,
     inventories: Vec<Inventory>,
     outcomes: Vec<Outcome>,
+    holds: Vec<Option<Duration>>,
+    startups: Vec<Duration>,
     /// Times of requests that were shown as no demand.
     merged_ms: Vec<i64>,
 }
@@ -93,8 +96,9 @@ impl Script {
 }
 
 impl TargetPolicy for Script {
-    fn observe(&mut self, _: &Arrival, outcome: Outcome) {
+    fn observe(&mut self, arrival: &Arrival, outcome: Outcome) {
         self.outcomes.push(outcome);
+        self.holds.push(arrival.hold);
     }
 
     fn observe_merged(&mut self, arrival: &Arrival, outcome: Outcome) {
@@ -107,5 +111,9 @@ impl TargetPolicy for Script {
         let target = self.targets[self.asked.min(self.targets.len() - 1)];
         self.asked += 1;
         target
+    }
+
+    fn start_succeeded(&mut self, took: Duration) {
+        self.startups.push(took);
     }
 }

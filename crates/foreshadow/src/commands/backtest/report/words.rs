@@ -20,7 +20,10 @@ fn saving(row: &PolicyRow, prices: &Prices) -> Option<String> {
         |ratio: Option<f64>, peer: &str| ratio.map(|ratio| format!(" {} {peer}", compared(ratio)));
     let comparisons: Vec<String> = [
         against(row.idle_vs_static, "a constant pool"),
-        against(row.idle_vs_best, "the best of the other policies"),
+        against(
+            row.idle_vs_best,
+            "the best of the other single-use policies",
+        ),
     ]
     .into_iter()
     .flatten()
