@@ -9,6 +9,7 @@ use std::{
 
 use foreshadow_forecast::Panel;
 use foreshadow_history::DEFAULT_MAX_VALUES;
+use foreshadow_training::Measures;
 use foreshadow_types::Timestamp;
 
 use crate::{
@@ -71,7 +72,7 @@ impl ModelStore {
 const PINNED: &str = "pinned";
 
 /// One model.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ModelView {
     /// Its name.
     pub name: String,
@@ -81,6 +82,8 @@ pub struct ModelView {
     pub pinned: bool,
     /// The start of the last bin it was trained on, or why it cannot be read.
     pub trained_through: Result<Timestamp, String>,
+    /// How good it was on what was held out, the model first, then the simple ones on the same.
+    pub measures: Vec<Measures>,
 }
 
 /// The name of the model that is kept; `None` if retraining chooses.
@@ -110,10 +113,16 @@ pub(crate) fn list(models: &Path, load: &LoadModel) -> Vec<ModelView> {
         .map(|folder: PathBuf| {
             let name = folder.file_name().unwrap_or_default();
             let name = name.to_string_lossy().into_owned();
+            let read = load(&folder).map(|model| (model.trained_through, model.measures));
+            let (trained_through, measures) = match read {
+                Ok((at, measures)) => (Ok(at), measures),
+                Err(problem) => (Err(problem), Vec::new()),
+            };
             ModelView {
                 in_use: current.as_ref() == Some(&folder),
                 pinned: kept.as_ref() == Some(&name),
-                trained_through: load(&folder).map(|model| model.trained_through),
+                trained_through,
+                measures,
                 name,
             }
         });

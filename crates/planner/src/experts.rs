@@ -91,6 +91,8 @@ pub(crate) struct Verdict {
     pub(crate) idle: f64,
     /// The best policy of another kind and its idle instances.
     pub(crate) next_best: Option<(Mode, f64)>,
+    /// Idle instances of the constant pool that meets the objective, once its record can be trusted.
+    pub(crate) constant_idle: Option<f64>,
 }
 
 /// The competitors of one pool.
@@ -179,6 +181,11 @@ impl Experts {
             .filter(|candidate| candidate.expert.mode() != followed.expert.mode())
             .min_by(|a, b| a.loss.total_cmp(&b.loss))
             .map(|candidate| (candidate.expert.mode(), candidate.idle));
+        let constant_idle = candidates
+            .iter()
+            .find(|candidate| candidate.expert == Expert::Constant)
+            .filter(|_| constant.requests() >= TRUSTED_REQUESTS)
+            .map(|candidate| candidate.idle);
         let idle_s_per_hit = matches!(followed.expert, Expert::Forecast(_))
             .then(|| self.tick_s / Prices::hits_per_tick(followed.setting));
         Verdict {
@@ -188,6 +195,7 @@ impl Experts {
             idle_s_per_hit,
             idle: followed.idle,
             next_best,
+            constant_idle,
         }
     }
 

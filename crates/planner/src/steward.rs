@@ -120,6 +120,7 @@ impl Steward {
             learnt: learnt.target,
             mode: learnt.mode,
             reasons,
+            beside: learnt.beside,
         };
         self.latest = Some(plan.clone());
         plan

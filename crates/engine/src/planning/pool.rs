@@ -1,5 +1,7 @@
 //! One pool's planner, what it has seen, and its making anew when its settings change.
 
+mod told;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     time::Duration,
@@ -44,6 +46,8 @@ pub(crate) struct PlannedPool {
     previewed: Option<Previewed>,
     /// What was written down last: target, proposal and policy.
     pub(super) logged: Option<(u32, Option<u32>, Mode)>,
+    /// Idle instance-time since the start.
+    pub(super) idle: Duration,
 }
 
 /// What became of a past request.
@@ -107,6 +111,7 @@ impl PlannedPool {
             demand_model: None,
             previewed: None,
             logged: None,
+            idle: Duration::ZERO,
         };
         pool.execute_as(shadow);
         Ok(pool)

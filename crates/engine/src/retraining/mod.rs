@@ -205,6 +205,7 @@ mod tests {
                 interval: Duration::from_secs(1),
                 trained_through: Timestamp::MIN,
                 pools: std::collections::BTreeMap::new(),
+                measures: Vec::new(),
             })
         })
     }
