@@ -18,8 +18,10 @@ use tonic::{ConnectError, Status, codegen::Service, metadata::MetadataValue};
 use super::{CLIENT, Credentials, FORWARDED, MOVING, TRACE_HEADERS, moving, routes::Route};
 
 /// Headers of one connection, or of a browser's page, that are not for the next.
-const NOT_SENT_ON: [HeaderName; 8] = [
+const NOT_SENT_ON: [HeaderName; 9] = [
     header::HOST,
+    // What another replica answers is read here and packed for the client then.
+    header::ACCEPT_ENCODING,
     header::CONNECTION,
     header::TRANSFER_ENCODING,
     header::UPGRADE,

@@ -6,6 +6,7 @@ mod audit;
 mod external_scaler;
 mod forecasts;
 mod otlp;
+mod pools;
 mod shadows;
 mod stream;
 mod telemetry;
@@ -19,6 +20,7 @@ pub(crate) use audit::audit_events;
 pub(crate) use external_scaler::ExternalScalerService;
 pub(crate) use forecasts::ForecastsService;
 pub(crate) use otlp::OtlpService;
+pub(crate) use pools::{pool, pool_history, pools};
 pub(crate) use shadows::{ShadowsService, shadow_of};
 pub(crate) use telemetry::TelemetryService;
 

@@ -74,6 +74,18 @@ fn data_paths() -> Value {
             "summary": "The pools as they are",
             "responses": answers("ListPoolsResponse"),
         }},
+        "/api/v1/pools/{pool}": {"get": {
+            "summary": "One pool as it is, with what it will be asked for",
+            "parameters": [in_path("pool")],
+            "responses": answers("PoolStatus"),
+        }},
+        "/api/v1/pools/{pool}/history": {"get": {
+            "summary": "What was asked of a pool and what was planned for it",
+            "parameters": [
+                in_path("pool"), time_query("from"), time_query("to"), count_query("maxSteps"),
+            ],
+            "responses": answers("PoolHistory"),
+        }},
         "/api/v1/allocations": {
             "get": {
                 "summary": "Allocations, page by page",
@@ -111,7 +123,8 @@ fn data_paths() -> Value {
             "responses": answers("Adaptation"),
         }},
         "/api/v1/overview": {"get": {
-            "summary": "Everything that the console shows",
+            "summary": "The service at a glance, and the pools that need a look",
+            "parameters": [text_query("search"), count_query("maxPools")],
             "responses": answers("Overview"),
         }},
         "/integrations/agones/{pool}": {"post": {
@@ -228,6 +241,10 @@ fn in_path(name: &str) -> Value {
 
 fn text_query(name: &str) -> Value {
     json!({"name": name, "in": "query", "schema": {"type": "string"}})
+}
+
+fn time_query(name: &str) -> Value {
+    json!({"name": name, "in": "query", "schema": {"type": "string", "format": "date-time"}})
 }
 
 fn count_query(name: &str) -> Value {
