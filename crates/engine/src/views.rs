@@ -124,7 +124,7 @@ pub struct PoolView {
 /// How a pool fares, as its planner knows.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct PoolRecord {
-    /// Whether starts have failed in a row, so that the pool is not grown for a while.
+    /// Whether starts have failed in a row, and none has succeeded since.
     pub starts_fail: bool,
     /// The share of requests that found a ready instance lately, where a hit rate is the aim.
     pub hit_rate: Option<f64>,

@@ -96,6 +96,10 @@ impl Steward {
         self.breaker.succeeded();
     }
 
+    pub(crate) fn starts_fail(&self) -> bool {
+        self.breaker.has_opened()
+    }
+
     pub(crate) fn start_failed(&mut self, now: Timestamp) {
         self.breaker.failed(now);
     }

@@ -12,9 +12,8 @@ use crate::views::{DemandStep, PoolRecord};
 impl PlannedPool {
     /// How it fares, as its latest plan knows.
     pub(in crate::planning) fn record(&self, plan: &PoolPlan) -> PoolRecord {
-        let fails = |reason: &Reason| matches!(reason, Reason::StartsFail { .. });
         PoolRecord {
-            starts_fail: plan.reasons.iter().any(fails),
+            starts_fail: self.planner.starts_fail(),
             hit_rate: plan.reasons.iter().find_map(achieved),
             beside: plan.beside,
             idle: self.idle,
