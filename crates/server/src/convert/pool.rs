@@ -7,12 +7,16 @@ use foreshadow_engine::{
     Beside, EngineHandle, PoolHistory, PoolView, PredictRequest, Prediction, PreviewView, Subject,
 };
 use foreshadow_types::{PoolName, Timestamp};
+use tokio::time::timeout;
 
 use super::{alerts::Look, forecast_to_proto, shadow::accuracy_to_proto};
 use crate::error::ApiError;
 
 /// What a band needs: its ends and its middle.
 const LEVELS: [f64; 3] = [0.1, 0.5, 0.9];
+
+/// How long a pool that is looked at waits for a forecast that is not at hand: planning may be at work.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// All pools with their forecasts, as far as those of each tick reach.
 pub(crate) async fn pool_statuses(
@@ -23,7 +27,8 @@ pub(crate) async fn pool_statuses(
     let look = Look::at(engine, now);
     let mut statuses = Vec::new();
     for view in engine.pools().await? {
-        statuses.push(foreseen(engine, view, &look, horizon).await);
+        let forecast = forecast(engine, &view.status.name, horizon).await;
+        statuses.push(pool_to_proto(view, &look, forecast.as_ref()));
     }
     Ok(statuses)
 }
@@ -37,24 +42,20 @@ pub(crate) async fn pool_status(
     let view = engine.pool(name).await?;
     let (_, horizon) = engine.cadence();
     let look = Look::at(engine, now);
-    Ok(foreseen(engine, view, &look, horizon).await)
+    let asked = forecast(engine, &view.status.name, horizon);
+    let forecast = timeout(PATIENCE, asked).await.ok().flatten();
+    Ok(pool_to_proto(view, &look, forecast.as_ref()))
 }
 
-async fn foreseen(
-    engine: &EngineHandle,
-    view: PoolView,
-    look: &Look,
-    horizon: Duration,
-) -> v1::PoolStatus {
+/// A pool that nothing is known of yet has no forecast; that is no reason to show nothing.
+async fn forecast(engine: &EngineHandle, pool: &PoolName, horizon: Duration) -> Option<Prediction> {
     let question = PredictRequest {
-        subject: Subject::Pool(view.status.name.clone()),
+        subject: Subject::Pool(pool.clone()),
         metric: None,
         horizon,
         levels: LEVELS.to_vec(),
     };
-    // A pool that nothing is known of yet has no forecast; that is no reason to show nothing.
-    let forecast = engine.predict(question).await.ok();
-    pool_to_proto(view, look, forecast.as_ref())
+    engine.predict(question).await.ok()
 }
 
 /// A pool, with its forecast if that is asked for.
