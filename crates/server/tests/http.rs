@@ -4,6 +4,7 @@
 
 mod support;
 
+use serde_json::Value;
 use support::Served;
 
 #[tokio::test]
@@ -59,39 +60,29 @@ async fn the_overview_sums_over_all_pools_and_gives_those_that_match() {
 #[tokio::test]
 async fn the_queue_is_an_alert_and_a_pool_has_a_past() {
     let served = Served::start(None).await;
-    let begun = std::time::Instant::now();
     for _ in 0..3 {
         let wanted = r#"{"pool":"notebook","userId":"ada"}"#;
         let answer = served.post("/api/v1/allocations", wanted).await;
         assert_eq!(answer.status, 200, "{answer:?}");
     }
     // The pool has two instances: the third waits.
-    let pool = loop {
-        let pool = served.get("/api/v1/pools/notebook").await.json();
+    let pool = until(&served, "/api/v1/pools/notebook", |pool| {
         let alerts = pool["alerts"].as_array();
-        if alerts.is_some_and(|alerts| alerts.contains(&"WAITING".into())) {
-            break pool;
-        }
-        assert!(begun.elapsed().as_secs() < 20, "{pool}");
-    };
-    assert_eq!(pool["queued"], 1);
+        alerts.is_some_and(|alerts| alerts.contains(&"WAITING".into()))
+    });
+    assert_eq!(pool.await["queued"], 1);
     let overview = served.get("/api/v1/overview").await.json();
-    let troubles = overview["totals"]["troubles"].as_array().unwrap();
-    let waits = |one: &&serde_json::Value| one["alert"] == "WAITING" && one["pools"] == "1";
-    assert!(troubles.iter().any(|one| waits(&one)), "{overview}");
-    loop {
-        let past = served.get("/api/v1/pools/notebook/history").await.json();
+    let mut troubles = overview["totals"]["troubles"].as_array().unwrap().iter();
+    let waits = |one: &Value| one["alert"] == "WAITING" && one["pools"] == "1";
+    assert!(troubles.any(waits), "{overview}");
+    let past = until(&served, "/api/v1/pools/notebook/history", |past| {
         let steps = past["steps"].as_array().unwrap();
         let of = |key: &str| -> u64 { steps.iter().filter_map(|one| one[key].as_u64()).sum() };
-        let planned = past["plans"]
-            .as_array()
-            .is_some_and(|plans| !plans.is_empty());
-        if of("requests") == 3 && of("waited") >= 1 && planned {
-            assert!(steps.len() <= 241, "{}", steps.len());
-            break;
-        }
-        assert!(begun.elapsed().as_secs() < 20, "{past}");
-    }
+        let plans = past["plans"].as_array();
+        of("requests") == 3 && of("waited") >= 1 && plans.is_some_and(|plans| !plans.is_empty())
+    });
+    let steps = past.await["steps"].as_array().map_or(0, Vec::len);
+    assert!(steps <= 241, "{steps}");
     for (path, status) in [
         ("/api/v1/pools/nowhere", 404),
         ("/api/v1/pools/nowhere/history", 404),
@@ -104,6 +95,18 @@ async fn the_queue_is_an_alert_and_a_pool_has_a_past() {
         assert_eq!(served.get(path).await.status, status, "{path}");
     }
     served.stop().await;
+}
+
+/// What a path answers once that is so.
+async fn until(served: &Served, path: &str, so: impl Fn(&Value) -> bool) -> Value {
+    for _ in 0..200 {
+        let answer = served.get(path).await.json();
+        if so(&answer) {
+            return answer;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("{path} never comes to it");
 }
 
 #[tokio::test]

@@ -67,13 +67,8 @@ fn page(reads: bool, parts: &[&str]) -> Permission {
         ["api", "v1", "allocations"] | ["api", "v1", "allocations", _, _] => Claim,
         ["metrics"] if reads => Scrape,
         ["api", "v1", "write"] | ["v1", "metrics"] => Report,
-        ["api", "v1", "adaptation" | "overview" | "pools"]
-        | ["api", "v1", "pools", _]
-        | ["api", "v1", "pools", _, "history"]
-            if reads =>
-        {
-            Read
-        }
+        ["api", "v1", "adaptation" | "overview" | "pools"] if reads => Read,
+        ["api", "v1", "pools", _] | ["api", "v1", "pools", _, "history"] if reads => Read,
         ["integrations", "agones", _] => Read,
         [
             "admin",
