@@ -29,9 +29,10 @@ pub use config::{ConfigError, EngineConfig};
 pub use engine::Engine;
 pub use error::{EngineError, StartError};
 pub use foreshadow_allocator as allocator;
-pub use foreshadow_ledger::{AuditQuery, AuditRecord};
-pub use foreshadow_planner::MissCause;
+pub use foreshadow_ledger::{AuditQuery, AuditRecord, PlanRecord};
+pub use foreshadow_planner::{Beside, MissCause, TradeOff};
 pub use foreshadow_shadow as shadow;
+pub use foreshadow_training::Measures;
 pub use handle::{AllocationWatch, EngineHandle, Exchanged};
 pub use inference::{BoxedForecaster, PRETRAINED};
 pub use latency::{LATENCY_BOUNDS_S, LatencySnapshot};
@@ -40,8 +41,8 @@ pub use metrics::{
 };
 pub use models::ModelView;
 pub use views::{
-    Accuracy, Basis, Explanation, Forgotten, GroupAccuracy, GroupKind, OutcomeCounts,
-    OverrideChange, OverridesView, PoolPlanView, PoolView, PredictRequest, Prediction, PreviewView,
-    Readiness, ReportOutcome, ResourceShadowView, ShadowConfigOutcome, Subject,
-    VersionedShadowConfig,
+    Accuracy, Basis, DemandStep, Explanation, Forgotten, GroupAccuracy, GroupKind, OutcomeCounts,
+    OverrideChange, OverridesView, PoolHistory, PoolHistoryRequest, PoolPlanView, PoolRecord,
+    PoolView, PredictRequest, Prediction, PreviewView, Readiness, ReportOutcome,
+    ResourceShadowView, ShadowConfigOutcome, Subject, VersionedShadowConfig,
 };

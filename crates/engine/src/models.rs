@@ -9,6 +9,7 @@ use std::{
 
 use foreshadow_forecast::Panel;
 use foreshadow_history::DEFAULT_MAX_VALUES;
+use foreshadow_training::Measures;
 use foreshadow_types::Timestamp;
 
 use crate::{
@@ -92,7 +93,7 @@ fn missing(name: &str) -> String {
 const PINNED: &str = "pinned";
 
 /// One model.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ModelView {
     /// Its name.
     pub name: String,
@@ -102,6 +103,8 @@ pub struct ModelView {
     pub pinned: bool,
     /// The start of the last bin it was trained on, or why it cannot be read.
     pub trained_through: Result<Timestamp, String>,
+    /// How good it was on what was held out, the model first, then the simple ones on the same.
+    pub measures: Vec<Measures>,
 }
 
 /// The name of the model that is kept; `None` if retraining chooses.
@@ -124,14 +127,16 @@ pub(crate) fn pin(models: &Path, name: Option<&str>) -> io::Result<()> {
 
 /// The model that every build holds.
 fn pretrained(answering: &str) -> ModelView {
-    let read = foreshadow_training::pretrained();
+    let (trained_through, measures) = match foreshadow_training::pretrained() {
+        Ok(model) => (Ok(model.trained_through), model.manifest.validation.models),
+        Err(error) => (Err(error.to_string()), Vec::new()),
+    };
     ModelView {
         name: PRETRAINED.to_owned(),
         in_use: answering == PRETRAINED,
         pinned: false,
-        trained_through: read
-            .map(|model| model.trained_through)
-            .map_err(|error| error.to_string()),
+        trained_through,
+        measures,
     }
 }
 
@@ -144,10 +149,16 @@ fn list(models: &Path, load: &LoadModel) -> Vec<ModelView> {
         .map(|folder: PathBuf| {
             let name = folder.file_name().unwrap_or_default();
             let name = name.to_string_lossy().into_owned();
+            let read = load(&folder).map(|model| (model.trained_through, model.measures));
+            let (trained_through, measures) = match read {
+                Ok((at, measures)) => (Ok(at), measures),
+                Err(problem) => (Err(problem), Vec::new()),
+            };
             ModelView {
                 in_use: current.as_ref() == Some(&folder),
                 pinned: kept.as_ref() == Some(&name),
-                trained_through: load(&folder).map(|model| model.trained_through),
+                trained_through,
+                measures,
                 name,
             }
         });

@@ -1,6 +1,6 @@
 //! The counters that the parts of the engine write and the metrics page reads.
 
-use std::sync::Mutex;
+use std::{sync::Mutex, time::Duration};
 
 use crate::{
     clock::{Clock, Stopwatch},
@@ -91,6 +91,11 @@ impl Numbers {
         }
     }
 
+    /// How long ago was last planned; zero before the first plan.
+    pub(crate) fn plan_age(&self) -> Duration {
+        self.forecasts.plan_age()
+    }
+
     pub(crate) fn snapshot(&self, pools: Vec<PoolView>, waiting: u64) -> MetricsSnapshot {
         MetricsSnapshot {
             pools,
@@ -119,7 +124,6 @@ impl DecisionNumbers {
 
 impl ForecastNumbers {
     fn snapshot(&self) -> ForecastMetrics {
-        let planned = self.planned.lock().ok().and_then(|planned| *planned);
         ForecastMetrics {
             ticks: self.ticks.get(),
             ticks_skipped: self.ticks_skipped.get(),
@@ -132,8 +136,13 @@ impl ForecastNumbers {
             triggers_active: self.triggers_active.get(),
             drifts: self.drifts.get(),
             groups: Vec::new(),
-            plan_age: planned.map(Stopwatch::elapsed).unwrap_or_default(),
+            plan_age: self.plan_age(),
         }
+    }
+
+    fn plan_age(&self) -> Duration {
+        let planned = self.planned.lock().ok().and_then(|planned| *planned);
+        planned.map(Stopwatch::elapsed).unwrap_or_default()
     }
 }
 

@@ -23,6 +23,12 @@ enum Command {
         at: Timestamp,
         reply: oneshot::Sender<Result<Option<PlanAndNext>, EngineError>>,
     },
+    Between {
+        pool: PoolName,
+        span: (Timestamp, Timestamp),
+        step: Duration,
+        reply: oneshot::Sender<Result<Vec<PlanRecord>, EngineError>>,
+    },
     Audit {
         record: AuditRecord,
         reply: oneshot::Sender<Result<(), EngineError>>,
@@ -100,6 +106,25 @@ impl Scribe {
         answer.await.map_err(|_| EngineError::Stopped)?
     }
 
+    /// The plan in force at the start of a span, and the last of each of its steps.
+    pub(crate) async fn between(
+        &self,
+        pool: PoolName,
+        from: Timestamp,
+        to: Timestamp,
+        step: Duration,
+    ) -> Result<Vec<PlanRecord>, EngineError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Between {
+            pool,
+            span: (from, to),
+            step,
+            reply,
+        })
+        .await?;
+        answer.await.map_err(|_| EngineError::Stopped)?
+    }
+
     /// Writes a change down, through to the disk.
     pub(crate) async fn audit(&self, record: AuditRecord) -> Result<(), EngineError> {
         let (reply, answer) = oneshot::channel();
@@ -134,7 +159,10 @@ fn write_down(mut inbox: mpsc::Receiver<Command>, mut logs: Logs, kept: Kept) {
         let written_at = match &command {
             Command::Write(_, now) => Some(*now),
             Command::Audit { record, .. } => Some(record.at),
-            Command::Find { .. } | Command::Audited { .. } | Command::Strike { .. } => None,
+            Command::Find { .. }
+            | Command::Between { .. }
+            | Command::Audited { .. }
+            | Command::Strike { .. } => None,
         };
         if let Some(now) = written_at.filter(|now| now.since(pruned) >= PRUNE_EVERY) {
             pruned = now;
@@ -145,6 +173,15 @@ fn write_down(mut inbox: mpsc::Receiver<Command>, mut logs: Logs, kept: Kept) {
             Command::Write(plans, _) => logs.write(&plans),
             Command::Find { pool, at, reply } => {
                 let _ = reply.send(using(&mut logs.plans, |log| log.at(&pool, at)));
+            }
+            Command::Between {
+                pool,
+                span,
+                step,
+                reply,
+            } => {
+                let work = |log: &mut PlanLog| log.between(&pool, span, step);
+                let _ = reply.send(using(&mut logs.plans, work));
             }
             Command::Audit { record, reply } => {
                 let _ = reply.send(using(&mut logs.audit, |log| log.append(&record)));

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use foreshadow_allocator::{Allocation, PoolStatus};
 use foreshadow_forecast::QuantileForecast;
-use foreshadow_ledger::{PlanAndNext, PlanBasis};
-use foreshadow_planner::Outcome;
+use foreshadow_ledger::{PlanAndNext, PlanBasis, PlanRecord};
+use foreshadow_planner::{Beside, Outcome, TradeOff};
 use foreshadow_shadow::ShadowSnapshot;
 use foreshadow_types::{EntityId, PoolName, Shape, Timestamp};
 
@@ -117,6 +117,62 @@ pub struct PoolView {
     pub preview: Option<PreviewView>,
     /// How well the pool's demand was predicted lately.
     pub accuracy: Accuracy,
+    /// How it fares.
+    pub record: PoolRecord,
+}
+
+/// How a pool fares, as its planner knows.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct PoolRecord {
+    /// Whether starts have failed in a row, and none has succeeded since.
+    pub starts_fail: bool,
+    /// The share of requests that found a ready instance lately, where a hit rate is the aim.
+    pub hit_rate: Option<f64>,
+    /// Idle instances lately beside those of a constant pool, once that can be told.
+    pub beside: Option<Beside>,
+    /// Idle instance-time since the start.
+    pub idle: Duration,
+}
+
+/// A question for a pool's past.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolHistoryRequest {
+    /// Which pool.
+    pub pool: PoolName,
+    /// From when.
+    pub from: Timestamp,
+    /// Until when.
+    pub to: Timestamp,
+    /// About how many steps at the most.
+    pub max_steps: u32,
+}
+
+/// What was asked of a pool and planned for it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PoolHistory {
+    /// Which pool.
+    pub pool: PoolName,
+    /// The start of the first step.
+    pub from: Timestamp,
+    /// The length of a step.
+    pub step: Duration,
+    /// What came in each step.
+    pub demand: Vec<DemandStep>,
+    /// The plan in force at the start, and the last of each step.
+    pub plans: Vec<PlanRecord>,
+    /// What each price would have given on recent requests, from the fewest idle instances to the most.
+    pub trade_off: Vec<TradeOff>,
+    /// When the requests begin that are remembered.
+    pub known_from: Option<Timestamp>,
+}
+
+/// Requests of one step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DemandStep {
+    /// All.
+    pub requests: u32,
+    /// Those that waited, as far as that is known.
+    pub waited: u32,
 }
 
 /// How plans that are not carried out would have fared, beside the pool as it is kept.

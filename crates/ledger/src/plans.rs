@@ -132,6 +132,32 @@ impl PlanLog {
         Ok(Some((named(plan), next.map(named))))
     }
 
+    /// The plan in force at the start of a span, and the last one of each of its steps, in order.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if the file cannot be read.
+    pub fn between(
+        &self,
+        pool: &PoolName,
+        (from, to): (Timestamp, Timestamp),
+        step: Duration,
+    ) -> Result<Vec<PlanRecord>, LedgerError> {
+        let before = self.at(pool, from)?.map(|(plan, _)| plan);
+        let select = || -> rusqlite::Result<Vec<PlanRow>> {
+            // Beside the largest of a column, SQLite gives the others of the same row.
+            let mut query = self.connection.prepare_cached(
+                "SELECT max(at), target, proposed, basis FROM plans
+                 WHERE pool = ?1 AND at > ?2 AND at <= ?3 GROUP BY (at - ?2) / ?4 ORDER BY at",
+            )?;
+            let step_ms = (step.as_millis() as i64).max(1);
+            let span = params![pool.as_str(), from.as_millis(), to.as_millis(), step_ms];
+            query.query_map(span, read)?.collect()
+        };
+        let since = select().map_err(|error| refused(&self.path, error))?;
+        let since = since.into_iter().map(|row| row.named(pool.clone()));
+        Ok(before.into_iter().chain(since).collect())
+    }
+
     /// Forgets what is older than `age`, but the plan in force then.
     ///
     /// # Errors
@@ -251,6 +277,24 @@ mod tests {
         assert_eq!(target_at(&log, 20), Some(7));
         let (plan_at_15, next) = log.at(&pool(), at(15)).unwrap().unwrap();
         assert_eq!((plan_at_15, next), (plan(10, 3), Some(plan(20, 7))));
+    }
+
+    #[test]
+    fn a_span_begins_with_the_plan_in_force_and_has_the_last_of_each_step() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = PlanLog::open(folder.path()).unwrap();
+        let seconds = [10, 20, 31, 32, 39, 55, 90];
+        log.append(&seconds.map(|second| plan(second, second as u32)))
+            .unwrap();
+        let of = |from, to, step| -> Vec<u32> {
+            let step = Duration::from_secs(step);
+            let found = log.between(&pool(), (at(from), at(to)), step).unwrap();
+            found.iter().map(|plan| plan.target).collect()
+        };
+        assert_eq!(of(30, 60, 10), [20, 39, 55]);
+        assert_eq!(of(0, 60, 1), [10, 20, 31, 32, 39, 55]);
+        assert_eq!(of(100, 200, 10), [90]);
+        assert!(of(0, 5, 1).is_empty());
     }
 
     #[test]

@@ -39,6 +39,11 @@ impl Breaker {
         self.open_until = Some(now + back_off);
     }
 
+    /// Whether so many starts have failed in a row that it opened, and none has succeeded since.
+    pub(crate) fn has_opened(&self) -> bool {
+        self.open_until.is_some()
+    }
+
     /// Failures in a row and when starts are tried again, while the breaker is open.
     pub(crate) fn open_at(&self, now: Timestamp) -> Option<(u32, Timestamp)> {
         let until = self.open_until?;
@@ -68,11 +73,13 @@ mod tests {
         breaker.failed(at(0));
         assert_eq!(breaker.open_at(at(9)), Some((2, at(10))));
         assert_eq!(breaker.open_at(at(10)), None);
+        assert!(breaker.has_opened(), "until a start succeeds");
         breaker.failed(at(10));
         assert_eq!(breaker.open_at(at(29)), Some((3, at(30))));
         breaker.failed(at(100));
         assert_eq!(breaker.open_at(at(100)), Some((4, at(130))));
         breaker.succeeded();
         assert_eq!(breaker.open_at(at(100)), None);
+        assert!(!breaker.has_opened());
     }
 }

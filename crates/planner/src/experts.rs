@@ -93,6 +93,8 @@ pub(crate) struct Verdict {
     pub(crate) next_best: Option<(Mode, f64)>,
     /// By which share the forecast is cheaper than the best safe policy; negative where it is dearer.
     pub(crate) confidence: Option<f64>,
+    /// Idle instances of the constant pool that meets the objective, once its record can be trusted.
+    pub(crate) constant_idle: Option<f64>,
 }
 
 /// The competitors of one pool.
@@ -181,6 +183,11 @@ impl Experts {
             .filter(|candidate| candidate.expert.mode() != followed.expert.mode())
             .min_by(|a, b| a.loss.total_cmp(&b.loss))
             .map(|candidate| (candidate.expert.mode(), candidate.idle));
+        let constant_idle = candidates
+            .iter()
+            .find(|candidate| candidate.expert == Expert::Constant)
+            .filter(|_| constant.requests() >= TRUSTED_REQUESTS)
+            .map(|candidate| candidate.idle);
         let idle_s_per_hit = matches!(followed.expert, Expert::Forecast(_))
             .then(|| self.tick_s / Prices::hits_per_tick(followed.setting));
         Verdict {
@@ -191,6 +198,7 @@ impl Experts {
             idle: followed.idle,
             next_best,
             confidence: confidence(&candidates),
+            constant_idle,
         }
     }
 

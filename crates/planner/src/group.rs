@@ -198,6 +198,7 @@ mod tests {
             learnt: 2,
             mode: crate::Mode::Forecast,
             reasons: Vec::new(),
+            beside: None,
         });
         for second in 1..=5 {
             let arrival = Arrival {

@@ -44,7 +44,7 @@ pub use group::PlannerGroup;
 pub use known::{Booking, Floor, FloorCause, KnownDemand, Override, PreAllocation};
 pub use learn::{DemandModel, ModelError};
 pub use misses::{MissCause, MissCounts};
-pub use plan::{Bound, Mode, PoolPlan, Reason, TradeOff};
+pub use plan::{Beside, Bound, Mode, PoolPlan, Reason, TradeOff};
 pub use planner::PoolPlanner;
 pub use policy::{Arrival, Fared, Inventory, Outcome, TargetPolicies, TargetPolicy, stable_hash};
 pub use remembered::{Past, Remembered, startup_drifted};

@@ -248,6 +248,15 @@ impl fmt::Display for Reason {
     }
 }
 
+/// What a policy and the plainest one needed, both to meet the objective on recent requests.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Beside {
+    /// Idle instances of the policy followed, on average.
+    pub idle: f64,
+    /// The same of a pool of one constant size.
+    pub constant_idle: f64,
+}
+
 /// What one price would have given on recent requests.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TradeOff {
@@ -275,6 +284,8 @@ pub struct PoolPlan {
     pub mode: Mode,
     /// How the target came about, in order.
     pub reasons: Vec<Reason>,
+    /// What the policy needed beside a constant pool, once that can be told.
+    pub beside: Option<Beside>,
 }
 
 impl PoolPlan {

@@ -168,6 +168,11 @@ impl PoolPlanner {
         self.steward.start_failed(now);
     }
 
+    /// Whether starts keep failing: so many in a row that the pool is grown at long intervals only.
+    pub fn starts_fail(&self) -> bool {
+        self.steward.starts_fail()
+    }
+
     /// Plans until the next tick. Asked again for the same moment and with the same inventory and
     /// known demand, it gives the same plan.
     pub fn plan(&mut self, now: Timestamp, inventory: &Inventory, known: &KnownDemand) -> PoolPlan {

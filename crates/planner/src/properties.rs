@@ -120,6 +120,9 @@ fn the_hit_rate_asked_for_is_the_hit_rate_reached_at_less_than_a_constant_pool_c
         let (idle, next_best) = gate.unwrap();
         assert!(next_best.is_some_and(|(_, other)| idle < other), "{plan}");
         assert!(plan.confidence() > Some(0.1), "{plan}");
+        let beside = plan.beside.unwrap();
+        assert_eq!(beside.idle, idle, "{plan}");
+        assert!(beside.idle < beside.constant_idle, "{beside:?}");
     }
 }
 

@@ -54,6 +54,17 @@ impl Remembered {
         self.0.iter()
     }
 
+    /// When the first of them came.
+    pub fn begin(&self) -> Option<Timestamp> {
+        self.0.front().map(|(first, _)| first.at)
+    }
+
+    /// Those that came at this time or later, oldest first.
+    pub fn since(&self, from: Timestamp) -> impl Iterator<Item = &(Arrival, Past)> {
+        let first = self.0.partition_point(|(arrival, _)| arrival.at < from);
+        self.0.range(first..)
+    }
+
     /// Work has ended of `user`, who came at `came` and whose hold was [`Arrival::UNTIL_RELEASED`]:
     /// gives what became of the request, if it is remembered.
     pub fn end(&mut self, came: Timestamp, user: u64, ended: Timestamp) -> Option<Past> {

@@ -6,7 +6,7 @@ use crate::{
     experts::Expert,
     feedback::Feedback,
     knowledge::{Knowledge, Moment},
-    plan::{Mode, Reason, TradeOff},
+    plan::{Beside, Mode, Reason, TradeOff},
     policy::Outcome,
     settings::Objective,
 };
@@ -17,6 +17,7 @@ pub(crate) struct Learnt {
     pub(crate) target: u32,
     pub(crate) mode: Mode,
     pub(crate) reasons: Vec<Reason>,
+    pub(crate) beside: Option<Beside>,
 }
 
 /// A pool rests after a silence so many times as long as any before, and at least this long.
@@ -128,6 +129,10 @@ impl Steering {
             target: verdict.target,
             mode,
             reasons,
+            beside: verdict.constant_idle.map(|constant_idle| Beside {
+                idle: verdict.idle,
+                constant_idle,
+            }),
         }
     }
 }

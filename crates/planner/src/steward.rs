@@ -99,6 +99,10 @@ impl Steward {
         self.breaker.succeeded();
     }
 
+    pub(crate) fn starts_fail(&self) -> bool {
+        self.breaker.has_opened()
+    }
+
     pub(crate) fn start_failed(&mut self, now: Timestamp) {
         self.breaker.failed(now);
     }
@@ -126,6 +130,7 @@ impl Steward {
             learnt: learnt.target,
             mode: learnt.mode,
             reasons,
+            beside: learnt.beside,
         };
         self.latest = Some(plan.clone());
         plan

@@ -13,8 +13,11 @@ const PAGE: &str = include_str!("console/page.html");
 const STYLE: &str = include_str!("console/style.css");
 const SCRIPT: &str = concat!(
     include_str!("console/dom.js"),
+    include_str!("console/patch.js"),
     include_str!("console/charts.js"),
     include_str!("console/overview.js"),
+    include_str!("console/leases.js"),
+    include_str!("console/timeline.js"),
     include_str!("console/pool.js"),
     include_str!("console/user.js"),
     include_str!("console/config.js"),

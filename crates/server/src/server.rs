@@ -20,6 +20,7 @@ use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tonic::{codec::CompressionEncoding, service::Routes};
 use tonic_health::{ServingStatus, server::HealthReporter};
+use tower_http::compression::CompressionLayer;
 
 use crate::{
     access::{Gate, Gated},
@@ -170,6 +171,8 @@ impl Server {
         let (reporter, health) = tonic_health::server::health_reporter();
         let grpc = with_reflection(grpc)?.add_service(health);
         let gate = Gate::of(&self.options);
+        // Pages and their answers, not calls of gRPC, which say for themselves how they are packed.
+        let pages = pages.layer(CompressionLayer::new());
         let traced = Traced::new(self.options.traces.clone(), merged(grpc, pages));
         let services = Gated::new(gate, traced);
 

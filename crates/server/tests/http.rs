@@ -4,6 +4,7 @@
 
 mod support;
 
+use serde_json::Value;
 use support::Served;
 
 #[tokio::test]
@@ -32,6 +33,108 @@ async fn probes_metrics_console_and_openapi_answer() {
             .status,
         405
     );
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn the_overview_sums_over_all_pools_and_gives_those_that_match() {
+    let served = Served::start(None).await;
+    let found = served.get("/api/v1/overview?search=note&maxPools=1").await;
+    let found = found.json();
+    assert_eq!(found["pools"][0]["pool"], "notebook");
+    assert!(found["pools"][0]["forecast"].is_null());
+    assert_eq!(
+        (&found["matching"], &found["maxPools"]),
+        (&"1".into(), &1.into())
+    );
+    let none = served.get("/api/v1/overview?search=other").await.json();
+    assert!(none["pools"].as_array().is_none_or(Vec::is_empty), "{none}");
+    assert_eq!(none["totals"]["pools"], "1");
+    let refused = served.get("/api/v1/overview?most=1").await;
+    assert_eq!(refused.status, 400, "{refused:?}");
+    let most = served.get("/api/v1/overview?maxPools=100000").await.json();
+    assert_eq!(most["maxPools"], 500);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn the_queue_is_an_alert_and_a_pool_has_a_past() {
+    let served = Served::start(None).await;
+    for _ in 0..3 {
+        let wanted = r#"{"pool":"notebook","userId":"ada"}"#;
+        let answer = served.post("/api/v1/allocations", wanted).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    // The pool has two instances: the third waits.
+    let pool = until(&served, "/api/v1/pools/notebook", |pool| {
+        let alerts = pool["alerts"].as_array();
+        alerts.is_some_and(|alerts| alerts.contains(&"WAITING".into()))
+    });
+    assert_eq!(pool.await["queued"], 1);
+    let overview = served.get("/api/v1/overview").await.json();
+    let mut troubles = overview["totals"]["troubles"].as_array().unwrap().iter();
+    let waits = |one: &Value| one["alert"] == "WAITING" && one["pools"] == "1";
+    assert!(troubles.any(waits), "{overview}");
+    let past = until(&served, "/api/v1/pools/notebook/history", |past| {
+        let steps = past["steps"].as_array().unwrap();
+        let of = |key: &str| -> u64 { steps.iter().filter_map(|one| one[key].as_u64()).sum() };
+        let plans = past["plans"].as_array();
+        of("requests") == 3 && of("waited") >= 1 && plans.is_some_and(|plans| !plans.is_empty())
+    });
+    let steps = past.await["steps"].as_array().map_or(0, Vec::len);
+    assert!(steps <= 241, "{steps}");
+    for (path, status) in [
+        ("/api/v1/pools/nowhere", 404),
+        ("/api/v1/pools/nowhere/history", 404),
+        ("/api/v1/pools/notebook/history?from=yesterday", 400),
+        (
+            "/api/v1/pools/notebook/history?from=2999-01-01T00:00:00Z",
+            400,
+        ),
+    ] {
+        assert_eq!(served.get(path).await.status, status, "{path}");
+    }
+    served.stop().await;
+}
+
+/// What a path answers once that is so.
+async fn until(served: &Served, path: &str, so: impl Fn(&Value) -> bool) -> Value {
+    for _ in 0..200 {
+        let answer = served.get(path).await.json();
+        if so(&answer) {
+            return answer;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("{path} never comes to it");
+}
+
+#[tokio::test]
+async fn answers_are_packed_for_those_who_can_unpack_them() {
+    let served = Served::start(None).await;
+    let headers = [("accept-encoding", "gzip")];
+    let (mut stream, host) = (
+        tokio::net::TcpStream::connect(served.address)
+            .await
+            .unwrap(),
+        served.address,
+    );
+    let [(name, value)] = headers;
+    let asked = format!(
+        "GET /openapi.json HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{name}: {value}\r\n\r\n"
+    );
+    tokio::io::AsyncWriteExt::write_all(&mut stream, asked.as_bytes())
+        .await
+        .unwrap();
+    let mut packed = Vec::new();
+    tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut packed)
+        .await
+        .unwrap();
+    let head = String::from_utf8_lossy(&packed).to_ascii_lowercase();
+    assert!(head.contains("content-encoding: gzip"), "{head}");
+    let plain = served.get("/openapi.json").await;
+    assert_eq!(plain.header("content-encoding"), None);
+    assert!(packed.len() * 4 < plain.body.len(), "{}", packed.len());
     served.stop().await;
 }
 

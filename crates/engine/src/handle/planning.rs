@@ -1,17 +1,20 @@
 //! Forecasts, plans and what governs them.
 
+use std::time::Duration;
+
 use foreshadow_types::{EntityId, PoolName, Timestamp};
 
 use super::EngineHandle;
 use crate::{
-    config::ShadowConfig,
+    config::{CapacityOverride, ShadowConfig},
     error::EngineError,
     metrics::MetricsSnapshot,
     owner::OwnerCommand,
     planning::PlanningCommand,
     views::{
-        Explanation, GroupAccuracy, OverrideChange, OverridesView, PoolPlanView, PoolView,
-        PredictRequest, Prediction, ShadowConfigOutcome, VersionedShadowConfig,
+        Explanation, GroupAccuracy, OverrideChange, OverridesView, PoolHistory, PoolHistoryRequest,
+        PoolPlanView, PoolView, PredictRequest, Prediction, ShadowConfigOutcome,
+        VersionedShadowConfig,
     },
 };
 
@@ -76,6 +79,38 @@ impl EngineHandle {
     pub async fn explain(&self, pool: PoolName, at: Timestamp) -> Result<Explanation, EngineError> {
         self.ask_planning(|reply| PlanningCommand::Explain { pool, at, reply })
             .await?
+    }
+
+    /// What was asked of a pool and planned for it over a span of the past.
+    ///
+    /// # Errors
+    /// [`EngineError::UnknownPool`], [`EngineError::Argument`] for a span that is none or too long,
+    /// [`EngineError::Log`] if the log of plans cannot be read.
+    pub async fn pool_history(
+        &self,
+        request: PoolHistoryRequest,
+    ) -> Result<PoolHistory, EngineError> {
+        self.ask_planning(|reply| PlanningCommand::History { request, reply })
+            .await?
+    }
+
+    /// How often is planned, and how far ahead forecasts reach; zero before the first plan.
+    pub fn cadence(&self) -> (Duration, Duration) {
+        let latest = self.shared.latest.borrow();
+        (latest.tick, latest.horizon)
+    }
+
+    /// How long ago was last planned; zero before the first plan.
+    pub fn plan_age(&self) -> Duration {
+        self.shared.numbers.plan_age()
+    }
+
+    /// The overrides that the latest plan was made with and that are still in force.
+    pub fn planned_overrides(&self) -> Vec<CapacityOverride> {
+        let now = self.shared.numbers.clock.now();
+        let latest = self.shared.latest.borrow().clone();
+        let in_force = latest.overrides.iter().filter(|one| one.holds_at(now));
+        in_force.cloned().collect()
     }
 
     /// The overrides in force.

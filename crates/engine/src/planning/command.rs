@@ -8,8 +8,8 @@ use crate::{
     config::ShadowConfig,
     error::EngineError,
     views::{
-        Explanation, OverrideChange, OverridesView, PredictRequest, Prediction,
-        ShadowConfigOutcome, VersionedShadowConfig,
+        Explanation, OverrideChange, OverridesView, PoolHistory, PoolHistoryRequest,
+        PredictRequest, Prediction, ShadowConfigOutcome, VersionedShadowConfig,
     },
 };
 
@@ -38,6 +38,11 @@ pub(crate) enum PlanningCommand {
         pool: PoolName,
         at: Timestamp,
         reply: oneshot::Sender<Result<Explanation, EngineError>>,
+    },
+    /// What was asked of a pool and planned for it.
+    History {
+        request: PoolHistoryRequest,
+        reply: oneshot::Sender<Result<PoolHistory, EngineError>>,
     },
     Overrides {
         reply: oneshot::Sender<OverridesView>,

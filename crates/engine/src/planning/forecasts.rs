@@ -1,6 +1,6 @@
 //! The latest forecast of each series, and how well the ones before came true.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use foreshadow_forecast::{Calibrator, PLANNING_LEVELS, Panel, QuantileForecast, SeriesKind};
 use foreshadow_planner::stable_hash;
@@ -138,15 +138,15 @@ impl Forecasts {
     }
 
     /// Takes note of how many instances of each pool wait for nobody: they have since this was called
-    /// last, as far as is known.
+    /// last, as far as is known. Gives how long that is.
     pub(super) fn idle<'a>(
         &mut self,
         ready: impl IntoIterator<Item = (&'a PoolName, u32)>,
         now: Timestamp,
-    ) {
-        let passed = self.idle.passed(now).as_secs_f64();
+    ) -> Duration {
+        let passed = self.idle.passed(now);
         for (pool, ready) in ready {
-            let idle = f64::from(ready) * passed;
+            let idle = f64::from(ready) * passed.as_secs_f64();
             for group in self.of_requests(pool) {
                 self.adaptation.idle(group, idle);
             }
@@ -155,6 +155,7 @@ impl Forecasts {
                 self.adaptation.idle(group, share * idle);
             }
         }
+        passed
     }
 
     /// The groups that all of a pool's requests are of: the pool, and the model that foresees them.

@@ -6,9 +6,12 @@ use foreshadow_allocator::PoolStatus;
 use foreshadow_forecast::{PLANNING_LEVELS, QuantileForecast};
 use foreshadow_types::{EntityId, PoolName, Shape, Timestamp};
 
-use crate::views::{
-    Accuracy, Basis, GroupAccuracy, OutcomeCounts, PoolPlanView, PoolView, PredictRequest,
-    Prediction, PreviewView, Subject,
+use crate::{
+    config::CapacityOverride,
+    views::{
+        Accuracy, Basis, GroupAccuracy, OutcomeCounts, PoolPlanView, PoolRecord, PoolView,
+        PredictRequest, Prediction, PreviewView, Subject,
+    },
 };
 
 /// The metric of request counts.
@@ -25,6 +28,11 @@ pub(crate) struct LatestForecasts {
     pub(crate) pools: BTreeMap<PoolName, PoolOutlook>,
     /// Actual against predicted by group.
     pub(crate) adaptation: Arc<[GroupAccuracy]>,
+    /// The overrides it was planned with.
+    pub(crate) overrides: Arc<[CapacityOverride]>,
+    /// How often is planned, and how far forecasts reach.
+    pub(crate) tick: Duration,
+    pub(crate) horizon: Duration,
 }
 
 /// The forecast of one series.
@@ -48,6 +56,7 @@ pub(crate) struct PoolOutlook {
     pub(crate) outcomes: OutcomeCounts,
     pub(crate) waits: BTreeMap<String, u64>,
     pub(crate) preview: Option<PreviewView>,
+    pub(crate) record: PoolRecord,
 }
 
 impl LatestForecasts {
@@ -108,6 +117,7 @@ impl LatestForecasts {
             accuracy: outlook
                 .and_then(|outlook| outlook.requests.as_ref())
                 .map_or_else(Accuracy::default, |series| series.accuracy),
+            record: outlook.map_or_else(PoolRecord::default, |outlook| outlook.record),
             status,
         }
     }

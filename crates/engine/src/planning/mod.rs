@@ -6,6 +6,7 @@ mod command;
 mod document;
 mod drift;
 mod forecasts;
+mod history;
 mod idle;
 mod latest;
 mod pool;
@@ -187,6 +188,9 @@ impl Planning {
             }
             PlanningCommand::Explain { pool, at, reply } => {
                 let _ = reply.send(self.explain(pool, at).await);
+            }
+            PlanningCommand::History { request, reply } => {
+                let _ = reply.send(self.history(request).await);
             }
             PlanningCommand::Overrides { reply } => {
                 let _ = reply.send(self.overrides_view());

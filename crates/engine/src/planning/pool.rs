@@ -1,5 +1,7 @@
 //! One pool's planner, what it has seen, and its making anew when its settings change.
 
+mod told;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use foreshadow_history::RequestRecord;
@@ -32,6 +34,8 @@ pub(crate) struct PlannedPool {
     previewed: Option<Previewed>,
     /// What was written down last: target, proposal and policy.
     pub(super) logged: Option<(u32, Option<u32>, Mode)>,
+    /// Idle instance-time since the start.
+    pub(super) idle: Duration,
 }
 
 /// The settings of a pool's planner.
@@ -85,6 +89,7 @@ impl PlannedPool {
             demand_model: None,
             previewed: None,
             logged: None,
+            idle: Duration::ZERO,
         };
         pool.execute_as(shadow);
         Ok(pool)

@@ -156,7 +156,12 @@ impl Planning {
         let inventory = self.inventory().await?;
         let ready = inventory.iter().map(|pool| &pool.status);
         let ready = ready.map(|status| (&status.name, status.ready));
-        self.forecasts.idle(ready, now);
+        let passed = self.forecasts.idle(ready, now);
+        for pool in &inventory {
+            if let Some(planned) = self.pools.get_mut(&pool.status.name) {
+                planned.idle += passed * pool.status.ready;
+            }
+        }
         let wishes = self.preallocations(now);
         let plans = self.plans(at, &inventory, &wishes).await?;
         if !plans.is_empty() {
@@ -322,9 +327,9 @@ impl Planning {
         } else {
             Arc::new(self.forecasts.of_entities())
         };
-        let pools = plans.into_iter().filter_map(|(name, (_, plan))| {
+        let pools = plans.into_iter().filter_map(|(name, (plan, view))| {
             let pool = self.pools.get(&name)?;
-            Some((name, self.outlook(pool, plan)))
+            Some((name, self.outlook(pool, &plan, view)))
         });
         self.links.latest.send_replace(Arc::new(LatestForecasts {
             origin: self.forecasts.origin(),
@@ -332,10 +337,13 @@ impl Planning {
             entities,
             pools: pools.collect(),
             adaptation: self.forecasts.adaptation().into(),
+            overrides: self.overrides.value.as_slice().into(),
+            tick: self.config.value.tick,
+            horizon: self.config.value.horizon,
         }));
     }
 
-    fn outlook(&self, pool: &PlannedPool, plan: PoolPlanView) -> PoolOutlook {
+    fn outlook(&self, pool: &PlannedPool, made: &PoolPlan, plan: PoolPlanView) -> PoolOutlook {
         PoolOutlook {
             shape: pool.config.spec.shape,
             min: pool.settings().min,
@@ -345,6 +353,7 @@ impl Planning {
             outcomes: pool.outcomes,
             waits: pool.waits(),
             preview: pool.preview(),
+            record: pool.record(made),
         }
     }
 }

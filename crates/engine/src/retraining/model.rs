@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use foreshadow_planner::DemandModel;
+use foreshadow_training::Measures;
 use foreshadow_types::{PoolName, Timestamp};
 
 use super::carried::CarriedLstm;
@@ -17,6 +18,8 @@ pub(crate) struct LoadedForecaster {
     pub(crate) trained_through: Timestamp,
     /// Demand models of pools that were fitted beside it.
     pub(crate) pools: BTreeMap<PoolName, DemandModel>,
+    /// How good it was on what was held out, and the simple ones on the same.
+    pub(crate) measures: Vec<Measures>,
 }
 
 /// How a model is read from its folder.
@@ -34,6 +37,7 @@ pub(crate) fn from_training() -> LoadModel {
             interval,
             trained_through: loaded.trained_through,
             pools: pools.map_err(|error| error.to_string())?,
+            measures: loaded.manifest.validation.models,
         })
     })
 }

@@ -58,8 +58,9 @@ fn other_service(service: &str) -> Permission {
 
 fn admin(call: &str) -> Permission {
     match call {
-        "GetShadowConfig" | "Explain" | "ListOverrides" | "ListPools" | "ListTenantQuotas"
-        | "GetAdaptation" | "ListModels" | "GetOverview" => Read,
+        "GetShadowConfig" | "Explain" | "ListOverrides" | "ListPools" | "GetPool"
+        | "GetPoolHistory" | "ListTenantQuotas" | "GetAdaptation" | "ListModels"
+        | "GetOverview" => Read,
         "MakeLive" | "SetOverride" | "DrainInstance" | "DrainPool" | "UseModel" | "Retrain" => {
             Operate
         }
@@ -78,6 +79,7 @@ fn page(reads: bool, parts: &[&str]) -> Permission {
         ["metrics"] if reads => Scrape,
         ["api", "v1", "write"] | ["v1", "metrics"] => Report,
         ["api", "v1", "adaptation" | "overview" | "pools"] if reads => Read,
+        ["api", "v1", "pools", _] | ["api", "v1", "pools", _, "history"] if reads => Read,
         ["integrations", "agones", _] => Read,
         [
             "admin",

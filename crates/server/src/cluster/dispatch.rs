@@ -151,8 +151,8 @@ impl Asked {
         Ok(match name {
             "SetShadowConfig" => admin::set_config(&self).await?,
             "MakeLive" => admin::make_live(&self).await,
-            "Explain" | "DrainPool" => {
-                // Both have the pool in their first field.
+            "Explain" | "DrainPool" | "GetPool" | "GetPoolHistory" => {
+                // All have the pool in their first field.
                 let named: v1::DrainPoolRequest = self.call.glance();
                 let shard = self.front.of_pool(&named.pool);
                 self.go(shard).await
@@ -204,7 +204,10 @@ impl Asked {
             ["api", "v1", "pools"] => join::every::<v1::ListPoolsResponse>(&self).await,
             ["api", "v1", "adaptation"] => join::every::<v1::Adaptation>(&self).await,
             ["api", "v1", "overview"] => join::every::<v1::Overview>(&self).await,
-            ["integrations", "agones", pool] | ["admin", "pools", pool, "drain"] => {
+            ["integrations", "agones", pool]
+            | ["admin", "pools", pool, "drain"]
+            | ["api", "v1", "pools", pool]
+            | ["api", "v1", "pools", pool, "history"] => {
                 let shard = self.front.of_pool(&decoded(pool));
                 self.go(shard).await
             }

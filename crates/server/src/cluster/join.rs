@@ -5,7 +5,11 @@ use std::{collections::BTreeMap, time::Duration};
 use axum::response::Response;
 use foreshadow_api::{
     duration_from_proto, duration_to_proto,
-    v1::{self, adaptation::Group},
+    v1::{
+        self,
+        adaptation::Group,
+        overview::{Totals, Trouble},
+    },
     well_known,
 };
 use foreshadow_engine::PRETRAINED;
@@ -18,7 +22,7 @@ use super::{
     dispatch::Asked,
     wire::{Refusal, answer, told},
 };
-use crate::http::etag;
+use crate::{convert::sort_by_urgency, http::etag};
 
 /// What shards' answers make together.
 pub(super) trait Joined: Message + Default + Serialize + DeserializeOwned {
@@ -193,9 +197,7 @@ fn joined(one: Group, other: Group) -> Group {
     let hits = |group: &Group| group.hit_rate.unwrap_or_default() * group.requests as f64;
     let requests = one.requests + other.requests;
     let hits = hits(&one) + hits(&other);
-    let idle = [one.idle, other.idle];
-    let idle = idle.map(|idle| duration_from_proto("idle", idle).ok().flatten());
-    let idle: Duration = idle.into_iter().flatten().sum();
+    let idle = sum([one.idle, other.idle]);
     let most = if one.points < other.points {
         other
     } else {
@@ -268,9 +270,14 @@ impl Joined for v1::Overview {
             self.not_ready_reason = other.not_ready_reason;
         }
         self.pools.extend(other.pools);
-        self.pools.sort_by(|a, b| a.pool.cmp(&b.pool));
-        self.allocations.extend(other.allocations);
+        sort_by_urgency(&mut self.pools);
+        self.max_pools = self.max_pools.max(other.max_pools);
+        self.pools.truncate(self.max_pools as usize);
+        self.matching += other.matching;
         self.overrides.extend(other.overrides);
+        if let Some(part) = other.totals {
+            add_totals(self.totals.get_or_insert_with(Totals::default), part);
+        }
         self.entities += other.entities;
         self.samples += other.samples;
         longest(&mut self.reply_p50, other.reply_p50);
@@ -294,6 +301,44 @@ impl Joined for v1::Overview {
     }
 }
 
+fn add_totals(whole: &mut Totals, part: Totals) {
+    whole.pools += part.pools;
+    whole.ready += part.ready;
+    whole.starting += part.starting;
+    whole.leased += part.leased;
+    whole.queued += part.queued;
+    whole.booked += part.booked;
+    whole.hits += part.hits;
+    whole.joins += part.joins;
+    whole.misses += part.misses;
+    whole.rejected += part.rejected;
+    whole.failed_starts += part.failed_starts;
+    whole.overrides += part.overrides;
+    whole.idle = Some(duration_to_proto(sum([whole.idle.take(), part.idle])));
+    for (cause, waited) in part.waits {
+        *whole.waits.entry(cause).or_default() += waited;
+    }
+    if let Some(beside) = part.beside {
+        let sum = whole.beside.get_or_insert_with(Default::default);
+        sum.idle += beside.idle;
+        sum.static_idle += beside.static_idle;
+    }
+    whole.beside_pools += part.beside_pools;
+    for trouble in part.troubles {
+        let same = |known: &&mut Trouble| known.alert == trouble.alert;
+        match whole.troubles.iter_mut().find(same) {
+            Some(known) => known.pools += trouble.pools,
+            None => whole.troubles.push(trouble),
+        }
+    }
+    whole.troubles.sort_by_key(|trouble| trouble.alert);
+}
+
+fn sum(durations: [Option<well_known::Duration>; 2]) -> Duration {
+    let known = durations.map(|one| duration_from_proto("idle", one).ok().flatten());
+    known.into_iter().flatten().sum()
+}
+
 /// The longer of two durations: of shards beside each other the slowest counts.
 fn longest(known: &mut Option<well_known::Duration>, other: Option<well_known::Duration>) {
     let key = |one: &well_known::Duration| (one.seconds, one.nanos);
@@ -304,6 +349,8 @@ fn longest(known: &mut Option<well_known::Duration>, other: Option<well_known::D
 
 #[cfg(test)]
 mod tests {
+    use foreshadow_api::v1::pool_status::Alert;
+
     use super::*;
 
     fn group(points: u64, requests: u64, hit_rate: Option<f64>, idle_s: u64) -> v1::Adaptation {
@@ -320,6 +367,59 @@ mod tests {
         v1::Adaptation {
             groups: vec![group],
         }
+    }
+
+    fn overview(shard: &str, queued: u32, alerts: Vec<i32>) -> v1::Overview {
+        let pool = |name: String, queued, alerts| v1::PoolStatus {
+            pool: name,
+            queued,
+            alerts,
+            ..v1::PoolStatus::default()
+        };
+        let trouble = |alert: &i32| Trouble {
+            alert: *alert,
+            pools: 1,
+        };
+        v1::Overview {
+            totals: Some(Totals {
+                pools: 2,
+                queued: u64::from(queued),
+                troubles: alerts.iter().map(trouble).collect(),
+                idle: Some(duration_to_proto(Duration::from_secs(30))),
+                ..Totals::default()
+            }),
+            pools: vec![
+                pool(format!("{shard}-a"), queued, alerts),
+                pool(format!("{shard}-b"), 0, Vec::new()),
+            ],
+            matching: 2,
+            max_pools: 3,
+            ..v1::Overview::default()
+        }
+    }
+
+    #[test]
+    fn the_overview_of_shards_has_the_most_urgent_pools_of_all_and_sums_over_all() {
+        let (fails, waits) = (Alert::StartsFail as i32, Alert::Waiting as i32);
+        let mut whole = v1::Overview::default();
+        for part in [
+            overview("x", 3, vec![waits]),
+            overview("y", 9, vec![waits]),
+            overview("z", 0, vec![fails]),
+        ] {
+            whole.add(part);
+        }
+        let names: Vec<_> = whole.pools.iter().map(|pool| &*pool.pool).collect();
+        assert_eq!(names, ["z-a", "y-a", "x-a"]);
+        let totals = whole.totals.unwrap();
+        assert_eq!((whole.matching, totals.pools, totals.queued), (6, 6, 12));
+        assert_eq!(totals.idle.map(|idle| idle.seconds), Some(90));
+        let troubles: Vec<_> = totals
+            .troubles
+            .iter()
+            .map(|one| (one.alert, one.pools))
+            .collect();
+        assert_eq!(troubles, [(fails, 1), (waits, 2)]);
     }
 
     #[test]

@@ -19,8 +19,10 @@ use super::{CLIENT, Credentials, FORWARDED, MOVING, TRACE_HEADERS, moving, route
 use crate::error::ApiError;
 
 /// Headers of one connection, or of a browser's page, that are not for the next.
-const NOT_SENT_ON: [HeaderName; 8] = [
+const NOT_SENT_ON: [HeaderName; 9] = [
     header::HOST,
+    // What another replica answers is read here and packed for the client then.
+    header::ACCEPT_ENCODING,
     header::CONNECTION,
     header::TRANSFER_ENCODING,
     header::UPGRADE,

@@ -40,35 +40,43 @@ function band(forecast, label) {
   svg.append(drawn("text", { x: 30, y: 88, class: "mark" }, "now"));
   const reach = steps.length * seconds(forecast.step);
   svg.append(drawn("text", { x: 390, y: 88, "text-anchor": "end", class: "mark" }, "+" + span(reach + "s")));
-  svg.append(hover(steps.length, x, (i) => {
+  hover(svg, label, steps.length, x, (i) => {
     const when = "+" + span((i + 1) * seconds(forecast.step) + "s");
     return `${when}: ${short(steps[i][middle])} (${short(steps[i][low])} to ${short(steps[i][high])})`;
-  }));
+  });
   return svg;
 }
 
-// Tells what stands at the place of the pointer.
-function hover(places, x, words) {
+// Tells what stands at a place, by pointer or by arrow keys on the drawing that has this name. The place is
+// kept beside the drawing, which is made anew again and again.
+const pointed = new Map();
+function hover(svg, name, places, x, words) {
   const group = drawn("g", {});
-  const line = drawn("line", { y1: 8, y2: 76, class: "cursor", visibility: "hidden" });
-  const text = drawn("text", { y: 8, class: "mark", "text-anchor": "middle" });
-  const area = drawn("rect", { x: 30, y: 0, width: 360, height: 80, fill: "transparent" });
-  area.addEventListener("pointermove", (event) => {
-    const box = area.getBoundingClientRect();
-    const share = Math.min(Math.max((event.clientX - box.left) / box.width, 0), 1);
-    const place = Math.round(share * (places - 1));
-    line.setAttribute("x1", x(place));
-    line.setAttribute("x2", x(place));
-    line.setAttribute("visibility", "visible");
-    text.setAttribute("x", Math.min(Math.max(x(place), 110), 310));
-    text.textContent = words(place);
-  });
-  area.addEventListener("pointerleave", () => {
-    line.setAttribute("visibility", "hidden");
-    text.textContent = "";
-  });
-  group.append(line, text, area);
-  return group;
+  const place = Math.min(pointed.has(name) ? pointed.get(name) : -1, places - 1);
+  if (place >= 0) {
+    group.append(drawn("line", { x1: x(place), x2: x(place), y1: 10, y2: 76, class: "cursor" }));
+    group.append(drawn("text", { x: Math.min(Math.max(x(place), 110), 310), y: 8, class: "mark", "text-anchor": "middle" }, words(place)));
+  }
+  const point = (next) => {
+    if (next === undefined) pointed.delete(name);
+    else pointed.set(name, Math.min(Math.max(next, 0), places - 1));
+    redraw();
+  };
+  const onpointermove = (event) => {
+    const box = event.currentTarget.getBoundingClientRect();
+    point(Math.round(Math.min(Math.max((event.clientX - box.left) / box.width, 0), 1) * (places - 1)));
+  };
+  group.append(drawn("rect", { x: 30, y: 0, width: 360, height: 80, fill: "transparent", onpointermove, onpointerleave: () => point(undefined) }));
+  svg.append(group);
+  svg.setAttribute("tabindex", "0");
+  svg.onblur = () => point(undefined);
+  svg.onkeydown = (event) => {
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (step === undefined) return;
+    event.preventDefault();
+    point(place < 0 ? 0 : place + step);
+  };
+  if (place >= 0) svg.setAttribute("aria-label", name + ": " + words(place));
 }
 
 // Instances by state over the time that this page has watched, with the plan's target as a line.
@@ -93,11 +101,49 @@ function levels(samples) {
   svg.append(drawn("text", { x: 2, y: 78, class: "mark" }, "0"));
   svg.append(drawn("text", { x: 30, y: 88, class: "mark" }, span(width / 1000 + "s") + " ago"));
   svg.append(drawn("text", { x: 390, y: 88, "text-anchor": "end", class: "mark" }, "now"));
-  svg.append(hover(samples.length, x, (i) => {
+  hover(svg, "instances over time", samples.length, x, (i) => {
     const s = samples[i];
     return `${s.leased} leased, ${s.ready} ready, ${s.starting} starting, ${s.queued} queued; target ${s.target}`;
-  }));
+  });
   return svg;
+}
+
+// What other hit rates would have needed lately: idle instances to the right, hit rates upwards. `marks` are
+// hit rates with a name.
+function tradeOff(curve, marks) {
+  const svg = drawn("svg", { viewBox: "0 0 400 150", role: "img", "aria-label": "idle instances by hit rate: " + marks.map(([name, rate]) => `${name} ${percent(rate)}: ${idleWords(curve, rate)}`).join("; ") });
+  const low = Math.max(0, Math.floor(10 * Math.min(0.75, ...marks.map(([, rate]) => rate - 0.1))) / 10);
+  const best = Math.max(...curve.map((point) => count(point.hitRate))), enough = curve.find((point) => count(point.hitRate) >= best - 0.002);
+  const most = Math.max(count(enough.idle), ...marks.map(([, rate]) => idleFor(curve, rate) || 0), 1e-9) * 1.1;
+  const x = (idle) => 40 + (345 * idle) / most, y = (rate) => 126 - (114 * (rate - low)) / (1 - low);
+  const inside = curve.map((point) => [count(point.idle), count(point.hitRate)]).filter(([idle, rate]) => idle <= most && rate >= low);
+  inside.unshift([idleFor(curve, low) || 0, low]);
+  svg.append(drawn("line", { x1: 40, x2: 385, y1: 126, y2: 126, class: "axis" }));
+  svg.append(drawn("polyline", { points: inside.map(([idle, rate]) => x(idle).toFixed(1) + "," + y(rate).toFixed(1)).join(" "), class: "median" }));
+  marks.forEach(([name, rate], i) => {
+    const idle = idleFor(curve, rate);
+    if (idle === undefined) return;
+    svg.append(drawn("line", { x1: 40, x2: x(idle), y1: y(rate), y2: y(rate), class: "cursor" }));
+    svg.append(drawn("circle", { cx: x(idle), cy: y(rate), r: 4, class: i ? "asked" : "aim" }));
+    svg.append(drawn("text", { x: i ? Math.min(x(idle) + 7, 340) : Math.max(x(idle) - 8, 90), y: y(rate) + (i ? 14 : -5), class: "mark", "text-anchor": i ? "start" : "end" }, name));
+  });
+  [[2, y(1) + 4, "100 %"], [2, 126, percent(low)], [40, 140, "0"]].forEach(([px, py, text]) => svg.append(drawn("text", { x: px, y: py, class: "mark" }, text)));
+  svg.append(drawn("text", { x: 385, y: 140, class: "mark", "text-anchor": "end" }, short(most) + " idle instances"));
+  return svg;
+}
+
+// The idle instances of a hit rate, between the points of the curve; undefined where no point reaches it.
+function idleFor(curve, rate) {
+  const above = curve.findIndex((point) => count(point.hitRate) >= rate);
+  if (above <= 0) return above === 0 ? count(curve[0].idle) : undefined;
+  const [a, b] = [curve[above - 1], curve[above]];
+  const share = (rate - count(a.hitRate)) / Math.max(count(b.hitRate) - count(a.hitRate), 1e-9);
+  return count(a.idle) + share * (count(b.idle) - count(a.idle));
+}
+
+function idleWords(curve, rate) {
+  const idle = idleFor(curve, rate);
+  return idle === undefined ? "more than was ever tried" : short(idle) + " idle instances";
 }
 
 const DAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
@@ -108,8 +154,7 @@ function week(hours) {
   const top = Math.max(0, ...hours) || 1;
   hours.forEach((value, i) => {
     const [day, hour] = [Math.floor(i / 24), i % 24];
-    const cell = drawn("rect", { x: 30 + hour * 15, y: 2 + day * 14, width: 14, height: 13, rx: 2, class: "hour" });
-    cell.style.fillOpacity = (0.06 + (0.94 * value) / top).toFixed(3);
+    const cell = drawn("rect", { x: 30 + hour * 15, y: 2 + day * 14, width: 14, height: 13, rx: 2, class: "hour", "fill-opacity": (0.06 + (0.94 * value) / top).toFixed(3) });
     cell.append(drawn("title", {}, `${DAYS[day]} ${hour}:00 UTC: ${short(value)} expected`));
     svg.append(cell);
   });

@@ -4,16 +4,22 @@
 const SVG = "http://www.w3.org/2000/svg";
 const byId = (id) => document.getElementById(id);
 
+// Functions among the attributes are handlers: they are set as properties, so that `patch` can renew them.
 function node(name, attributes, ...children) {
   const element = document.createElement(name);
-  Object.entries(attributes || {}).forEach(([key, value]) => element.setAttribute(key, value));
+  Object.entries(attributes || {}).forEach(([key, value]) => put(element, key, value));
   element.append(...children.filter((child) => child !== undefined && child !== null));
   return element;
 }
 
+function put(element, key, value) {
+  if (typeof value === "function") element[key] = value;
+  else if (value !== undefined && value !== false) element.setAttribute(key, value);
+}
+
 function drawn(name, attributes, text) {
   const element = document.createElementNS(SVG, name);
-  Object.entries(attributes).forEach(([key, value]) => element.setAttribute(key, value));
+  Object.entries(attributes).forEach(([key, value]) => put(element, key, value));
   if (text !== undefined) element.textContent = text;
   return element;
 }
@@ -59,11 +65,14 @@ function facts(pairs) {
   return node("dl", {}, ...shown);
 }
 
+// Cells of a row that is known again by its key.
+const row = (key, ...cells) => Object.assign(cells, { key });
+
 // Rows are arrays of texts or elements; `none` is said where there is no row.
 function table(caption, heads, rows, none) {
   if (rows.length === 0) return soft(none);
   const head = node("tr", {}, ...heads.map((text) => node("th", { scope: "col" }, text)));
-  const body = rows.map((cells) => node("tr", {}, ...cells.map((cell) => node("td", {}, cell || "–"))));
+  const body = rows.map((cells) => node("tr", { "data-key": cells.key }, ...cells.map((cell) => node("td", {}, cell || "–"))));
   return node("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
     node("table", {}, node("thead", {}, head), node("tbody", {}, ...body)));
 }
@@ -72,22 +81,27 @@ function field(label, name, attributes) {
   return node("label", {}, label, node("input", { name, ...attributes }));
 }
 
-// A form that says beside its button what became of it. `send` gets the fields and gives a text.
-function form(label, fields, send) {
-  const said = node("output", { "aria-live": "polite" });
-  const whole = node("form", {}, ...fields, node("button", {}, label), said);
-  whole.addEventListener("submit", async (event) => {
+// A form that says beside its button what became of it, or for all to hear where its row may go.
+// `send` gets the fields and gives a text. The handler works on whatever form is in the page.
+function form(label, fields, send, more) {
+  const onsubmit = async (event) => {
     event.preventDefault();
-    said.textContent = "…";
+    const whole = event.currentTarget, said = whole.querySelector("output");
+    [said.textContent, said.className] = ["…", ""];
+    const tell = (text, kind) => {
+      const gone = !whole.isConnected || whole.closest("td");
+      (gone && kind === "good" ? byId("said") : said).textContent = text;
+      if (gone && kind === "good") said.textContent = "";
+      else said.className = kind;
+    };
     try {
-      said.textContent = await send(Object.fromEntries(new FormData(whole)));
-      said.className = "good";
+      tell(await send(Object.fromEntries(new FormData(whole))), "good");
+      refresh();
     } catch (error) {
-      said.textContent = error.message;
-      said.className = "bad";
+      tell(error.message, "bad");
     }
-  });
-  return whole;
+  };
+  return node("form", { onsubmit, "aria-label": label }, ...fields, node("button", {}, label), ...(more || []), node("output", { "aria-live": "polite" }));
 }
 
 // Asks the server; a refusal becomes an error with the server's own words.
@@ -98,7 +112,9 @@ async function ask(path, body, headers) {
     options.body = JSON.stringify(body);
     options.headers["content-type"] = "application/json";
   }
-  const answer = await fetch(path, options);
+  const answer = await fetch(path, options).catch(() => {
+    throw new Error("the server does not answer");
+  });
   const said = await answer.json().catch(() => ({}));
   if (!answer.ok) throw new Error(said.message || "the server answered " + answer.status);
   return said;

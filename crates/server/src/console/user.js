@@ -7,7 +7,7 @@ function metricCard(metric, forecasts, accuracy) {
   const past = accuracy.find((accuracy) => accuracy.metric === metric.metric) || {};
   const quantiles = (metric.quantiles || []).map((q) => `q${q.level} ${short(count(q.value))}`).join(" · ");
   const trend = count(metric.trendPerHour);
-  return node("article", { class: "card" },
+  return node("article", { class: "card", "data-key": metric.metric },
     node("div", { class: "top" }, node("h3", {}, metric.metric), pill(CLASSES[metric.class] || "Other")),
     node("div", { class: "numbers" },
       ...[["latest", count(metric.latest)], ["mean", count(metric.mean)], ["deviation", count(metric.deviation)]].map(
@@ -33,6 +33,14 @@ function shadowFacts(shadow) {
     ["Next expected", distance(access.nextExpected, shadow.asOf)]]);
 }
 
+const userPage = {
+  every: 5000,
+  title: (name) => name || "Users and applications",
+  hint: "Users and applications are known once usage or a request of theirs has been reported; names are matched exactly.",
+  load: (name) => ask(`/user/${encodeURIComponent(name || "")}/resource_shadow`),
+  draw: (shadow) => userView(shadow),
+};
+
 function userView(shadow) {
   const uses = (shadow.dependencies || []).map((d) => [link(d.entityId, "user", d.entityId), percent(d.share), distance(d.lastUsed, shadow.asOf)]);
   const kept = (shadow.reservations || []).map((r) => [link(r.pool, "pool", r.pool), String(count(r.count)), r.overrideName || "trigger rule", r.until || "–", r.reason]);
@@ -40,12 +48,12 @@ function userView(shadow) {
   const hours = (shadow.access || {}).hourOfWeek || [];
   return [
     node("div", { class: "pair" },
-      block(shadow.entityId, shadowFacts(shadow)),
+      block("Who it is", shadowFacts(shadow)),
       block("When it comes", node("div", { class: "card" }, hours.length ? week(hours) : soft("not enough accesses yet")))),
     block("Resources", cards.length ? node("div", { class: "cards" }, ...cards) : soft("No metric has been reported for it.")),
     node("div", { class: "pair" },
       block("Uses", table("dependencies", ["Entity", "Share", "Last used"], uses, "No dependency is known.")),
       block("Kept ready for it", table("reservations", ["Pool", "Instances", "By", "Until", "Reason"], kept, "Nothing is reserved."))),
-    block("Leases", allocations(shadow.allocations || [], shadow.asOf)),
+    block("Leases, requests and bookings", allocations(shadow.allocations || [], shadow.asOf)),
     block("Override", node("div", { class: "card" }, overrideForm("", shadow.entityId)))];
 }

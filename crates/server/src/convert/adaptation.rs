@@ -4,7 +4,7 @@ use foreshadow_api::{
     duration_to_proto, timestamp_to_proto,
     v1::{self, adaptation},
 };
-use foreshadow_engine::{GroupAccuracy, GroupKind, ModelView};
+use foreshadow_engine::{GroupAccuracy, GroupKind, Measures, ModelView};
 
 /// The word for a kind of group.
 pub(crate) fn kind_of(kind: GroupKind) -> &'static str {
@@ -46,8 +46,19 @@ pub(crate) fn models_to_proto(models: Vec<ModelView>) -> v1::ListModelsResponse 
             .ok()
             .map(|at| timestamp_to_proto(*at)),
         problem: model.trained_through.err().unwrap_or_default(),
+        measures: model.measures.into_iter().map(measures_to_proto).collect(),
     });
     v1::ListModelsResponse {
         models: models.collect(),
+    }
+}
+
+fn measures_to_proto(measures: Measures) -> v1::model::Measures {
+    v1::model::Measures {
+        model: measures.model,
+        wape: measures.wape,
+        mase: measures.mase,
+        crps: measures.crps,
+        coverage_80: measures.coverage_80,
     }
 }

@@ -1,6 +1,7 @@
 //! What the engine answers, as messages, and what it is asked.
 
 mod adaptation;
+mod alerts;
 mod config;
 mod forecast;
 mod overrides;
@@ -9,13 +10,14 @@ mod pool;
 mod shadow;
 
 pub(crate) use adaptation::{adaptation_to_proto, kind_of, models_to_proto};
+pub(crate) use alerts::sort_by_urgency;
 pub(crate) use config::{
     config_from_proto, config_to_proto, explanation_to_proto, outcome_to_proto,
 };
 pub(crate) use forecast::{forecast_to_proto, predict_from_proto};
 pub(crate) use overrides::{override_change_from_proto, overrides_to_proto};
 pub(crate) use overview::overview;
-pub(crate) use pool::pool_statuses;
+pub(crate) use pool::{history_to_proto, pool_status, pool_statuses};
 pub(crate) use shadow::shadow_view_to_proto;
 
 use foreshadow_api::v1::allocation;

@@ -2,34 +2,69 @@
 
 use std::time::Duration;
 
-use foreshadow_api::{duration_to_proto, v1};
-use foreshadow_engine::{EngineHandle, PoolView, PredictRequest, Prediction, PreviewView, Subject};
+use foreshadow_api::{duration_to_proto, timestamp_to_proto, v1};
+use foreshadow_engine::{
+    Beside, EngineHandle, PoolHistory, PoolView, PredictRequest, Prediction, PreviewView, Subject,
+};
+use foreshadow_types::{PoolName, Timestamp};
+use tokio::time::timeout;
 
-use super::{forecast_to_proto, shadow::accuracy_to_proto};
+use super::{alerts::Look, forecast_to_proto, shadow::accuracy_to_proto};
 use crate::error::ApiError;
 
 /// What a band needs: its ends and its middle.
 const LEVELS: [f64; 3] = [0.1, 0.5, 0.9];
 
+/// How long a pool that is looked at waits for a forecast that is not at hand: planning may be at work.
+const PATIENCE: Duration = Duration::from_millis(500);
+
 /// All pools with their forecasts, as far as those of each tick reach.
-pub(crate) async fn pool_statuses(engine: &EngineHandle) -> Result<Vec<v1::PoolStatus>, ApiError> {
+pub(crate) async fn pool_statuses(
+    engine: &EngineHandle,
+    now: Timestamp,
+) -> Result<Vec<v1::PoolStatus>, ApiError> {
     let horizon = engine.shadow_config().await?.config.horizon;
+    let look = Look::at(engine, now);
     let mut statuses = Vec::new();
     for view in engine.pools().await? {
-        let question = PredictRequest {
-            subject: Subject::Pool(view.status.name.clone()),
-            metric: None,
-            horizon,
-            levels: LEVELS.to_vec(),
-        };
-        // A pool that nothing is known of yet has no forecast; that is no reason to show nothing.
-        let forecast = engine.predict(question).await.ok();
-        statuses.push(pool_to_proto(view, forecast.as_ref()));
+        let forecast = forecast(engine, &view.status.name, horizon).await;
+        statuses.push(pool_to_proto(view, &look, forecast.as_ref()));
     }
     Ok(statuses)
 }
 
-fn pool_to_proto(view: PoolView, forecast: Option<&Prediction>) -> v1::PoolStatus {
+/// One pool with its forecast.
+pub(crate) async fn pool_status(
+    engine: &EngineHandle,
+    name: PoolName,
+    now: Timestamp,
+) -> Result<v1::PoolStatus, ApiError> {
+    let view = engine.pool(name).await?;
+    let (_, horizon) = engine.cadence();
+    let look = Look::at(engine, now);
+    let asked = forecast(engine, &view.status.name, horizon);
+    let forecast = timeout(PATIENCE, asked).await.ok().flatten();
+    Ok(pool_to_proto(view, &look, forecast.as_ref()))
+}
+
+/// A pool that nothing is known of yet has no forecast; that is no reason to show nothing.
+async fn forecast(engine: &EngineHandle, pool: &PoolName, horizon: Duration) -> Option<Prediction> {
+    let question = PredictRequest {
+        subject: Subject::Pool(pool.clone()),
+        metric: None,
+        horizon,
+        levels: LEVELS.to_vec(),
+    };
+    engine.predict(question).await.ok()
+}
+
+/// A pool, with its forecast if that is asked for.
+pub(crate) fn pool_to_proto(
+    view: PoolView,
+    look: &Look,
+    forecast: Option<&Prediction>,
+) -> v1::PoolStatus {
+    let alerts = look.alerts(&view).into_iter().map(i32::from);
     let status = &view.status;
     let outcomes = &view.outcomes;
     v1::PoolStatus {
@@ -63,6 +98,53 @@ fn pool_to_proto(view: PoolView, forecast: Option<&Prediction>) -> v1::PoolStatu
         reasons: view.reasons,
         waits: view.waits.into_iter().collect(),
         preview: view.preview.as_ref().map(preview_to_proto),
+        alerts: alerts.collect(),
+        recent_hit_rate: view.record.hit_rate,
+        idle: Some(duration_to_proto(view.record.idle)),
+        beside: view.record.beside.map(beside_to_proto),
+    }
+}
+
+fn beside_to_proto(beside: Beside) -> v1::pool_status::Beside {
+    v1::pool_status::Beside {
+        idle: beside.idle,
+        static_idle: beside.constant_idle,
+    }
+}
+
+/// A pool's past.
+pub(crate) fn history_to_proto(history: PoolHistory) -> v1::PoolHistory {
+    let steps = history.demand.into_iter();
+    let plans = history.plans.into_iter();
+    let trade_off = history.trade_off.into_iter();
+    v1::PoolHistory {
+        pool: history.pool.to_string(),
+        from: Some(timestamp_to_proto(history.from)),
+        step: Some(duration_to_proto(history.step)),
+        steps: steps
+            .map(|step| v1::pool_history::Step {
+                requests: step.requests,
+                waited: step.waited,
+            })
+            .collect(),
+        plans: plans
+            .map(|plan| v1::pool_history::Plan {
+                at: Some(timestamp_to_proto(plan.at)),
+                target: plan.target,
+                proposed: plan.proposed,
+                ready: plan.basis.ready,
+                starting: plan.basis.starting,
+                leased: plan.basis.leased,
+                queued: plan.basis.queued,
+            })
+            .collect(),
+        trade_off: trade_off
+            .map(|point| v1::pool_history::TradeOff {
+                hit_rate: point.hit_rate,
+                idle: point.idle,
+            })
+            .collect(),
+        known_from: history.known_from.map(timestamp_to_proto),
     }
 }
 

@@ -5,6 +5,7 @@ use foreshadow_api::{
     v1::{self, resource_shadow},
 };
 use foreshadow_engine::{Accuracy, ResourceShadowView, config::Durability};
+use foreshadow_types::PoolName;
 
 use super::{durability_to_proto, forecast_to_proto};
 
@@ -31,16 +32,20 @@ pub(crate) fn shadow_view_to_proto(
     }
 }
 
-/// What rules keep for the entity, then what administrators have set.
+/// What rules keep for the entity, then what administrators have set, which is among what is reserved.
 fn reservations(view: &ResourceShadowView) -> Vec<resource_shadow::Reservation> {
-    let kept = view
-        .reserved
-        .iter()
-        .map(|(pool, count)| resource_shadow::Reservation {
+    let set_for = |pool: &PoolName| -> u32 {
+        let sets = view.overrides.iter().filter(|set| set.pool == *pool);
+        sets.map(|set| set.instances).sum()
+    };
+    let kept = view.reserved.iter().filter_map(|(pool, count)| {
+        let count = count.saturating_sub(set_for(pool));
+        (count > 0).then(|| resource_shadow::Reservation {
             pool: pool.to_string(),
-            count: *count,
+            count,
             ..resource_shadow::Reservation::default()
-        });
+        })
+    });
     let set = view
         .overrides
         .iter()

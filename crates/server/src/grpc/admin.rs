@@ -11,6 +11,7 @@ use tonic::{Request, Response, Status};
 use super::{
     audit::{audit_events, audited},
     called,
+    pools::{pool, pool_history, pools},
 };
 use crate::{
     access::Caller,
@@ -18,7 +19,7 @@ use crate::{
     convert::{
         adaptation_to_proto, config_from_proto, config_to_proto, explanation_to_proto,
         models_to_proto, outcome_to_proto, override_change_from_proto, overrides_to_proto,
-        overview, pool_statuses,
+        overview,
     },
     error::ApiError,
 };
@@ -327,8 +328,23 @@ impl Admin for AdminService {
         &self,
         _: Request<v1::ListPoolsRequest>,
     ) -> Result<Response<v1::ListPoolsResponse>, Status> {
-        let pools = pool_statuses(&self.engine).await?;
-        Ok(Response::new(v1::ListPoolsResponse { pools }))
+        Ok(Response::new(pools(&self.engine).await?))
+    }
+
+    async fn get_pool(
+        &self,
+        request: Request<v1::GetPoolRequest>,
+    ) -> Result<Response<v1::PoolStatus>, Status> {
+        let found = pool(&self.engine, request.into_inner()).await;
+        Ok(found.map(Response::new)?)
+    }
+
+    async fn get_pool_history(
+        &self,
+        request: Request<v1::GetPoolHistoryRequest>,
+    ) -> Result<Response<v1::PoolHistory>, Status> {
+        let found = pool_history(&self.engine, request.into_inner()).await;
+        Ok(found.map(Response::new)?)
     }
 
     async fn drain_instance(
@@ -417,8 +433,9 @@ impl Admin for AdminService {
 
     async fn get_overview(
         &self,
-        _: Request<v1::GetOverviewRequest>,
+        request: Request<v1::GetOverviewRequest>,
     ) -> Result<Response<v1::Overview>, Status> {
-        Ok(Response::new(overview(&self.engine, now()).await?))
+        let found = overview(&self.engine, request.into_inner(), now()).await;
+        Ok(found.map(Response::new)?)
     }
 }

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     access::Caller,
-    convert::{adaptation_to_proto, config_to_proto, models_to_proto, pool_statuses},
+    convert::{adaptation_to_proto, config_to_proto, models_to_proto},
     error::ApiError,
     grpc,
 };
@@ -198,11 +198,4 @@ impl Changes {
             page_size: self.page_size,
         }
     }
-}
-
-pub(crate) async fn pools(
-    State(state): State<HttpState>,
-) -> Result<Json<v1::ListPoolsResponse>, ApiError> {
-    let pools = pool_statuses(&state.engine).await?;
-    Ok(Json(v1::ListPoolsResponse { pools }))
 }

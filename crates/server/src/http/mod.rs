@@ -9,6 +9,7 @@ mod metrics;
 mod openapi;
 mod overview;
 mod owed;
+mod pools;
 mod probes;
 mod shadow;
 mod telemetry;
@@ -100,7 +101,9 @@ pub(crate) fn engine_routes(state: HttpState, options: &ServerOptions) -> Router
         )
         .route("/admin/audit", get(admin::audit))
         .route("/admin/retrain", post(admin::retrain))
-        .route("/api/v1/pools", get(admin::pools))
+        .route("/api/v1/pools", get(pools::all))
+        .route("/api/v1/pools/{pool}", get(pools::one))
+        .route("/api/v1/pools/{pool}/history", get(pools::history))
         .route(
             "/api/v1/allocations",
             get(allocations::list).post(allocations::allocate),

@@ -34,11 +34,13 @@ pub(crate) async fn document() -> Response {
 }
 
 fn paths() -> Value {
-    let mut paths = data_paths();
-    if let (Some(paths), Value::Object(admin)) = (paths.as_object_mut(), admin_paths()) {
-        paths.extend(admin);
+    let mut paths = serde_json::Map::new();
+    for part in [data_paths(), pool_paths(), admin_paths()] {
+        if let Value::Object(part) = part {
+            paths.extend(part);
+        }
     }
-    paths
+    Value::Object(paths)
 }
 
 fn data_paths() -> Value {
@@ -69,10 +71,6 @@ fn data_paths() -> Value {
             "summary": "Delete a user everywhere",
             "parameters": [in_path("userId")],
             "responses": answers("DeleteUserResponse"),
-        }},
-        "/api/v1/pools": {"get": {
-            "summary": "The pools as they are",
-            "responses": answers("ListPoolsResponse"),
         }},
         "/api/v1/allocations": {
             "get": {
@@ -111,7 +109,8 @@ fn data_paths() -> Value {
             "responses": answers("Adaptation"),
         }},
         "/api/v1/overview": {"get": {
-            "summary": "Everything that the console shows",
+            "summary": "The service at a glance, and the pools that need a look",
+            "parameters": [text_query("search"), count_query("maxPools")],
             "responses": answers("Overview"),
         }},
         "/integrations/agones/{pool}": {"post": {
@@ -129,6 +128,27 @@ fn data_paths() -> Value {
         "/healthz": {"get": probe("The process answers and goes on deciding")},
         "/readyz": {"get": probe("Whether requests should be sent here")},
         "/metrics": {"get": probe("Metrics in the text format of Prometheus")},
+    })
+}
+
+fn pool_paths() -> Value {
+    json!({
+        "/api/v1/pools": {"get": {
+            "summary": "The pools as they are",
+            "responses": answers("ListPoolsResponse"),
+        }},
+        "/api/v1/pools/{pool}": {"get": {
+            "summary": "One pool as it is, with what it will be asked for",
+            "parameters": [in_path("pool")],
+            "responses": answers("PoolStatus"),
+        }},
+        "/api/v1/pools/{pool}/history": {"get": {
+            "summary": "What was asked of a pool and what was planned for it",
+            "parameters": [
+                in_path("pool"), time_query("from"), time_query("to"), count_query("maxSteps"),
+            ],
+            "responses": answers("PoolHistory"),
+        }},
     })
 }
 
@@ -228,6 +248,10 @@ fn in_path(name: &str) -> Value {
 
 fn text_query(name: &str) -> Value {
     json!({"name": name, "in": "query", "schema": {"type": "string"}})
+}
+
+fn time_query(name: &str) -> Value {
+    json!({"name": name, "in": "query", "schema": {"type": "string", "format": "date-time"}})
 }
 
 fn count_query(name: &str) -> Value {

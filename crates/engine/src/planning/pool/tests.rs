@@ -111,3 +111,51 @@ fn what_is_recalled_later_comes_before_what_was_seen_meanwhile() {
     };
     assert_eq!(plan(&mut pool), plan(&mut in_order));
 }
+
+#[test]
+fn what_was_asked_of_a_pool_is_told_in_steps_with_those_that_waited() {
+    let mut pool = planned();
+    assert_eq!(pool.known_from(), None);
+    pool.remember(arrival_at(500), Past::Unknown);
+    for (ms, outcome) in [
+        (1_000, Outcome::Hit),
+        (1_900, Outcome::Join),
+        (3_100, Outcome::Miss),
+    ] {
+        pool.request(&seen(ms, Fate::Served(outcome)));
+    }
+    pool.request(&seen(3_200, Fate::Booked));
+    let told = pool.demand(Timestamp::from_millis(1_000), Duration::from_secs(1), 3);
+    let told: Vec<_> = told.iter().map(|one| (one.requests, one.waited)).collect();
+    assert_eq!(told, [(2, 1), (0, 0), (1, 1)]);
+    let before = pool.demand(Timestamp::from_millis(0), Duration::from_secs(1), 1);
+    assert_eq!((before[0].requests, before[0].waited), (1, 0));
+    assert_eq!(pool.known_from(), Some(Timestamp::from_millis(500)));
+}
+
+#[test]
+fn a_plan_tells_how_its_pool_fares() {
+    let mut pool = planned();
+    let at = |second: i64| Timestamp::from_millis(second * 1_000);
+    let known = KnownDemand::default();
+    let plan = pool.plan(at(0), &Inventory::default(), &known);
+    let record = pool.record(&plan);
+    assert!(!record.starts_fail && record.beside.is_none(), "{record:?}");
+    for second in 0..40 {
+        pool.request(&seen(60_000 + second * 1_000, Fate::Served(Outcome::Miss)));
+        pool.start_failed(at(60 + second));
+    }
+    let plan = pool.plan(at(120), &Inventory::default(), &known);
+    let record = pool.record(&plan);
+    assert!(record.starts_fail, "{record:?}");
+    assert!(record.hit_rate.is_some_and(|rate| rate < 0.1), "{record:?}");
+}
+
+fn arrival_at(ms: i64) -> Arrival {
+    Arrival {
+        at: Timestamp::from_millis(ms),
+        user: 0,
+        application: 0,
+        hold: None,
+    }
+}

@@ -1,6 +1,6 @@
 //! `foreshadow models`.
 
-use foreshadow_api::v1::{ListModelsResponse, RetrainResponse, UseModelRequest};
+use foreshadow_api::v1::{ListModelsResponse, RetrainResponse, UseModelRequest, model::Measures};
 use serde_json::json;
 
 use super::Asked;
@@ -54,7 +54,19 @@ fn table(found: &ListModelsResponse) -> String {
     if found.models.is_empty() {
         return "retraining has made no model yet\n".to_owned();
     }
-    let mut table = Table::new(["model", "in use", "kept", "trained through", "problem"]);
+    let mut table = Table::new([
+        "model",
+        "in use",
+        "kept",
+        "trained through",
+        "wape",
+        "naive ones",
+        "problem",
+    ]);
+    let wape = |one: &Measures| {
+        one.wape
+            .map_or_else(|| "-".to_owned(), |wape| format!("{wape:.3}"))
+    };
     let yes = |is: bool| if is { "yes" } else { "" }.to_owned();
     for model in &found.models {
         table.row([
@@ -62,6 +74,14 @@ fn table(found: &ListModelsResponse) -> String {
             yes(model.in_use),
             yes(model.pinned),
             time(model.trained_through),
+            model.measures.first().map(wape).unwrap_or_default(),
+            model
+                .measures
+                .iter()
+                .skip(1)
+                .map(wape)
+                .collect::<Vec<_>>()
+                .join(", "),
             model.problem.clone(),
         ]);
     }

@@ -2,7 +2,7 @@
 
 use std::{thread::sleep, time::Duration};
 
-use foreshadow_api::v1::Overview;
+use foreshadow_api::v1::{Overview, overview::Totals};
 
 use super::{Asked, percent, pools};
 use crate::{
@@ -65,18 +65,14 @@ fn text(found: &Overview) -> String {
     } else {
         &found.not_ready_reason
     };
-    let served = found.pools.iter().map(|pool| pool.hits);
-    let asked = found
-        .pools
-        .iter()
-        .map(|pool| pool.hits + pool.joins + pool.misses + pool.rejected);
-    let (served, asked): (u64, u64) = (served.sum(), asked.sum());
-    let rate = (asked > 0).then(|| served as f64 / asked as f64);
+    let totals = found.totals.clone().unwrap_or_default();
+    let asked = totals.hits + totals.joins + totals.misses + totals.rejected;
+    let rate = (asked > 0).then(|| totals.hits as f64 / asked as f64);
     let forecasting = found.forecasting.clone().unwrap_or_default();
     format!(
         "foreshadow {} at {}, {ready}\n\
          {} requests, {} warm; answers p50 {} p99 {}\n\
-         model {}, {} series, a batch {}; {} entities, {} samples\n\n{}",
+         model {}, {} series, a batch {}; {} entities, {} samples\n\n{}{}",
         found.version,
         time(found.as_of),
         asked,
@@ -89,5 +85,14 @@ fn text(found: &Overview) -> String {
         found.entities,
         found.samples,
         pools::table(&found.pools),
+        more(&totals, found.pools.len()),
     )
+}
+
+/// Says that there are more pools than are shown.
+fn more(totals: &Totals, shown: usize) -> String {
+    match totals.pools.saturating_sub(shown as u64) {
+        0 => String::new(),
+        more => format!("{more} more pools need no look\n"),
+    }
 }
