@@ -12,6 +12,7 @@ use arrow::{
     datatypes::{DataType, Schema, TimeUnit},
     record_batch::RecordBatch,
 };
+use foreshadow_types::Timestamp;
 use parquet::{
     arrow::{
         ProjectionMask,
@@ -59,6 +60,20 @@ impl HistoryFile {
     /// How many rows it has.
     pub(crate) fn rows(&self) -> u64 {
         u64::try_from(self.metadata.metadata().file_metadata().num_rows()).unwrap_or(0)
+    }
+
+    /// The earliest time of its rows, where its statistics tell.
+    pub(crate) fn begin(&self) -> Option<Timestamp> {
+        let groups = self.metadata.metadata().row_groups().iter();
+        let earliest = groups.filter_map(|group| {
+            let mut columns = group.columns().iter();
+            let times = columns.find(|column| column.column_path().string() == TIMESTAMP)?;
+            match times.statistics()? {
+                Statistics::Int64(known) => known.min_opt().copied(),
+                _ => None,
+            }
+        });
+        earliest.min().map(Timestamp::from_millis)
     }
 
     /// Whether the file has this column.

@@ -37,7 +37,7 @@ pub use journal::{Journal, Segment, read_segment, remove_segment, segments};
 pub use merge::merge_files;
 pub use panel::{DEFAULT_MAX_VALUES, PanelLimits, PanelOptions, REQUESTS_METRIC, load_panel};
 pub use past::{
-    PastRequest, PastSample, Span, each_past_sample, past_requests, past_usage, rows_of,
+    PastRequest, PastSample, Span, begin_of, each_past_sample, past_requests, past_usage, rows_of,
 };
 pub use paths::HistoryPaths;
 pub use reader::RequestReader;

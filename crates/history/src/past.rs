@@ -98,6 +98,14 @@ pub fn rows_of(path: &Path) -> Result<u64, HistoryError> {
     Ok(HistoryFile::open(path)?.rows())
 }
 
+/// The earliest time in a file of ours, where its statistics tell.
+///
+/// # Errors
+/// [`HistoryError`] if the file cannot be read.
+pub fn begin_of(path: &Path) -> Result<Option<Timestamp>, HistoryError> {
+    Ok(HistoryFile::open(path)?.begin())
+}
+
 /// Hands over every sample of a usage file in a span, in the order of the file: the entity, the metric,
 /// the time and the value. `rows` grows by those read.
 ///

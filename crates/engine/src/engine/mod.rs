@@ -36,7 +36,7 @@ use crate::{
     planning::{
         LatestForecasts, Links, PastRequests, Planning, Recalling, Succession, Successor, recall,
     },
-    retraining::{LoadedForecaster, Retraining, from_training},
+    retraining::{LoadedForecaster, Retraining, from_training, last_trained},
     scribe::{Kept, Scribe},
 };
 
@@ -220,6 +220,7 @@ fn assemble(
         training,
         scribe,
         usage_metric: config.usage_metric.clone(),
+        trained_at: last_trained(&config.models_dir()),
         latest,
         overrides: published,
         numbers,
@@ -338,6 +339,7 @@ fn retraining(config: &EngineConfig, history: HistoryFolder, shared: &Shared) ->
         history,
         imports: config.demand_import.iter().map(Into::into).collect(),
         seed: config.seed,
+        configured: config.model_dir.clone(),
         pretrained: config.pretrained,
         load: from_training(),
         numbers: shared.numbers.clone(),

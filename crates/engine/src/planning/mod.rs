@@ -68,6 +68,8 @@ pub(crate) struct Planning {
     succession: Option<Succession>,
     /// When drift was found that no training has followed yet.
     drifted_at: Option<Timestamp>,
+    /// How many trainings it has had, or will have had with the next.
+    drift_trainings: u32,
     /// When training was last asked for.
     trained_at: Timestamp,
     links: Links,
@@ -82,6 +84,8 @@ pub(crate) struct Links {
     pub(crate) scribe: Scribe,
     /// Whose forecasts say how much an entity will use, if ranks depend on it.
     pub(crate) usage_metric: Option<String>,
+    /// When the service trained last, if it ever has.
+    pub(crate) trained_at: Option<Timestamp>,
     pub(crate) latest: watch::Sender<Arc<LatestForecasts>>,
     pub(crate) overrides: watch::Sender<Arc<[CapacityOverride]>>,
     pub(crate) numbers: Arc<Numbers>,
@@ -114,7 +118,10 @@ impl Planning {
             follows: follows.map_err(ConfigError::from)?,
             forecasts: Forecasts::default(),
             drifted_at: None,
-            trained_at: links.numbers.clock.now(),
+            drift_trainings: 0,
+            trained_at: links
+                .trained_at
+                .unwrap_or_else(|| links.numbers.clock.now()),
             recalling: Some(recalling),
             succession,
             model_interval,

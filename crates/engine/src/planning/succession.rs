@@ -70,6 +70,7 @@ impl Succession {
 impl Planning {
     /// Lets a model take over as soon as it knows the past.
     pub(super) fn succeed(&mut self, successor: Successor) {
+        self.has_a_new_model();
         let live = self.series_at(successor.interval);
         let past = live.unwrap_or_else(|| successor.warm.clone());
         self.succession = Succession::begin(successor, &past)

@@ -7,19 +7,54 @@ use std::{
 };
 
 use foreshadow_forecast::{Panel, Protocol};
-use foreshadow_history::{DEFAULT_MAX_VALUES, HistoryPaths, PanelLimits, PanelOptions, load_panel};
+use foreshadow_history::{
+    DEFAULT_MAX_VALUES, HistoryPaths, PanelLimits, PanelOptions, begin_of, load_panel,
+};
 use foreshadow_types::Timestamp;
 
 use super::model::{LoadModel, LoadedForecaster};
 use crate::inference::{BoxedForecaster, Untrained, season_bins, seasonal_naive};
 
-/// Steps of each window and how many windows there are.
-const HORIZON: usize = 6;
-const WINDOWS: usize = 8;
+/// Steps of each window and how many windows there are at the least.
+const HORIZON: u32 = 6;
+const WINDOWS: u32 = 8;
 
-/// How much of the latest history a candidate must not be fitted to.
-pub(crate) fn holdout(interval: Duration) -> Duration {
-    interval * (HORIZON * WINDOWS) as u32
+/// How long the windows last together, however narrow the bins: an hour of garbage must not have the
+/// majority of them.
+const LASTS: Duration = Duration::from_hours(3);
+
+/// How many windows judge a candidate: of a young history no more than a third is kept for them.
+fn windows(interval: Duration, history: Duration) -> u32 {
+    let window = interval * HORIZON;
+    let fitting = LASTS.min(history / 3).as_millis() / window.as_millis().max(1);
+    (fitting as u32).max(WINDOWS)
+}
+
+/// How much of the latest history, of such a length, a candidate must not be fitted to.
+pub(crate) fn holdout(interval: Duration, history: Duration) -> Duration {
+    interval * HORIZON * windows(interval, history)
+}
+
+/// How long the history goes back from `now`.
+pub(super) fn length(histories: &[PathBuf], now: Timestamp) -> Result<Duration, String> {
+    let paths = HistoryPaths::expand(histories).map_err(|error| error.to_string())?;
+    let mut begin = now;
+    for path in paths.files() {
+        let first = begin_of(path).map_err(|error| error.to_string())?;
+        begin = begin.min(first.unwrap_or(now));
+    }
+    Ok(now.since(begin))
+}
+
+/// What a candidate is judged beside.
+#[derive(Debug, Clone)]
+pub(super) struct Rivals {
+    /// Where models are promoted.
+    pub(super) models: PathBuf,
+    /// The model to begin with, until one is promoted.
+    pub(super) configured: Option<PathBuf>,
+    /// Whether the pretrained one is used until there is another.
+    pub(super) pretrained: bool,
 }
 
 /// What the gate found.
@@ -32,13 +67,13 @@ pub(super) struct Verdict {
 }
 
 /// Compares a candidate with the model in use, and with what there would be without any: the pretrained
-/// model, if it is to be used, and seasonal-naive.
+/// model, if it is to be used, and seasonal-naive; on the windows after `until`.
 pub(super) fn judge(
     load: &LoadModel,
-    (models, pretrained): (&Path, bool),
+    rivals: &Rivals,
     folder: &Path,
     histories: &[PathBuf],
-    until: Timestamp,
+    (until, held_out): (Timestamp, Duration),
 ) -> Result<Verdict, String> {
     let mut candidate = load(folder)?;
     if candidate.trained_through >= until {
@@ -49,11 +84,11 @@ pub(super) fn judge(
     }
     let interval = candidate.interval;
     let panel = load_history(histories, interval, DEFAULT_MAX_VALUES)?;
-    let mut current = in_use(load, models, interval);
+    let mut current = in_use(load, rivals, interval);
     let current = current.as_mut().map(|current| current.as_mut() as _);
     let protocol = Protocol {
-        horizon: HORIZON,
-        windows: WINDOWS,
+        horizon: HORIZON as usize,
+        windows: windows_of(held_out, interval),
         season: season_bins(candidate.interval),
     };
     let report = foreshadow_training::compare(
@@ -63,7 +98,7 @@ pub(super) fn judge(
         current,
         &mut [
             &mut seasonal_naive(interval),
-            &mut Untrained::new(pretrained),
+            &mut Untrained::new(rivals.pretrained),
         ],
     )
     .map_err(|error| error.to_string())?;
@@ -76,9 +111,18 @@ pub(super) fn judge(
     })
 }
 
-/// The promoted model, if there is one that can be read at this interval.
-fn in_use(load: &LoadModel, models: &Path, interval: Duration) -> Option<BoxedForecaster> {
-    let folder = foreshadow_training::current_model(models).ok().flatten();
+/// So many windows are held out.
+fn windows_of(held_out: Duration, interval: Duration) -> usize {
+    (held_out.as_millis() / (interval * HORIZON).as_millis().max(1)) as usize
+}
+
+/// The promoted model, or else the configured one, if it can be read at this interval.
+fn in_use(load: &LoadModel, rivals: &Rivals, interval: Duration) -> Option<BoxedForecaster> {
+    let promoted = foreshadow_training::current_model(&rivals.models);
+    let folder = promoted
+        .ok()
+        .flatten()
+        .or_else(|| rivals.configured.clone());
     let current = folder.and_then(|folder| load(&folder).ok())?;
     (current.interval == interval).then_some(current.forecaster)
 }
@@ -100,4 +144,28 @@ pub(crate) fn load_history(
         },
     };
     load_panel(&paths, &options).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_hour_of_garbage_never_has_the_majority_of_the_windows() {
+        let week = Duration::from_hours(168);
+        for minutes in [1, 2, 5, 15] {
+            let interval = Duration::from_mins(minutes);
+            let lasts = holdout(interval, week);
+            assert!(lasts > Duration::from_hours(2), "{interval:?}: {lasts:?}");
+            assert_eq!(
+                windows_of(lasts, interval),
+                windows(interval, week) as usize
+            );
+        }
+        assert_eq!(
+            holdout(Duration::from_secs(1), Duration::from_secs(200)),
+            Duration::from_secs(66),
+            "a third of a young history"
+        );
+    }
 }

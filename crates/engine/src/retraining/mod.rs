@@ -11,6 +11,7 @@ mod turn;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use foreshadow_forecast::Panel;
+use foreshadow_types::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use self::{
@@ -20,7 +21,7 @@ pub(crate) use self::{
 };
 use self::{
     child::train_candidate,
-    judge::{Verdict, judge},
+    judge::{Rivals, Verdict, judge, length},
     turn::Turn,
 };
 pub use self::{
@@ -42,6 +43,8 @@ pub(crate) struct Retraining {
     pub(crate) history: HistoryFolder,
     pub(crate) imports: Vec<PathBuf>,
     pub(crate) seed: u64,
+    /// The model that the service was told to begin with.
+    pub(crate) configured: Option<PathBuf>,
     /// Whether the pretrained model is used until there is one of its own.
     pub(crate) pretrained: bool,
     pub(crate) load: LoadModel,
@@ -79,6 +82,16 @@ const SETTLED: u32 = 2;
 pub(crate) fn candidate_folders(models: &std::path::Path) -> Vec<PathBuf> {
     let candidates = child::candidates(models).into_iter();
     candidates.map(|candidate| candidate.folder).collect()
+}
+
+/// When the newest candidate was made, if there is one: schedules go on from it after a restart.
+pub(crate) fn last_trained(models: &std::path::Path) -> Option<Timestamp> {
+    let newest = candidate_folders(models).pop()?;
+    let made = std::fs::metadata(newest).ok()?.modified().ok()?;
+    let since = made.duration_since(std::time::UNIX_EPOCH).ok()?;
+    i64::try_from(since.as_millis())
+        .ok()
+        .map(Timestamp::from_millis)
 }
 
 impl Retraining {
@@ -155,18 +168,27 @@ impl Retraining {
             return Err("there is no history to train on yet".to_owned());
         }
         let end = self.numbers.clock.now();
-        let until = (end - holdout(now.interval)).floor_to(now.interval);
-        let candidate = train_candidate(self, &histories, now.interval, until).await?;
+        let read = histories.clone();
+        let length = tokio::task::spawn_blocking(move || length(&read, end)).await;
+        let length = length.map_err(|error| error.to_string())??;
+        let held_out = holdout(now.interval, length);
+        let until = (end - held_out).floor_to(now.interval);
+        let candidate = train_candidate(self, &histories, now.interval, until).await;
+        let candidate = candidate.inspect_err(|_| self.prune(""))?;
         let name = candidate.name.clone();
-        let (load, models) = (self.load.clone(), self.models.clone());
-        let pretrained = self.pretrained;
+        let load = self.load.clone();
+        let rivals = Rivals {
+            models: self.models.clone(),
+            configured: self.configured.clone(),
+            pretrained: self.pretrained,
+        };
         let judged = tokio::task::spawn_blocking(move || {
             judge(
                 &load,
-                (&models, pretrained),
+                &rivals,
                 &candidate.folder,
                 &histories,
-                until,
+                (until, held_out),
             )
         });
         let verdict = judged.await.map_err(|error| error.to_string())??;

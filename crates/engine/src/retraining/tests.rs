@@ -41,6 +41,7 @@ fn load_constant() -> LoadModel {
             interval: Duration::from_secs(1),
             trained_through: Timestamp::MIN,
             pools: std::collections::BTreeMap::new(),
+            measures: Vec::new(),
         })
     })
 }
@@ -75,6 +76,7 @@ fn retraining(folder: &Path, planning: mpsc::Sender<PlanningCommand>) -> Retrain
         history,
         imports: Vec::new(),
         seed: 1,
+        configured: None,
         pretrained: true,
         load: load_constant(),
         numbers,
@@ -283,5 +285,34 @@ async fn one_trains_for_all_that_share_what_is_learnt() {
     }
     // What is in use is not taken up again.
     late.take_newest().await.unwrap();
+    assert!(promoted.try_recv().is_err());
+}
+
+/// Half a day of minutes about 5, the last hour of which is garbage.
+fn write_garbage(folder: &HistoryFolder, end: Timestamp) {
+    let path = folder.usage().join("1.parquet");
+    let mut writer = UsageWriter::create(&path, &["cpu"]).unwrap();
+    let entity = EntityId::new("ada").unwrap();
+    for minute in (0..720_u64).rev() {
+        let clean = (minute * 41 % 101) as f64 / 10.0;
+        let value = if minute < 60 { 5_000.0 } else { clean };
+        let at = end - Duration::from_mins(minute + 1);
+        writer.write(at, &entity, &[Some(value)]).unwrap();
+    }
+    writer.finish().unwrap();
+}
+
+#[tokio::test]
+async fn an_hour_of_garbage_at_bins_of_a_minute_promotes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (planning, mut promoted) = mpsc::channel(4);
+    let mut retraining = retraining(folder.path(), planning);
+    write_garbage(&retraining.history, retraining.numbers.clock.now());
+    let train = TrainNow {
+        interval: Duration::from_mins(1),
+    };
+    retraining.config.command = Some(trains_to("5000"));
+    let poisoned = retraining.train(train).await;
+    assert!(matches!(poisoned, Ok(Trained::Kept { .. })), "{poisoned:?}");
     assert!(promoted.try_recv().is_err());
 }
