@@ -47,7 +47,7 @@ pub use misses::{MissCause, MissCounts};
 pub use plan::{Beside, Bound, Mode, PoolPlan, Reason, TradeOff};
 pub use planner::PoolPlanner;
 pub use policy::{Arrival, Fared, Inventory, Outcome, TargetPolicies, TargetPolicy, stable_hash};
-pub use remembered::{Past, Remembered, startup_drifted};
+pub use remembered::{Past, Remembered};
 pub use replay::{Preview, PreviewScore};
 pub use rules::{ForecastView, RuleBook, RuleError, RuleSubject, TriggerRule, Wanted};
 pub use schedule::{CronTime, Schedule, ScheduleError};

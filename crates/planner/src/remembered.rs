@@ -16,14 +16,15 @@ const REMEMBERED: usize = 262_144;
 /// A planner is made anew when start-up times differ from those it knows by this factor.
 const STARTUP_DRIFT: f64 = 1.5;
 
+/// The same while what it was last made anew from has not grown by [`GROWTH`]: a few starts that happen to
+/// be slow must not have it made anew again and again, which takes longer the more it remembers.
+const GREAT_DRIFT: f64 = 2.25;
+
+/// By which share of the time remembered.
+const GROWTH: f64 = 0.25;
+
 /// The most ticks that a planner made anew lives through.
 const MOST_TICKS: u64 = 100_000;
-
-/// Whether measured start-up times are so far from the one a planner knows that it must be made anew.
-pub fn startup_drifted(known: Duration, measured: Duration) -> bool {
-    let ratio = measured.as_secs_f64().max(1e-3) / known.as_secs_f64().max(1e-3);
-    !(1.0 / STARTUP_DRIFT..=STARTUP_DRIFT).contains(&ratio)
-}
 
 /// What became of a past request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +64,26 @@ impl Remembered {
     pub fn since(&self, from: Timestamp) -> impl Iterator<Item = &(Arrival, Past)> {
         let first = self.0.partition_point(|(arrival, _)| arrival.at < from);
         self.0.range(first..)
+    }
+
+    /// Whether a planner that knows a start-up time, and was made anew at `made` if ever, must be made
+    /// anew at `now`, since starts take as long as `measured`.
+    pub fn has_drifted(
+        &self,
+        known: Duration,
+        measured: Duration,
+        made: Option<Timestamp>,
+        now: Timestamp,
+    ) -> bool {
+        let first = self.0.front().map_or(now, |(first, _)| first.at);
+        let wait = now.since(first).mul_f64(GROWTH);
+        let factor = if made.is_none_or(|made| now.since(made) >= wait) {
+            STARTUP_DRIFT
+        } else {
+            GREAT_DRIFT
+        };
+        let ratio = measured.as_secs_f64().max(1e-3) / known.as_secs_f64().max(1e-3);
+        !(1.0 / factor..=factor).contains(&ratio)
     }
 
     /// Work has ended of `user`, who came at `came` and whose hold was [`Arrival::UNTIL_RELEASED`]:
@@ -123,13 +144,29 @@ mod tests {
 
     #[test]
     fn only_half_as_long_again_or_two_thirds_is_a_drift() {
-        let known = Duration::from_mins(1);
-        assert!(!startup_drifted(known, known));
-        assert!(!startup_drifted(known, Duration::from_secs(90)));
-        assert!(startup_drifted(known, Duration::from_secs(91)));
-        assert!(!startup_drifted(known, Duration::from_secs(40)));
-        assert!(startup_drifted(known, Duration::from_secs(39)));
-        assert!(!startup_drifted(Duration::ZERO, Duration::ZERO));
+        let now = Timestamp::from_millis(0);
+        let drifted = |known_s, measured_s| {
+            let seconds = Duration::from_secs;
+            let remembered = Remembered::default();
+            remembered.has_drifted(seconds(known_s), seconds(measured_s), None, now)
+        };
+        assert!(!drifted(60, 60) && !drifted(0, 0));
+        assert!(!drifted(60, 90) && drifted(60, 91));
+        assert!(!drifted(60, 40) && drifted(60, 39));
+    }
+
+    #[test]
+    fn a_planner_just_made_anew_is_made_anew_again_for_a_great_drift_alone() {
+        let mut remembered = Remembered::default();
+        remembered.push(arrival(0, 1), Past::Unknown);
+        let hour = |hour: i64| Timestamp::from_millis(3_600_000 * hour);
+        let drifted = |measured_s, now| {
+            let (known, measured) = (Duration::from_mins(1), Duration::from_secs(measured_s));
+            remembered.has_drifted(known, measured, Some(hour(6)), now)
+        };
+        assert!(!drifted(100, hour(7)), "an hour of seven");
+        assert!(drifted(136, hour(7)));
+        assert!(drifted(100, hour(8)), "two hours of eight");
     }
 
     #[test]

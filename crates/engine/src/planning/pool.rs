@@ -8,7 +8,6 @@ use foreshadow_history::RequestRecord;
 use foreshadow_planner::{
     Arrival, DemandModel, Fared, Inventory, KnownDemand, MissCause, MissCounts, Mode, Objective,
     Outcome, Past, PoolPlan, PoolPlanner, PoolSettings, Remembered, SettingsError, stable_hash,
-    startup_drifted,
 };
 use foreshadow_types::{ApplicationId, PoolName, Timestamp, UserId};
 
@@ -25,6 +24,8 @@ pub(crate) struct PlannedPool {
     pub(crate) config: PoolConfig,
     planner: PoolPlanner,
     remembered: Remembered,
+    /// When the planner was last made anew.
+    made: Option<Timestamp>,
     pub(crate) outcomes: OutcomeCounts,
     /// Requests that waited since the start, whatever planners came and went.
     waits: MissCounts,
@@ -83,6 +84,7 @@ impl PlannedPool {
             planner: PoolPlanner::new(settings)?,
             config,
             remembered: Remembered::default(),
+            made: None,
             outcomes: OutcomeCounts::default(),
             waits: MissCounts::default(),
             seed,
@@ -230,15 +232,19 @@ impl PlannedPool {
         proposal(plan, previewed.keep.saturating_add(booked), known)
     }
 
-    /// The settings it should have now: as configured, with the start-up time that was measured.
+    /// The settings it should have: as configured, with the start-up time that was measured by then.
     pub(crate) fn wanted_settings(
         &self,
         shadow: &ShadowConfig,
-        measured: Option<Duration>,
+        measured: Option<(Duration, Timestamp)>,
     ) -> PoolSettings {
         let known = self.settings().startup;
-        let startup = measured.filter(|measured| startup_drifted(known, *measured));
-        settings(&self.config, shadow, startup.unwrap_or(known), self.seed)
+        let past = &self.remembered;
+        let startup = match measured {
+            Some((measured, now)) if past.has_drifted(known, measured, self.made, now) => measured,
+            Some(_) | None => known,
+        };
+        settings(&self.config, shadow, startup, self.seed)
     }
 
     /// A planner with other settings that has lived through the remembered requests. Takes up to
@@ -300,6 +306,7 @@ impl PlannedPool {
     ) -> Result<(), SettingsError> {
         if !self.planner.retarget(settings.clone())? {
             self.planner = self.made_anew(settings, now)?;
+            self.made = Some(now);
         }
         Ok(())
     }

@@ -129,12 +129,12 @@ impl Planning {
 
     /// Where starts take longer or shorter than a planner knows, it is made anew.
     async fn adapt_to_startup_times(&mut self) -> Result<(), EngineError> {
-        let inventory = self.inventory().await?;
+        let (inventory, now) = (self.inventory().await?, self.now());
         let mut changes = BTreeMap::new();
         for pool in &inventory {
             let name = &pool.status.name;
             if let Some(planned) = self.pools.get(name) {
-                let measured = Some(pool.status.startup_slow);
+                let measured = Some((pool.status.startup_slow, now));
                 let wanted = planned.wanted_settings(&self.config.value, measured);
                 if wanted != *planned.settings() {
                     changes.insert(name.clone(), wanted);

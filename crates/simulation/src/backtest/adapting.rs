@@ -5,7 +5,7 @@ use std::time::Duration;
 use foreshadow_allocator::{Startups, remember_startup};
 use foreshadow_planner::{
     Arrival, DemandModel, Inventory, KnownDemand, MissCounts, Outcome, Past, PoolPlanner,
-    PoolSettings, Remembered, SettingsError, TargetPolicies, startup_drifted,
+    PoolSettings, Remembered, SettingsError, TargetPolicies,
 };
 use foreshadow_types::Timestamp;
 
@@ -72,6 +72,8 @@ struct Adapting {
     planner: PoolPlanner,
     model: Option<DemandModel>,
     remembered: Remembered,
+    /// When it was last made anew.
+    made: Option<Timestamp>,
     startups_ms: Vec<u32>,
     /// Requests that waited, whatever planners came and went.
     waits: MissCounts,
@@ -83,6 +85,7 @@ impl Adapting {
             planner: planner_with(settings, model.as_ref())?,
             model,
             remembered: Remembered::default(),
+            made: None,
             startups_ms: Vec::new(),
             waits: MissCounts::default(),
         })
@@ -114,7 +117,8 @@ impl Adapting {
     fn adapt(&mut self, now: Timestamp) {
         let known = self.planner.settings().startup;
         let measured = Startups::of(&self.startups_ms).slow(known);
-        if !startup_drifted(known, measured) {
+        let past = &self.remembered;
+        if !past.has_drifted(known, measured, self.made, now) {
             return;
         }
         let settings = PoolSettings {
@@ -125,6 +129,7 @@ impl Adapting {
         if let Ok(mut planner) = planner_with(settings, self.model.as_ref()) {
             self.remembered.live_through(&mut planner, now);
             self.planner = planner;
+            self.made = Some(now);
         }
     }
 }
