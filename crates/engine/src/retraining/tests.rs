@@ -41,6 +41,7 @@ fn load_constant() -> LoadModel {
             interval: Duration::from_secs(1),
             trained_through: Timestamp::MIN,
             pools: std::collections::BTreeMap::new(),
+            measures: Vec::new(),
         })
     })
 }
