@@ -68,7 +68,7 @@ pub(crate) struct Args {
 
 /// Runs the command.
 pub(crate) fn run(args: Args) -> Result<(), Failure> {
-    tokio::runtime::Runtime::new()?.block_on(async { started(args).await })
+    tokio::runtime::Runtime::new()?.block_on(Box::pin(started(args)))
 }
 
 async fn started(args: Args) -> Result<(), Failure> {
