@@ -276,7 +276,7 @@ impl Service {
     }
 
     fn held_out() -> usize {
-        (holdout(BIN).as_millis() / BIN.as_millis()) as usize
+        (holdout(BIN, Duration::MAX).as_millis() / BIN.as_millis()) as usize
     }
 
     /// Trains on all that was seen before the windows that judge it.
