@@ -21,7 +21,7 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     shown(text).map(|_| ())
 }
 
-/// As [`print`]; says whether somebody reads it still.
+/// As [`print()`]; says whether somebody reads it still.
 pub(crate) fn shown(text: &str) -> Result<bool, Failure> {
     let mut out = anstream::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
