@@ -5,10 +5,12 @@ mod callers;
 mod until;
 
 use std::{
+    collections::BTreeSet,
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -329,7 +331,16 @@ impl Marked {
 
     /// Those that sleep for a time of their own: no other run of tests has it, nor another test of
     /// this one with another `test`.
+    ///
+    /// # Panics
+    /// If another test of this run has the number: each would end the processes of the other.
     pub fn sleepers(test: u32) -> Self {
+        static TAKEN: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+        let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+        assert!(
+            taken.insert(test),
+            "another test has {test}; give a number that is free"
+        );
         Self(format!("{test}{}", std::process::id()))
     }
 

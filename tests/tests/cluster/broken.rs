@@ -39,7 +39,7 @@ fn pool_elsewhere(trial: &Trial) -> (String, usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_was_with_a_lost_replica_is_told_when_to_come_again() {
     let folder = tempfile::tempdir().expect("a folder can be made");
-    let instances = Marked::sleepers(88);
+    let instances = Marked::sleepers(92);
     let Some(mut trial) = Trial::start(folder.path(), &instances) else {
         return;
     };

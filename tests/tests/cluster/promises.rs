@@ -43,7 +43,7 @@ async fn gap_is_within(promised: Duration, test: u32, take_away: fn(&mut Replica
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_crashed_replica_had_is_served_within_five_seconds() {
-    gap_is_within(AFTER_A_CRASH, 89, Replica::kill).await;
+    gap_is_within(AFTER_A_CRASH, 93, Replica::kill).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -153,7 +153,7 @@ async fn acknowledged(stream: Stream) -> (BTreeSet<String>, Code) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_ends_in_order_keeps_no_answer_to_itself() {
     let folder = tempfile::tempdir().expect("a folder can be made");
-    let instances = Marked::sleepers(88);
+    let instances = Marked::sleepers(94);
     let Some(mut trial) = Trial::start(folder.path(), &instances) else {
         return;
     };
