@@ -22,6 +22,8 @@ pub use gate::{GateReport, compare, current_model, promote};
 pub use manifest::{Manifest, Measures, SCHEMA, Validation};
 pub use model::{LoadedModel, ModelError, load_model, pretrained, save_model};
 pub use options::{EpochReport, Observer, StepProgress, TrainOptions};
-pub use pools::{PoolEntry, PoolFitOptions, arrival_of, fit_pools, load_pools, save_pools};
+pub use pools::{
+    PoolEntry, PoolFitOptions, arrival_of, fit_pools, load_pools, request_files, save_pools,
+};
 pub use resample::coarser;
 pub use train::{TrainError, train};

@@ -106,7 +106,11 @@ pub fn fit_pools(
     Ok(fitted.collect())
 }
 
-fn request_files(history: &[PathBuf]) -> Result<Vec<PathBuf>, HistoryError> {
+/// The files of requests among these files, folders and globs.
+///
+/// # Errors
+/// [`HistoryError`] if a file cannot be read.
+pub fn request_files(history: &[PathBuf]) -> Result<Vec<PathBuf>, HistoryError> {
     let mut files = HistoryPaths::expand(history)?.files().to_vec();
     let mut failure = None;
     files.retain(|file| match HistoryKind::of_file(file) {

@@ -86,6 +86,8 @@ pub struct TelemetryMetrics {
     pub entities: u64,
     /// Entities that gave way to others.
     pub evicted: u64,
+    /// Observations of series that there was no room for.
+    pub series_refused: u64,
     /// Rows written to the history.
     pub history_rows: u64,
     /// Rows lost because the history could not be written.

@@ -60,6 +60,9 @@ const MOST_WAITING: usize = 1_024;
 /// How often categories are found anew.
 const RECLUSTER_EVERY: Duration = Duration::from_mins(10);
 
+/// How often it is told that there are too many of something.
+const TELL_EVERY: Duration = Duration::from_mins(10);
+
 /// Observations and who is told what became of them.
 type Report = (
     Vec<Observation>,
@@ -77,6 +80,8 @@ pub(crate) struct Collector {
     waiting: VecDeque<Report>,
     happenings: Vec<Happening>,
     clustered_at: Option<Timestamp>,
+    /// When it was last told that there is no room.
+    told_at: Option<Timestamp>,
     requests_metric: Arc<str>,
     numbers: Arc<Numbers>,
     limits: Limits,
@@ -124,6 +129,7 @@ impl Collector {
             waiting: VecDeque::new(),
             happenings: Vec::new(),
             clustered_at: None,
+            told_at: None,
             requests_metric: REQUESTS.into(),
             numbers,
             limits,
@@ -227,13 +233,15 @@ impl Collector {
         let (oldest, latest) = (now - OLDEST, now + FURTHEST_AHEAD);
         let mut outcome = ReportOutcome::default();
         let mut taken = Vec::with_capacity(observations.len());
+        let mut refused = 0;
         for observation in observations {
             let timely = observation.at >= oldest && observation.at <= latest;
             if timely && self.shadows.observe(&observation) {
                 outcome.accepted += 1;
                 let (entity, metric) = (&observation.entity, &observation.metric);
-                self.series
-                    .sample(entity, metric, observation.at, observation.value);
+                let at = observation.at;
+                let fits = self.series.sample(entity, metric, at, observation.value);
+                refused += u64::from(!fits);
                 taken.push(observation);
             } else {
                 outcome.rejected += 1;
@@ -247,8 +255,26 @@ impl Collector {
         telemetry.accepted.add(outcome.accepted);
         telemetry.rejected.add(outcome.rejected);
         telemetry.entities.set(self.shadows.len() as u64);
-        telemetry.evicted.set(self.shadows.counts().evicted);
+        self.tell_of_the_full(refused, now);
         Ok(outcome)
+    }
+
+    /// Counts what there was no room for, and says so once in a while.
+    fn tell_of_the_full(&mut self, refused: u64, now: Timestamp) {
+        let telemetry = &self.numbers.telemetry;
+        telemetry.series_refused.add(refused);
+        let evicted = self.shadows.counts().evicted;
+        let gave_way = evicted.saturating_sub(telemetry.evicted.get());
+        telemetry.evicted.set(evicted);
+        let due = |at: Timestamp| now.since(at) >= TELL_EVERY;
+        if refused + gave_way > 0 && self.told_at.is_none_or(due) {
+            self.told_at = Some(now);
+            tracing::warn!(
+                refused,
+                gave_way,
+                "there are more series or entities than there is room for; raise [limits] or send less"
+            );
+        }
     }
 
     fn take_happenings(&mut self, happened: Vec<Happening>) {

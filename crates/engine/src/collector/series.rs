@@ -50,6 +50,9 @@ struct Series {
     open: i64,
     sum: f64,
     samples: u64,
+    /// Whether the open bin has a sample of its own, and whether the one before it had.
+    on_time: bool,
+    was_on_time: bool,
 }
 
 /// All series.
@@ -323,17 +326,23 @@ impl Series {
             open,
             sum: 0.0,
             samples: 0,
+            on_time: false,
+            was_on_time: true,
         }
     }
 
-    /// A sample of a bin that has closed comes too late to count.
+    /// A sample of a bin that has closed comes too late to count there. Where that bin got none in time,
+    /// it counts as one of the bin that is open: of a sender whose samples always come a little after
+    /// their bin has closed, nothing would be known otherwise.
     fn add(&mut self, bin: i64, value: f64, keep: usize) {
         if bin > self.open {
             self.advance(bin, keep);
         }
-        if bin == self.open {
+        let just_late = self.kind == Kind::Mean && bin + 1 == self.open && !self.was_on_time;
+        if bin == self.open || just_late {
             self.sum += value;
             self.samples += 1;
+            self.on_time |= bin == self.open;
         }
     }
 
@@ -348,6 +357,8 @@ impl Series {
         for _ in 0..skipped {
             self.push(self.absent(), keep);
         }
+        self.was_on_time = skipped == 0 && self.on_time;
+        self.on_time = false;
         self.open = open;
         self.sum = 0.0;
         self.samples = 0;

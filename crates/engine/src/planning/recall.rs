@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, io, path::PathBuf, thread, time::Duration};
 
 use foreshadow_history::{HistoryError, HistoryPaths, RequestReader};
 use foreshadow_planner::Past;
+use foreshadow_training::request_files;
 use foreshadow_types::{PoolName, Timestamp};
 use tokio::{
     sync::oneshot::{self, error::TryRecvError},
@@ -93,8 +94,10 @@ impl PastRequests {
         pools: &mut [PlannedPool],
         is_wanted: &dyn Fn() -> bool,
     ) -> Result<u64, HistoryError> {
+        // Imports may hold usage too, which planners have no use for.
         let mut files = self.imports.clone();
         files.extend(self.history.past_requests()?);
+        let files = request_files(&files)?;
         if files.is_empty() {
             return Ok(0);
         }

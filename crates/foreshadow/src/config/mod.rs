@@ -5,6 +5,7 @@ mod access;
 mod cluster;
 mod environment;
 mod history;
+mod limits;
 mod pool;
 mod shadow;
 mod telemetry;
@@ -30,6 +31,7 @@ use cluster::RawCluster;
 pub(crate) use cluster::{ClusterConfig, Secret};
 use environment::{Variable, put_over, variables};
 use history::RawHistory;
+use limits::RawLimits;
 use pool::RawPool;
 use shadow::{RawFollow, RawRetrain, RawSchedule, RawTrigger};
 use telemetry::RawTelemetry;
@@ -96,6 +98,7 @@ struct RawConfig {
     tls: Option<Spanned<RawTls>>,
     telemetry: RawTelemetry,
     history: RawHistory,
+    limits: RawLimits,
     traces: Option<Spanned<RawTraces>>,
     cluster: Option<Spanned<RawCluster>>,
 }
@@ -258,6 +261,7 @@ fn parse_with(
         config.limits.audit = keep.0;
     }
     raw.history.apply(&mut config);
+    raw.limits.apply(&mut config);
     if let Some(tick) = raw.tick {
         config.shadow.tick = tick.0;
     }

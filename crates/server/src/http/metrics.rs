@@ -376,6 +376,11 @@ fn telemetry(text: &mut Exposition, metrics: &MetricsSnapshot) {
         numbers.evicted,
     );
     text.counter(
+        "foreshadow_series_refused_total",
+        "Observations of series that are not forecast, since there are too many.",
+        numbers.series_refused,
+    );
+    text.counter(
         "foreshadow_history_rows_total",
         "Rows written.",
         numbers.history_rows,

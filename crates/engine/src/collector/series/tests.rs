@@ -55,6 +55,29 @@ fn a_late_sample_does_not_change_a_closed_bin() {
 }
 
 #[test]
+fn samples_that_always_come_a_little_late_are_seen_a_bin_later() {
+    let mut store = SeriesStore::new(SECOND, 10);
+    // Each is of the last tenth of its bin, and comes a tenth after its end.
+    for second in 0..6 {
+        store.closed(at(second * 1_000));
+        sample(&mut store, &cpu(), at(second * 1_000 - 100), second as f64);
+    }
+    let (panel, _) = store.closed(at(6_000)).unwrap();
+    assert_eq!(panel.series(0)[2..], [1.0, 2.0, 3.0, 4.0, 5.0]);
+}
+
+#[test]
+fn a_straggler_of_a_sender_in_time_counts_nowhere() {
+    let mut store = SeriesStore::new(SECOND, 10);
+    sample(&mut store, &cpu(), at(500), 1.0);
+    store.closed(at(1_000));
+    sample(&mut store, &cpu(), at(900), 9.0);
+    sample(&mut store, &cpu(), at(1_500), 1.0);
+    let (panel, _) = store.closed(at(2_000)).unwrap();
+    assert_eq!(panel.series(0), [1.0, 1.0]);
+}
+
+#[test]
 fn series_beyond_the_limit_are_refused_until_old_ones_are_stale() {
     let mut store = SeriesStore::new(SECOND, 1);
     assert!(sample(&mut store, &cpu(), at(0), 1.0));
