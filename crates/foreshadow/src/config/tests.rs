@@ -254,7 +254,7 @@ fn limits_of_growth_and_of_failing_starts_are_read_and_checked() {
         "ramp.up is 0; give",
         None,
     );
-    refused(&text.replace("up = 4", "upwards = 4"), "upwards", Some(13));
+    refused(&text.replace("up = 4", "upwards = 4"), "upwards", Some(12));
     refused(&text.replace("\"1m\"", "\"2h\""), "longest", None);
 }
 
