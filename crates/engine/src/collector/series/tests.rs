@@ -58,12 +58,12 @@ fn a_late_sample_does_not_change_a_closed_bin() {
 fn samples_that_always_come_a_little_late_are_seen_a_bin_later() {
     let mut store = SeriesStore::new(SECOND, 10);
     // Each is of the last tenth of its bin, and comes a tenth after its end.
-    for second in 0..6 {
+    for second in 1..7 {
         store.closed(at(second * 1_000));
         sample(&mut store, &cpu(), at(second * 1_000 - 100), second as f64);
     }
-    let (panel, _) = store.closed(at(6_000)).unwrap();
-    assert_eq!(panel.series(0)[2..], [1.0, 2.0, 3.0, 4.0, 5.0]);
+    let (panel, _) = store.closed(at(7_000)).unwrap();
+    assert_eq!(panel.series(0)[2..], [2.0, 3.0, 4.0, 5.0, 6.0]);
 }
 
 #[test]
