@@ -97,6 +97,9 @@ impl PastRequests {
         // Imports may hold usage too, which planners have no use for.
         let mut files = self.imports.clone();
         files.extend(self.history.past_requests()?);
+        if files.is_empty() {
+            return Ok(0);
+        }
         let files = request_files(&files)?;
         if files.is_empty() {
             return Ok(0);
