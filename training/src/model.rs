@@ -66,6 +66,21 @@ pub enum ModelError {
 }
 
 impl LoadedModel {
+    /// With the weights in these bytes, which are said to be at `path`.
+    fn of(
+        (manifest, trained_through): (Manifest, Timestamp),
+        path: PathBuf,
+        weights: &[u8],
+    ) -> Result<Self, ModelError> {
+        let network = Network::from_safetensors(manifest.network.clone(), weights)
+            .map_err(|source| ModelError::Weights { path, source })?;
+        Ok(Self {
+            manifest,
+            trained_through,
+            network,
+        })
+    }
+
     /// The model as a forecaster.
     pub fn forecaster(&self) -> LstmForecaster {
         LstmForecaster::new(self.network.clone(), self.manifest.interval())
@@ -80,18 +95,11 @@ pub fn pretrained() -> Result<LoadedModel, ModelError> {
     use foreshadow_pretrained::{USAGE_MANIFEST, USAGE_WEIGHTS};
     let place = Path::new("models/pretrained/usage");
     let (manifest, trained_through) = parse_manifest(&place.join(MANIFEST), USAGE_MANIFEST)?;
-    let network =
-        Network::from_safetensors(manifest.network.clone(), USAGE_WEIGHTS).map_err(|source| {
-            ModelError::Weights {
-                path: place.join(WEIGHTS),
-                source,
-            }
-        })?;
-    Ok(LoadedModel {
-        manifest,
-        trained_through,
-        network,
-    })
+    LoadedModel::of(
+        (manifest, trained_through),
+        place.join(WEIGHTS),
+        USAGE_WEIGHTS,
+    )
 }
 
 /// Reads and checks the model in `dir`.
@@ -105,13 +113,7 @@ pub fn load_model(dir: &Path) -> Result<LoadedModel, ModelError> {
         path: path.clone(),
         source,
     })?;
-    let network = Network::from_safetensors(manifest.network.clone(), &bytes)
-        .map_err(|source| ModelError::Weights { path, source })?;
-    Ok(LoadedModel {
-        manifest,
-        trained_through,
-        network,
-    })
+    LoadedModel::of((manifest, trained_through), path, &bytes)
 }
 
 fn read_manifest(path: &Path) -> Result<(Manifest, Timestamp), ModelError> {

@@ -65,14 +65,7 @@ impl HistoryFile {
     /// The earliest time of its rows, where its statistics tell.
     pub(crate) fn begin(&self) -> Option<Timestamp> {
         let groups = self.metadata.metadata().row_groups().iter();
-        let earliest = groups.filter_map(|group| {
-            let mut columns = group.columns().iter();
-            let times = columns.find(|column| column.column_path().string() == TIMESTAMP)?;
-            match times.statistics()? {
-                Statistics::Int64(known) => known.min_opt().copied(),
-                _ => None,
-            }
-        });
+        let earliest = groups.filter_map(|group| self.times_of(group).0);
         earliest.min().map(Timestamp::from_millis)
     }
 
@@ -100,24 +93,24 @@ impl HistoryFile {
     }
 
     fn may_hold(&self, group: &RowGroupMetaData, span: &Span) -> bool {
+        let (first, last) = self.times_of(group);
+        let begins = first.is_none_or(|ms| ms < span.until.as_millis());
+        let ends = last.is_none_or(|ms| ms >= span.from.as_millis());
+        begins && ends
+    }
+
+    /// The first and the last time of a row group in milliseconds, as far as its statistics tell.
+    fn times_of(&self, group: &RowGroupMetaData) -> (Option<i64>, Option<i64>) {
         let field = self.schema().field_with_name(TIMESTAMP);
         let unit = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
         if !field.is_ok_and(|field| *field.data_type() == unit) {
-            return true;
+            return (None, None);
         }
         let mut columns = group.columns().iter();
         let times = columns.find(|column| column.column_path().string() == TIMESTAMP);
         match times.and_then(|times| times.statistics()) {
-            Some(Statistics::Int64(known)) => {
-                let begins = known
-                    .min_opt()
-                    .is_none_or(|ms| *ms < span.until.as_millis());
-                let ends = known
-                    .max_opt()
-                    .is_none_or(|ms| *ms >= span.from.as_millis());
-                begins && ends
-            }
-            _ => true,
+            Some(Statistics::Int64(known)) => (known.min_opt().copied(), known.max_opt().copied()),
+            _ => (None, None),
         }
     }
 

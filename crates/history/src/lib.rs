@@ -36,9 +36,7 @@ pub use import::{ImportSummary, SwfOptions, import_csv, import_swf};
 pub use journal::{Journal, Segment, read_segment, remove_segment, segments};
 pub use merge::merge_files;
 pub use panel::{DEFAULT_MAX_VALUES, PanelLimits, PanelOptions, REQUESTS_METRIC, load_panel};
-pub use past::{
-    PastRequest, PastSample, Span, begin_of, each_past_sample, past_requests, past_usage, rows_of,
-};
+pub use past::{PastRequest, PastSample, Span, UsageFile, begin_of, past_requests, past_usage};
 pub use paths::HistoryPaths;
 pub use reader::RequestReader;
 pub use request::RequestRecord;

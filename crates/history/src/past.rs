@@ -60,14 +60,9 @@ pub fn past_usage(
     span: &Span,
     rows: &mut u64,
 ) -> Result<(Vec<String>, Vec<PastSample>), HistoryError> {
-    let file = HistoryFile::open(path)?;
-    let HistoryKind::Usage { metrics } = HistoryKind::of_schema(path, file.schema())? else {
-        return Err(other_kind(path, ENTITY_ID));
-    };
-    let mut columns = vec![TIMESTAMP, ENTITY_ID];
-    columns.extend(metrics.iter().map(String::as_str));
+    let UsageFile { file, metrics } = UsageFile::open(path)?;
     let mut samples = Vec::new();
-    for batch in file.batches_within(&columns, span)? {
+    for batch in file.batches_within(&columns_of(&metrics), span)? {
         let batch = batch?;
         *rows += batch.rows() as u64;
         let named = rows_naming(&batch.texts(ENTITY_ID)?, entity.as_str());
@@ -90,14 +85,6 @@ pub fn past_usage(
     Ok((metrics, samples))
 }
 
-/// How many rows a file has, by what it says at its end.
-///
-/// # Errors
-/// [`HistoryError`] if the file cannot be read.
-pub fn rows_of(path: &Path) -> Result<u64, HistoryError> {
-    Ok(HistoryFile::open(path)?.rows())
-}
-
 /// The earliest time in a file of ours, where its statistics tell.
 ///
 /// # Errors
@@ -106,42 +93,69 @@ pub fn begin_of(path: &Path) -> Result<Option<Timestamp>, HistoryError> {
     Ok(HistoryFile::open(path)?.begin())
 }
 
-/// Hands over every sample of a usage file in a span, in the order of the file: the entity, the metric,
-/// the time and the value. `rows` grows by those read.
-///
-/// # Errors
-/// [`HistoryError`] if the file cannot be read or is none of usage.
-pub fn each_past_sample(
-    path: &Path,
-    span: &Span,
-    rows: &mut u64,
-    mut take: impl FnMut(&EntityId, &Arc<str>, Timestamp, f64),
-) -> Result<(), HistoryError> {
-    let file = HistoryFile::open(path)?;
-    let HistoryKind::Usage { metrics } = HistoryKind::of_schema(path, file.schema())? else {
-        return Err(other_kind(path, ENTITY_ID));
-    };
-    let mut columns = vec![TIMESTAMP, ENTITY_ID];
-    columns.extend(metrics.iter().map(String::as_str));
-    let names: Vec<Arc<str>> = metrics.iter().map(|name| name.as_str().into()).collect();
-    for batch in file.batches_within(&columns, span)? {
-        let batch = batch?;
-        *rows += batch.rows() as u64;
-        let (times, entities) = (batch.times(TIMESTAMP)?, batch.texts(ENTITY_ID)?);
-        let values = metrics.iter().map(|name| batch.numbers(name));
-        let values = values.collect::<Result<Vec<_>, _>>()?;
-        for row in (0..batch.rows()).filter(|row| span.holds(times[*row])) {
-            let Ok(entity) = EntityId::new(entities.value(row)) else {
-                continue;
-            };
-            for (name, column) in names.iter().zip(&values) {
-                if column.is_valid(row) && column.value(row).is_finite() {
-                    take(&entity, name, times[row], column.value(row));
+/// A usage file that is open: it is fetched once, however often it is asked.
+#[derive(Debug)]
+pub struct UsageFile {
+    file: HistoryFile,
+    metrics: Vec<String>,
+}
+
+impl UsageFile {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// [`HistoryError`] if it cannot be read or is none of usage.
+    pub fn open(path: &Path) -> Result<Self, HistoryError> {
+        let file = HistoryFile::open(path)?;
+        match HistoryKind::of_schema(path, file.schema())? {
+            HistoryKind::Usage { metrics } => Ok(Self { file, metrics }),
+            HistoryKind::Requests => Err(other_kind(path, ENTITY_ID)),
+        }
+    }
+
+    /// How many rows it has, by what it says at its end.
+    pub fn rows(&self) -> u64 {
+        self.file.rows()
+    }
+
+    /// Hands over every sample of a span, in the order of the file: the entity, the metric, the time and
+    /// the value.
+    ///
+    /// # Errors
+    /// [`HistoryError`] if the file is damaged.
+    pub fn each_sample(
+        &self,
+        span: &Span,
+        mut take: impl FnMut(&EntityId, &Arc<str>, Timestamp, f64),
+    ) -> Result<(), HistoryError> {
+        let names: Vec<Arc<str>> = self
+            .metrics
+            .iter()
+            .map(|name| name.as_str().into())
+            .collect();
+        for batch in self.file.batches_within(&columns_of(&self.metrics), span)? {
+            let batch = batch?;
+            let (times, entities) = (batch.times(TIMESTAMP)?, batch.texts(ENTITY_ID)?);
+            let values = self.metrics.iter().map(|name| batch.numbers(name));
+            let values = values.collect::<Result<Vec<_>, _>>()?;
+            for row in (0..batch.rows()).filter(|row| span.holds(times[*row])) {
+                let Ok(entity) = EntityId::new(entities.value(row)) else {
+                    continue;
+                };
+                for (name, column) in names.iter().zip(&values) {
+                    if column.is_valid(row) && column.value(row).is_finite() {
+                        take(&entity, name, times[row], column.value(row));
+                    }
                 }
             }
         }
+        Ok(())
     }
-    Ok(())
+}
+
+fn columns_of(metrics: &[String]) -> Vec<&str> {
+    let metrics = metrics.iter().map(String::as_str);
+    [TIMESTAMP, ENTITY_ID].into_iter().chain(metrics).collect()
 }
 
 /// The requests of a file that name an entity as their user or application, in the order of the file.

@@ -80,6 +80,8 @@ pub(crate) struct Collector {
     waiting: VecDeque<Report>,
     happenings: Vec<Happening>,
     clustered_at: Option<Timestamp>,
+    /// How many of the shadows had given way when it was last looked.
+    evicted: u64,
     /// When it was last told that there is no room.
     told_at: Option<Timestamp>,
     requests_metric: Arc<str>,
@@ -129,6 +131,7 @@ impl Collector {
             waiting: VecDeque::new(),
             happenings: Vec::new(),
             clustered_at: None,
+            evicted: 0,
             told_at: None,
             requests_metric: REQUESTS.into(),
             numbers,
@@ -174,7 +177,9 @@ impl Collector {
             CollectorCommand::Flush { reply } => self.history.flush(reply),
             CollectorCommand::Forget { entity, reply } => {
                 let known = self.shadows.remove(&entity);
-                self.hear([Heard::Forgotten(entity.clone())].into_iter());
+                if let Some(recall) = &mut self.recall {
+                    recall.forget(&entity);
+                }
                 self.series.forget(&entity);
                 self.history.forget(entity, known, reply);
             }
@@ -213,6 +218,8 @@ impl Collector {
         self.recall = None;
         if let Some(recalled) = recalled {
             self.shadows = recalled;
+            // What gave way while the history was read is no news.
+            self.evicted = self.shadows.counts().evicted;
             self.clustered_at = None;
         }
     }
@@ -264,8 +271,8 @@ impl Collector {
         let telemetry = &self.numbers.telemetry;
         telemetry.series_refused.add(refused);
         let evicted = self.shadows.counts().evicted;
-        let gave_way = evicted.saturating_sub(telemetry.evicted.get());
-        telemetry.evicted.set(evicted);
+        let gave_way = evicted - std::mem::replace(&mut self.evicted, evicted);
+        telemetry.evicted.add(gave_way);
         let due = |at: Timestamp| now.since(at) >= TELL_EVERY;
         if refused + gave_way > 0 && self.told_at.is_none_or(due) {
             self.told_at = Some(now);
@@ -307,14 +314,15 @@ impl Collector {
             self.shadows.access(&access);
             self.hear([Heard::Access(access)].into_iter());
         }
-        for entity in request.entities() {
-            let key = SeriesKey::Entity(entity, self.requests_metric.clone());
-            self.series.count(&key, seen.at);
+        let metric = &self.requests_metric;
+        let entities = request.entities();
+        let entities = entities.map(|entity| SeriesKey::Entity(entity, metric.clone()));
+        let pool = (seen.fate != Fate::Booked).then(|| SeriesKey::Pool(seen.pool.clone()));
+        let mut refused = 0;
+        for key in entities.chain(pool) {
+            refused += u64::from(!self.series.count(&key, seen.at));
         }
-        if seen.fate != Fate::Booked {
-            self.series
-                .count(&SeriesKey::Pool(seen.pool.clone()), seen.at);
-        }
+        self.tell_of_the_full(refused, seen.at);
     }
 
     fn gather(&mut self, now: Timestamp) -> Gathered {

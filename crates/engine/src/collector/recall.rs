@@ -2,18 +2,17 @@
 //! service runs; what comes meanwhile is taken at once, and again on top of what was read.
 
 use std::{
+    collections::{BTreeSet, VecDeque},
     io,
     path::{Path, PathBuf},
     thread,
     time::Duration,
 };
 
-use foreshadow_history::{
-    HistoryError, HistoryPaths, RequestReader, Span, each_past_sample, rows_of,
-};
+use foreshadow_history::{HistoryError, HistoryPaths, RequestReader, Span, UsageFile};
 use foreshadow_shadow::{Access, Observation, ShadowStore, StoreLimits};
 use foreshadow_types::{EntityId, Timestamp};
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, task::spawn_blocking};
 
 use super::{
     folder::{HistoryFolder, Kind},
@@ -24,22 +23,56 @@ use super::{
 const MOST_ROWS: u64 = 64 << 20;
 /// What comes in the meantime and is kept at the most; of more, the earliest is lost to the shadows.
 const MOST_HEARD: usize = 1 << 20;
-/// How often it is tried whose files were merged meanwhile.
+/// How much of it is told at once, between two commands.
+const TOLD_AT_ONCE: usize = 1 << 14;
+/// How often it is tried whose files were merged meanwhile, and how long apart.
 const ATTEMPTS: u32 = 3;
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Something that a shadow is told.
 #[derive(Debug)]
 pub(super) enum Heard {
     Observation(Observation),
     Access(Access),
-    Forgotten(EntityId),
+}
+
+impl Heard {
+    fn is_of(&self, entity: &EntityId) -> bool {
+        match self {
+            Self::Observation(observation) => observation.entity == *entity,
+            Self::Access(access) => EntityId::from(&access.user) == *entity,
+        }
+    }
+}
+
+/// What has come since the reading began.
+#[derive(Debug, Default)]
+struct Since {
+    forgotten: BTreeSet<EntityId>,
+    heard: VecDeque<Heard>,
+}
+
+impl Since {
+    fn tell(self, shadows: &mut ShadowStore) {
+        for entity in &self.forgotten {
+            shadows.remove(entity);
+        }
+        for heard in self.heard {
+            match heard {
+                Heard::Observation(observation) => {
+                    shadows.observe(&observation);
+                }
+                Heard::Access(access) => shadows.access(&access),
+            }
+        }
+    }
 }
 
 /// Shadows that are being read, on a thread of their own.
 #[derive(Debug)]
 pub(super) struct Recall {
     shadows: oneshot::Receiver<ShadowStore>,
-    heard: Vec<Heard>,
+    since: Since,
 }
 
 impl Recall {
@@ -59,65 +92,75 @@ impl Recall {
                 until,
             };
             let is_wanted = || !known.is_closed();
-            let read = shadows_of(&history, &span, limits, &is_wanted);
-            // The service may have ended.
-            let _ = known.send(read);
+            if let Some(read) = shadows_of(&history, &span, limits, &is_wanted) {
+                // The service may have ended.
+                let _ = known.send(read);
+            }
         };
         thread::Builder::new()
             .name("shadows".to_owned())
             .spawn(reading)?;
         Ok(Self {
             shadows,
-            heard: Vec::new(),
+            since: Since::default(),
         })
     }
 
     /// Notes what the present shadows were told.
     pub(super) fn hear(&mut self, heard: impl Iterator<Item = Heard>) {
-        self.heard.extend(heard);
-        let excess = self.heard.len().saturating_sub(MOST_HEARD);
-        self.heard.drain(..excess);
+        self.since.heard.extend(heard);
+        let excess = self.since.heard.len().saturating_sub(MOST_HEARD);
+        self.since.heard.drain(..excess);
     }
 
-    /// The shadows once they are read, told what has come since; `None` if they could not be.
+    /// Notes that nothing of an entity is to be known.
+    pub(super) fn forget(&mut self, entity: &EntityId) {
+        self.since.heard.retain(|heard| !heard.is_of(entity));
+        self.since.forgotten.insert(entity.clone());
+    }
+
+    /// The shadows once they are read, told what has come since; `None` if they could not be. It can be
+    /// given up and called again.
     pub(super) async fn ended(&mut self) -> Option<ShadowStore> {
-        let mut shadows = (&mut self.shadows).await.ok()?;
-        for heard in self.heard.drain(..) {
-            match heard {
-                Heard::Observation(observation) => {
-                    shadows.observe(&observation);
-                }
-                Heard::Access(access) => shadows.access(&access),
-                Heard::Forgotten(entity) => {
-                    shadows.remove(&entity);
-                }
+        loop {
+            let mut shadows = (&mut self.shadows).await.ok()?;
+            let since = std::mem::take(&mut self.since);
+            if since.heard.len() <= TOLD_AT_ONCE {
+                since.tell(&mut shadows);
+                return Some(shadows);
             }
+            // More comes while much is told, but less.
+            let (known, told) = oneshot::channel();
+            self.shadows = told;
+            spawn_blocking(move || {
+                since.tell(&mut shadows);
+                let _ = known.send(shadows);
+            });
         }
-        Some(shadows)
     }
 }
 
-/// The shadows as the history tells; empty ones if it cannot be read: the service goes on and learns
-/// anew.
+/// The shadows as the history tells; `None` if it cannot be read: the service goes on and learns anew.
 fn shadows_of(
     history: &HistoryFolder,
     span: &Span,
     limits: StoreLimits,
     is_wanted: &dyn Fn() -> bool,
-) -> ShadowStore {
+) -> Option<ShadowStore> {
     for attempt in 1..=ATTEMPTS {
         match read(history, span, limits, is_wanted) {
             Ok(shadows) => {
                 tracing::info!(entities = shadows.len(), "shadows were recalled");
-                return shadows;
+                return Some(shadows);
             }
-            Err(error) => {
-                tracing::warn!(attempt, %error, "shadows could not be recalled");
-                thread::sleep(Duration::from_secs(1));
-            }
+            Err(error) => tracing::warn!(attempt, %error, "shadows could not be recalled"),
         }
+        if !is_wanted() {
+            break;
+        }
+        thread::sleep(PAUSE);
     }
-    ShadowStore::new(limits)
+    None
 }
 
 fn read(
@@ -127,9 +170,8 @@ fn read(
     is_wanted: &dyn Fn() -> bool,
 ) -> Result<ShadowStore, HistoryError> {
     let mut shadows = ShadowStore::new(limits);
-    for path in latest_that_fit(history.latest_first(Kind::Usage, span)?)? {
-        let mut rows = 0;
-        each_past_sample(&path, span, &mut rows, |entity, metric, at, value| {
+    for file in latest_that_fit(history.latest_first(Kind::Usage, span)?)? {
+        file.each_sample(span, |entity, metric, at, value| {
             shadows.observe(&Observation {
                 entity: entity.clone(),
                 metric: metric.clone(),
@@ -141,7 +183,7 @@ fn read(
             return Ok(shadows);
         }
     }
-    let files = latest_that_fit(history.latest_first(Kind::Requests, span)?)?;
+    let files = history.latest_first(Kind::Requests, span)?;
     if files.is_empty() {
         return Ok(shadows);
     }
@@ -159,9 +201,9 @@ fn read(
 }
 
 /// The latest files that have no more rows together than are gone through, the earliest of them first.
-fn latest_that_fit(mut files: Vec<PathBuf>) -> Result<Vec<PathBuf>, HistoryError> {
+fn latest_that_fit(mut paths: Vec<PathBuf>) -> Result<Vec<UsageFile>, HistoryError> {
     // By day and time, whichever run they are of.
-    files.sort_by_cached_key(|path| {
+    paths.sort_by_cached_key(|path| {
         let day = path.parent().and_then(Path::file_name);
         (
             day.map(ToOwned::to_owned),
@@ -169,15 +211,17 @@ fn latest_that_fit(mut files: Vec<PathBuf>) -> Result<Vec<PathBuf>, HistoryError
         )
     });
     let mut rows = 0;
-    let mut first = files.len();
-    for (place, path) in files.iter().enumerate().rev() {
-        rows += rows_of(path)?;
-        if rows > MOST_ROWS && first < files.len() {
+    let mut files = Vec::new();
+    for path in paths.iter().rev() {
+        let file = UsageFile::open(path)?;
+        rows += file.rows();
+        if rows > MOST_ROWS && !files.is_empty() {
             break;
         }
-        first = place;
+        files.push(file);
     }
-    Ok(files.split_off(first))
+    files.reverse();
+    Ok(files)
 }
 
 #[cfg(test)]
@@ -240,12 +284,9 @@ mod tests {
             entity: bob.clone(),
             ..later.clone()
         };
-        let heard = [
-            Heard::Observation(later.clone()),
-            Heard::Observation(forgotten),
-            Heard::Forgotten(bob.clone()),
-        ];
+        let heard = [later.clone(), forgotten].map(Heard::Observation);
         recall.hear(heard.into_iter());
+        recall.forget(&bob);
         let recalled = recall.ended().await.unwrap();
 
         let mut never_stopped = ShadowStore::new(limits);

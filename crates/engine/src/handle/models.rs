@@ -52,11 +52,7 @@ impl EngineHandle {
             .map_err(|_| EngineError::Stopped)?
             .map_err(|reason| refused(&name, reason))?;
         tracing::info!(name, "a model is taken up and kept");
-        let command = PlanningCommand::UseModel(Successor {
-            model: model.forecaster,
-            interval: Some(model.interval),
-            warm,
-        });
+        let command = PlanningCommand::UseModel(Successor::of(model, warm));
         let sent = self.shared.planning.send(command).await;
         sent.map_err(|_| EngineError::Stopped)
     }

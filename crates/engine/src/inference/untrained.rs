@@ -60,11 +60,15 @@ impl Untrained {
 
 impl Forecaster for Untrained {
     fn name(&self) -> &str {
-        if self.answered { PRETRAINED } else { NAIVE }
+        match self.carried {
+            Some(_) => PRETRAINED,
+            None => NAIVE,
+        }
     }
 
     fn name_of(&self, series: &SeriesId) -> &str {
-        if is_usage(series) { self.name() } else { NAIVE }
+        let pretrained = self.answered && is_usage(series);
+        if pretrained { PRETRAINED } else { NAIVE }
     }
 
     fn forecast(
@@ -175,8 +179,12 @@ mod tests {
     #[test]
     fn beyond_its_horizon_all_is_seasonal_naive() {
         let mut model = Untrained::new(true);
-        let answers = asked(&mut model, &panel(Duration::from_hours(1), 40), 7 * 24 + 1);
-        assert_eq!((model.name(), width(&answers[0])), (NAIVE, 0.0));
+        let panel = panel(Duration::from_hours(1), 40);
+        let answers = asked(&mut model, &panel, 7 * 24 + 1);
+        assert_eq!(width(&answers[0]), 0.0);
+        assert_eq!(model.name_of(&panel.ids()[0]), NAIVE);
+        // It is the one in use all the same.
+        assert_eq!(model.name(), PRETRAINED);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::Planning;
-use crate::{collector::WarmSeries, inference::BoxedForecaster};
+use crate::{collector::WarmSeries, inference::BoxedForecaster, retraining::LoadedForecaster};
 
 /// How long the first tick waits for a model that soon has caught up.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
@@ -26,6 +26,17 @@ pub(crate) struct Successor {
     pub(crate) interval: Option<Duration>,
     /// Past values at its width of bins, for series to go on from where theirs is another.
     pub(crate) warm: Arc<Panel>,
+}
+
+impl Successor {
+    /// A model that was read, and what series go on from.
+    pub(crate) fn of(model: LoadedForecaster, warm: Arc<Panel>) -> Self {
+        Self {
+            model: model.forecaster,
+            interval: Some(model.interval),
+            warm,
+        }
+    }
 }
 
 /// A successor on its way.

@@ -48,15 +48,9 @@ pub(super) fn candidates(models: &Path) -> Vec<Candidate> {
     found
 }
 
-/// The name of the next candidate, and its folder.
-pub(super) fn next_candidate(models: &Path) -> (String, PathBuf) {
-    let candidate = Candidate::after(models);
-    (candidate.name, candidate.folder)
-}
-
 impl Candidate {
     /// The one after those that there are.
-    fn after(models: &Path) -> Self {
+    pub(super) fn after(models: &Path) -> Self {
         let last = candidates(models).pop();
         let number = last.map_or(1, |last| last.number + 1);
         let name = format!("{PREFIX}{number}");

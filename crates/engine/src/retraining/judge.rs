@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use foreshadow_forecast::{Panel, Protocol};
+use foreshadow_forecast::{Forecaster, Panel, Protocol};
 use foreshadow_history::{
     DEFAULT_MAX_VALUES, HistoryPaths, PanelLimits, PanelOptions, begin_of, load_panel,
 };
@@ -35,15 +35,18 @@ pub(crate) fn holdout(interval: Duration, history: Duration) -> Duration {
     interval * HORIZON * windows(interval, history)
 }
 
-/// How long the history goes back from `now`.
+/// How long the history goes back from `now`, or as far as matters to what is held out.
 pub(super) fn length(histories: &[PathBuf], now: Timestamp) -> Result<Duration, String> {
     let paths = HistoryPaths::expand(histories).map_err(|error| error.to_string())?;
-    let mut begin = now;
+    let mut length = Duration::ZERO;
     for path in paths.files() {
         let first = begin_of(path).map_err(|error| error.to_string())?;
-        begin = begin.min(first.unwrap_or(now));
+        length = length.max(first.map_or(Duration::ZERO, |first| now.since(first)));
+        if length >= LASTS * 3 {
+            break;
+        }
     }
-    Ok(now.since(begin))
+    Ok(length)
 }
 
 /// What a candidate is judged beside.
@@ -91,15 +94,19 @@ pub(super) fn judge(
         windows: windows_of(held_out, interval),
         season: season_bins(candidate.interval),
     };
+    // It is seasonal-naive where there is no pretrained model, or none for a series.
+    let mut untrained = Untrained::new(rivals.pretrained);
+    let mut naive = seasonal_naive(interval);
+    let mut baselines: Vec<&mut dyn Forecaster> = vec![&mut naive];
+    if rivals.pretrained {
+        baselines.push(&mut untrained);
+    }
     let report = foreshadow_training::compare(
         &panel,
         protocol,
         candidate.forecaster.as_mut(),
         current,
-        &mut [
-            &mut seasonal_naive(interval),
-            &mut Untrained::new(rivals.pretrained),
-        ],
+        &mut baselines,
     )
     .map_err(|error| error.to_string())?;
     Ok(Verdict {

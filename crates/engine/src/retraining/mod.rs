@@ -143,10 +143,13 @@ impl Retraining {
         let mut turn = self.config.turns.next().await?;
         let waited = self.numbers.clock.now().since(asked);
         let settled = turn.follows_within(waited.max(now.interval * SETTLED));
-        if self.config.shared.is_some() && settled {
-            turn.give_back(false).await;
-            self.take_newest().await?;
-            return Ok(Trained::ByAnother);
+        if self.config.shared.is_some() {
+            // Whatever is trained here is to be better than what others have published.
+            let taken = turn.during(self.take_newest()).await;
+            if settled || taken.is_err() {
+                turn.give_back(false).await;
+                return taken.map(|()| Trained::ByAnother);
+            }
         }
         self.numbers.retraining.started.add(1);
         let trained = self.train_in(&mut turn, now).await;
@@ -214,11 +217,7 @@ impl Retraining {
     }
 
     async fn use_model(&self, model: LoadedForecaster, warm: Arc<Panel>) -> Result<(), String> {
-        let use_model = PlanningCommand::UseModel(Successor {
-            model: model.forecaster,
-            interval: Some(model.interval),
-            warm,
-        });
+        let use_model = PlanningCommand::UseModel(Successor::of(model, warm));
         let sent = self.planning.send(use_model).await;
         sent.map_err(|_| "the engine is stopping".to_owned())
     }

@@ -5,7 +5,7 @@
 
 use std::{
     collections::BTreeSet,
-    fs, io,
+    fs,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -17,7 +17,7 @@ use foreshadow_history::{
 };
 use tokio::task::spawn_blocking;
 
-use super::{LoadedForecaster, Retraining, child::next_candidate};
+use super::{LoadedForecaster, Retraining, child::Candidate};
 use crate::{
     collector::Kind,
     models::{go_on_from, pinned},
@@ -71,7 +71,7 @@ impl Retraining {
         let fetched = spawn_blocking(move || {
             let newest = shared.newer_than(&models)?;
             newest.map_or(Ok(None), |epoch| {
-                let (name, folder) = next_candidate(&models);
+                let Candidate { name, folder, .. } = Candidate::after(&models);
                 let model = shared.fetch(epoch, &folder).and_then(|()| load(&folder));
                 let model = model.inspect_err(|_| {
                     // What came of it is of no use; the next try fetches anew.
@@ -143,29 +143,13 @@ impl SharedTraining {
 
     /// Publishes the model in a folder; older ones go.
     fn publish(&self, epoch: u64, model: &Path) -> Result<(), String> {
-        let place = self.place(epoch);
-        let mut files = files_below(model).map_err(|error| error.to_string())?;
-        files.sort_by_key(|file| *file == Path::new(LAST));
-        for file in files {
-            let bytes = fs::read(model.join(&file)).map_err(|error| error.to_string())?;
-            write_file(&place.join(&file), &bytes).map_err(|error| error.to_string())?;
-        }
+        copy(model, &self.place(epoch)).map_err(|error| error.to_string())?;
         self.prune()
     }
 
     /// Copies a published model into a folder of its own.
     fn fetch(&self, epoch: u64, into: &Path) -> Result<(), String> {
-        let place = self.place(epoch);
-        let mut files = stored_files(&place).map_err(|error| error.to_string())?;
-        files.sort_by_key(|file| file.ends_with(LAST));
-        for file in files {
-            let name = file
-                .strip_prefix(&place)
-                .map_err(|error| error.to_string())?;
-            let bytes = read_file(&file).map_err(|error| error.to_string())?;
-            write_file(&into.join(name), &bytes).map_err(|error| error.to_string())?;
-        }
-        Ok(())
+        copy(&self.place(epoch), into).map_err(|error| error.to_string())
     }
 
     fn prune(&self) -> Result<(), String> {
@@ -192,22 +176,16 @@ impl SharedTraining {
     }
 }
 
-/// The files of a folder and of the folders in it, by their paths below it.
-fn files_below(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    let mut folders = vec![PathBuf::new()];
-    while let Some(below) = folders.pop() {
-        for entry in fs::read_dir(folder.join(&below))? {
-            let entry = entry?;
-            let path = below.join(entry.file_name());
-            if entry.file_type()?.is_dir() {
-                folders.push(path);
-            } else {
-                files.push(path);
-            }
+/// Copies a model, what makes it whole last.
+fn copy(from: &Path, to: &Path) -> Result<(), HistoryError> {
+    let mut files = stored_files(from)?;
+    files.sort_by_key(|file| file.ends_with(LAST));
+    for file in files {
+        if let Ok(name) = file.strip_prefix(from) {
+            write_file(&to.join(name), &read_file(&file)?)?;
         }
     }
-    Ok(files)
+    Ok(())
 }
 
 /// The epoch of the published model that is in use; zero if none is.
