@@ -75,7 +75,8 @@ pub enum Reason {
         /// How far the forecast can be relied on, where it has a record: by which share it was cheaper
         /// lately than the best safe policy, in idle time at the hit rate aimed at, in hits or in cost as
         /// the objective is. 1 where only the forecast meets the objective, 0 where both cost the same,
-        /// below 0 where the safe policy was cheaper by that share, which is then followed.
+        /// below 0 where the safe policy was cheaper by that share; it is followed once that is more than a
+        /// few hundredths.
         confidence: Option<f64>,
     },
     /// The price was moved by what was achieved.
@@ -191,8 +192,9 @@ impl fmt::Display for Reason {
                 };
                 write!(
                     f,
-                    "; confidence in the forecast {confidence:.2}: by that share {word} lately than the \
-                     best safe policy"
+                    "; confidence in the forecast {confidence:.2}: it was {:.0} % {word} lately than the best \
+                     safe policy",
+                    100.0 * confidence.abs()
                 )
             }
             Self::Feedback {

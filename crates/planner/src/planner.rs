@@ -78,6 +78,13 @@ impl PoolPlanner {
         Ok(true)
     }
 
+    /// Has a planner that was made anew take the place of this one. What was removed of late still counts,
+    /// and starts that fail still do.
+    pub fn give_way_to(&mut self, mut other: Self) {
+        other.steward.go_on_from(&self.steward);
+        *self = other;
+    }
+
     /// The plan that other settings would give as of the latest tick; nothing changes by asking.
     /// Absent before the first tick, and where [`retarget`](Self::retarget) gives false.
     ///

@@ -54,6 +54,14 @@ impl Steward {
         Ok(())
     }
 
+    /// Goes on with what another has removed of late, and with its failing starts.
+    pub(crate) fn go_on_from(&mut self, other: &Self) {
+        self.churn = other.churn.clone();
+        if self.settings.breaker == other.settings.breaker {
+            self.breaker = other.breaker.clone();
+        }
+    }
+
     pub(crate) fn settings(&self) -> &PoolSettings {
         &self.settings
     }
@@ -119,10 +127,11 @@ impl Steward {
         let learnt = self.steering.steer(knowledge, moment);
         let mut reasons = learnt.reasons.clone();
         let wanted = self.with_known(now, &learnt, known, &mut reasons);
+        let held = held(inventory);
         let limit = self.settings.ramp.down_an_hour;
-        let removable = self.churn.left(now, limit);
-        let target = self.bounded(now, wanted, removable, inventory, &mut reasons);
-        self.churn.plan(held(inventory).saturating_sub(target));
+        let lowest = self.churn.lowest(now, held, limit).min(held);
+        let target = self.bounded(now, wanted, lowest, held, &mut reasons);
+        self.churn.plan(target);
         let plan = PoolPlan {
             at: now,
             target,
@@ -191,8 +200,8 @@ impl Steward {
         &self,
         now: Timestamp,
         wanted: u32,
-        removable: u32,
-        inventory: &Inventory,
+        churned: u32,
+        held: u32,
         reasons: &mut Vec<Reason>,
     ) -> u32 {
         let mut target = wanted;
@@ -207,15 +216,14 @@ impl Steward {
             }
             target
         };
-        let held = held(inventory);
         let highest = held.saturating_add(self.settings.ramp.up);
         let after_up = bound(highest, Bound::RampUp, wanted > highest);
-        let (down, limit) = if removable < self.settings.ramp.down {
-            (removable, Bound::Churn)
+        let ramped = held.saturating_sub(self.settings.ramp.down);
+        let (lowest, limit) = if churned > ramped {
+            (churned, Bound::Churn)
         } else {
-            (self.settings.ramp.down, Bound::RampDown)
+            (ramped, Bound::RampDown)
         };
-        let lowest = held.saturating_sub(down);
         let after_down = bound(lowest, limit, after_up < lowest);
         let after_min = bound(
             self.settings.min,

@@ -34,7 +34,7 @@ impl Allocator {
             None => self.with_room_to_wait(&request, candidates, now)?,
         };
         let pool = self.state.pool(ix);
-        let lead = pool.startups.quantile(0.9, pool.spec().startup) + PREPARE_MARGIN;
+        let lead = pool.startups.slow(pool.spec().startup) + PREPARE_MARGIN;
         let binding = Binding::Booked {
             firm: covered.is_some(),
             prepare_at: (due - lead).max(now),

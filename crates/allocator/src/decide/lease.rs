@@ -149,6 +149,7 @@ impl Allocator {
         }
         self.decide(now, EventKind::AllocationEnded { id, state });
         self.effects.push_back(Effect::Notify { allocation: id });
+        self.join_waiting(id, now);
     }
 }
 

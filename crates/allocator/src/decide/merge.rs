@@ -37,17 +37,22 @@ impl Allocator {
         None
     }
 
-    /// Whoever waits with the merge key of an allocation that has its instance now joins it.
+    /// Whoever waits with the merge key of an allocation joins those of its pool who have an instance,
+    /// as long as there is room: when it has got its own, and when it has made room by its end.
     pub(super) fn join_waiting(&mut self, id: AllocationId, now: Timestamp) {
         let Some(alloc) = self.state.allocations.get(&id) else {
             return;
         };
-        let Some(key) = alloc.record.request.merge_key() else {
+        let (request, ix) = (&alloc.record.request, alloc.pool);
+        let Some(key) = request.merge_key() else {
             return;
         };
-        let (key, ix) = (tenant_key(alloc.record.request.tenant(), key), alloc.pool);
-        for other in self.state.waiting.with_merge_key(&key) {
-            self.join_in(other, ix, now);
+        let key = tenant_key(request.tenant(), key);
+        let waiting = self.state.waiting.with_merge_key(&key, &alloc.record.pool);
+        for other in waiting {
+            if !self.join_in(other, ix, now) {
+                return;
+            }
         }
     }
 
@@ -56,10 +61,10 @@ impl Allocator {
         let Some(alloc) = self.state.allocations.get(&id) else {
             return;
         };
-        if alloc.record.request.merge_key().is_none() {
+        let request = alloc.record.request.clone();
+        if request.merge_key().is_none() {
             return;
         }
-        let request = alloc.record.request.clone();
         if let Ok(candidates) = self.candidates(request.target()) {
             for &ix in candidates.as_slice() {
                 self.join_in(id, ix, now);
@@ -67,20 +72,23 @@ impl Allocator {
         }
     }
 
-    /// Has one that is queued share an instance of this pool, if one of its merge key is there.
-    fn join_in(&mut self, id: AllocationId, ix: PoolIx, now: Timestamp) {
+    /// Has one that is queued share an instance of this pool, if one of its merge key is there. False if
+    /// the pool fits it and has no room.
+    fn join_in(&mut self, id: AllocationId, ix: PoolIx, now: Timestamp) -> bool {
         let alloc = &self.state.allocations[&id];
         let Binding::Queued { until, .. } = alloc.record.binding else {
-            return;
+            return true;
         };
         let request = alloc.record.request.clone();
-        let fits = match request.target() {
-            Target::Pool(_) => alloc.pool == ix,
-            Target::Requirements(asked) => fits(asked, self.state.pool(ix)),
-        };
-        let spot = fits.then(|| self.same_merge_key(&request, ix, false));
-        if let Some(spot) = spot.flatten() {
-            self.bind_one(id, &spot, until, now);
+        if let Target::Requirements(asked) = request.target()
+            && !fits(asked, self.state.pool(ix))
+        {
+            return true;
         }
+        let spot = self.same_merge_key(&request, ix, false);
+        if let Some(spot) = &spot {
+            self.bind_one(id, spot, until, now);
+        }
+        spot.is_some()
     }
 }

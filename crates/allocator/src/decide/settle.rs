@@ -161,7 +161,7 @@ impl Allocator {
     /// which none was free in time.
     fn first_waiting(&self, ix: PoolIx, now: Timestamp) -> Vec<AllocationId> {
         let pool = self.state.pool(ix);
-        if !pool.may_serve(now) && !self.state.waiting.merges() {
+        if !pool.may_serve(now) {
             return Vec::new();
         }
         let depth = if pool.serves_out_of_order() || !pool.shared.is_empty() {

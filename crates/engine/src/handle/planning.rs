@@ -90,8 +90,16 @@ impl EngineHandle {
         &self,
         request: PoolHistoryRequest,
     ) -> Result<PoolHistory, EngineError> {
-        self.ask_planning(|reply| PlanningCommand::History { request, reply })
-            .await?
+        let asked = |reply| PlanningCommand::History { request, reply };
+        let mut history = self.ask_planning(asked).await??;
+        let until = history.from + history.step * history.demand.len() as u32;
+        let (from, step) = (history.from, history.step);
+        let plans = self
+            .shared
+            .scribe
+            .between(history.pool.clone(), from, until, step);
+        history.plans = plans.await?;
+        Ok(history)
     }
 
     /// How often is planned, and how far ahead forecasts reach; zero before the first plan.
@@ -105,11 +113,11 @@ impl EngineHandle {
         self.shared.numbers.plan_age()
     }
 
-    /// The overrides that the latest plan was made with and that are still in force.
-    pub fn planned_overrides(&self) -> Vec<CapacityOverride> {
+    /// The overrides in force, without waiting for a plan that is being made.
+    pub fn published_overrides(&self) -> Vec<CapacityOverride> {
         let now = self.shared.numbers.clock.now();
-        let latest = self.shared.latest.borrow().clone();
-        let in_force = latest.overrides.iter().filter(|one| one.holds_at(now));
+        let published = self.shared.overrides.borrow().clone();
+        let in_force = published.iter().filter(|one| one.holds_at(now));
         in_force.cloned().collect()
     }
 

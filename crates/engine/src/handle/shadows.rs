@@ -65,10 +65,7 @@ impl EngineHandle {
             })
             .await?;
         let latest = self.shared.latest.borrow().clone();
-        let now = self.shared.numbers.clock.now();
-        let published = self.shared.overrides.borrow().clone();
-        let overrides = published.iter().filter(|one| one.holds_at(now));
-        let overrides = overrides.cloned().collect();
+        let overrides = self.published_overrides();
         let allocations = self.live_allocations(user).await?;
         ResourceShadowView::assemble(entity, shadow, &latest, overrides, allocations)
     }

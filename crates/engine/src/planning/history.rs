@@ -1,4 +1,4 @@
-//! A pool's past as it is shown: what was asked of it and what was planned for it.
+//! A pool's past as it is shown: what was asked of it.
 
 use std::time::Duration;
 
@@ -14,28 +14,20 @@ use crate::{
 const LONGEST: Duration = Duration::from_hours(24 * 366);
 
 impl Planning {
-    /// What was asked of a pool and planned for it over a span of the past.
-    pub(super) async fn history(
-        &self,
-        request: PoolHistoryRequest,
-    ) -> Result<PoolHistory, EngineError> {
+    /// What was asked of a pool over a span of the past; what was planned for it is in the log of plans.
+    pub(super) fn history(&self, request: &PoolHistoryRequest) -> Result<PoolHistory, EngineError> {
         let Some(pool) = self.pools.get(&request.pool) else {
-            return Err(EngineError::UnknownPool(request.pool));
+            return Err(EngineError::UnknownPool(request.pool.clone()));
         };
-        let (from, step, steps) = steps_of(&request, self.bin)?;
-        let (demand, known_from) = (pool.demand(from, step, steps), pool.known_from());
-        let trade_off = pool.trade_off();
-        let until = from + step * steps as u32;
-        let scribe = &self.links.scribe;
-        let plans = scribe.between(request.pool.clone(), from, until, step);
+        let (from, step, steps) = steps_of(request, self.bin)?;
         Ok(PoolHistory {
-            pool: request.pool,
+            pool: request.pool.clone(),
             from,
             step,
-            demand,
-            plans: plans.await?,
-            trade_off,
-            known_from,
+            demand: pool.demand(from, step, steps),
+            plans: Vec::new(),
+            trade_off: pool.trade_off(),
+            known_from: pool.known_from(),
         })
     }
 }

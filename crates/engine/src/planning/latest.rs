@@ -6,12 +6,9 @@ use foreshadow_allocator::PoolStatus;
 use foreshadow_forecast::{PLANNING_LEVELS, QuantileForecast};
 use foreshadow_types::{EntityId, PoolName, Shape, Timestamp};
 
-use crate::{
-    config::CapacityOverride,
-    views::{
-        Accuracy, Basis, GroupAccuracy, OutcomeCounts, PoolPlanView, PoolRecord, PoolView,
-        PredictRequest, Prediction, PreviewView, Subject,
-    },
+use crate::views::{
+    Accuracy, Basis, GroupAccuracy, OutcomeCounts, PoolPlanView, PoolRecord, PoolView,
+    PredictRequest, Prediction, PreviewView, Subject,
 };
 
 /// The metric of request counts.
@@ -28,8 +25,6 @@ pub(crate) struct LatestForecasts {
     pub(crate) pools: BTreeMap<PoolName, PoolOutlook>,
     /// Actual against predicted by group.
     pub(crate) adaptation: Arc<[GroupAccuracy]>,
-    /// The overrides it was planned with.
-    pub(crate) overrides: Arc<[CapacityOverride]>,
     /// How often is planned, and how far forecasts reach.
     pub(crate) tick: Duration,
     pub(crate) horizon: Duration,

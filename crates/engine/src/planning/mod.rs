@@ -28,7 +28,6 @@ use foreshadow_planner::{FollowBook, RuleBook};
 use foreshadow_types::{PoolName, Timestamp};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use self::forecasts::Forecasts;
 pub(crate) use self::{
     command::PlanningCommand,
     document::{OVERRIDES, SHADOW_CONFIG, Versioned, read_config, read_overrides},
@@ -37,6 +36,7 @@ pub(crate) use self::{
     recall::{PastRequests, Recalling, recall},
     succession::{Succession, Successor},
 };
+use self::{forecasts::Forecasts, training::Drift};
 use crate::{
     collector::CollectorCommand,
     config::{CapacityOverride, ConfigError, PoolConfig, ShadowConfig, shapes},
@@ -66,10 +66,8 @@ pub(crate) struct Planning {
     recalling: Option<Recalling>,
     /// The model that is to take over once it has taken in the past.
     succession: Option<Succession>,
-    /// When drift was found that no training has followed yet.
-    drifted_at: Option<Timestamp>,
-    /// How many trainings it has had, or will have had with the next.
-    drift_trainings: u32,
+    /// What was found that no training has answered yet.
+    drift: Option<Drift>,
     /// When training was last asked for.
     trained_at: Timestamp,
     links: Links,
@@ -117,8 +115,7 @@ impl Planning {
             rules: rules.map_err(ConfigError::from)?,
             follows: follows.map_err(ConfigError::from)?,
             forecasts: Forecasts::default(),
-            drifted_at: None,
-            drift_trainings: 0,
+            drift: None,
             trained_at: links
                 .trained_at
                 .unwrap_or_else(|| links.numbers.clock.now()),
@@ -197,7 +194,7 @@ impl Planning {
                 let _ = reply.send(self.explain(pool, at).await);
             }
             PlanningCommand::History { request, reply } => {
-                let _ = reply.send(self.history(request).await);
+                let _ = reply.send(self.history(&request));
             }
             PlanningCommand::Overrides { reply } => {
                 let _ = reply.send(self.overrides_view());

@@ -281,16 +281,15 @@ impl PlannedPool {
     /// Lives anew through what is remembered. Takes up to seconds.
     pub(crate) fn live_through_the_remembered(&mut self, now: Timestamp) {
         if let Ok(planner) = self.made_anew(self.settings().clone(), now) {
-            self.planner = planner;
+            self.planner.give_way_to(planner);
         }
     }
 
-    /// Goes on with what another has learnt of the past, through what has come since. Starts that failed
-    /// meanwhile are forgotten here; the allocator knows of them.
+    /// Goes on with what another has learnt of the past, through what has come since.
     pub(crate) fn take_up(&mut self, past: Self, now: Timestamp) -> Result<(), SettingsError> {
         let settings = self.settings().clone();
         let since = std::mem::replace(&mut self.remembered, past.remembered);
-        self.planner = past.planner;
+        self.planner.give_way_to(past.planner);
         since.live_through(&mut self.planner, now);
         for &(arrival, fate) in since.iter() {
             self.remember(arrival, fate);
@@ -305,7 +304,8 @@ impl PlannedPool {
         now: Timestamp,
     ) -> Result<(), SettingsError> {
         if !self.planner.retarget(settings.clone())? {
-            self.planner = self.made_anew(settings, now)?;
+            let anew = self.made_anew(settings, now)?;
+            self.planner.give_way_to(anew);
             self.made = Some(now);
         }
         Ok(())

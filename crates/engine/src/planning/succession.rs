@@ -81,7 +81,6 @@ impl Succession {
 impl Planning {
     /// Lets a model take over as soon as it knows the past.
     pub(super) fn succeed(&mut self, successor: Successor) {
-        self.has_a_new_model();
         let live = self.series_at(successor.interval);
         let past = live.unwrap_or_else(|| successor.warm.clone());
         self.succession = Succession::begin(successor, &past)
@@ -120,6 +119,8 @@ impl Planning {
             return self.succeed(successor);
         }
         self.links.inference.swap(successor.model).await;
+        // What drifted was the model before it.
+        self.drift = None;
         self.model_interval = successor.interval;
         let pools = self.pools.keys().cloned().collect();
         let panel = successor.warm;

@@ -337,7 +337,6 @@ impl Planning {
             entities,
             pools: pools.collect(),
             adaptation: self.forecasts.adaptation().into(),
-            overrides: self.overrides.value.as_slice().into(),
             tick: self.config.value.tick,
             horizon: self.config.value.horizon,
         }));

@@ -13,6 +13,25 @@ use crate::{
 /// How many trainings follow one drift until a model is promoted.
 const DRIFT_TRAININGS: u32 = 3;
 
+/// Forecasts that have become worse.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Drift {
+    /// When that was found, or when a training last followed it.
+    since: Timestamp,
+    trainings: u32,
+}
+
+impl Drift {
+    /// After one more training; none if it has had its trainings.
+    fn tried(self, now: Timestamp) -> Option<Self> {
+        let trainings = self.trainings + 1;
+        (trainings < DRIFT_TRAININGS).then_some(Self {
+            since: now,
+            trainings,
+        })
+    }
+}
+
 impl Planning {
     pub(super) fn take_note_of(&mut self, drifted: &[GroupKey]) {
         for (kind, name) in drifted {
@@ -24,11 +43,11 @@ impl Planning {
                 .forecasts
                 .drifts
                 .add(drifted.len() as u64);
-            let now = self.now();
-            if self.drifted_at.is_none() {
-                self.drifted_at = Some(now);
-                self.drift_trainings = 1;
-            }
+            let since = self.now();
+            self.drift.get_or_insert(Drift {
+                since,
+                trainings: 0,
+            });
         }
     }
 
@@ -37,7 +56,9 @@ impl Planning {
     fn drift_has_settled(&self, now: Timestamp) -> bool {
         let settling = holdout(self.bin, Duration::MAX) * 2;
         self.config.value.retrain_on_drift
-            && self.drifted_at.is_some_and(|at| now.since(at) >= settling)
+            && self
+                .drift
+                .is_some_and(|drift| now.since(drift.since) >= settling)
     }
 
     /// Asks for a training when the schedule says so; one that is under way is enough.
@@ -53,17 +74,10 @@ impl Planning {
                 tracing::warn!(%error, "the next is left out");
             }
         }
-        if drifted && self.drift_trainings < DRIFT_TRAININGS {
+        if drifted {
             // Unless what comes of it is promoted, it is tried again when more has been seen.
-            self.drift_trainings += 1;
-            self.drifted_at = Some(now);
+            self.drift = self.drift.and_then(|drift| drift.tried(now));
         }
-    }
-
-    /// A model has been taken up: what drifted before is of the one before it.
-    pub(super) fn has_a_new_model(&mut self) {
-        self.drifted_at = None;
-        self.drift_trainings = 0;
     }
 
     /// Asks for a training, unless one waits already.
@@ -72,7 +86,6 @@ impl Planning {
         let asked = self.links.training.try_send(train);
         asked.map_err(|_| EngineError::Training)?;
         self.trained_at = now;
-        self.drifted_at = None;
         Ok(())
     }
 }

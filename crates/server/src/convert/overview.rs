@@ -42,7 +42,7 @@ pub(crate) async fn overview(
         retraining: trainings,
     } = engine.metrics().await?;
     let look = Look::at(engine, now);
-    let overrides = engine.planned_overrides();
+    let overrides = engine.published_overrides();
     let totals = Totals {
         overrides: overrides.len() as u64,
         ..totals(&pools, &look)

@@ -128,7 +128,7 @@ impl Adapting {
         // Settings that differ from sound ones by a start-up time are sound.
         if let Ok(mut planner) = planner_with(settings, self.model.as_ref()) {
             self.remembered.live_through(&mut planner, now);
-            self.planner = planner;
+            self.planner.give_way_to(planner);
             self.made = Some(now);
         }
     }
