@@ -42,6 +42,8 @@ pub(crate) fn network() -> anyhow::Result<Network> {
 /// Series a second that a whole tick renews, state and all quantiles.
 pub(crate) fn rows() -> anyhow::Result<Vec<Row>> {
     let network = network()?;
+    // Before anything is freed that could be taken again.
+    let memory = memory(&network)?;
     let peers = peers(&network)?;
     let ours = [
         ("tick_1k", ticks(&network, 1_000, RUNS)?),
@@ -60,7 +62,7 @@ pub(crate) fn rows() -> anyhow::Result<Vec<Row>> {
     };
     let memory = Row {
         name: "memory",
-        value: memory(&network)?,
+        value: memory,
         unit: "series/GiB",
         peer: "aim_4_kib",
         peer_value: 262_144.0,

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use foreshadow_types::{AllocationId, InstanceId, PoolName, TenantId, Timestamp};
+use foreshadow_types::{AllocationId, FencingToken, InstanceId, PoolName, TenantId, Timestamp};
 
 use crate::{
     Allocation, AllocationRecord, Allocator, Binding, Event, InstanceRecord, InstanceRef,
@@ -143,6 +143,13 @@ impl Allocator {
         let known = self.state.instances.get(&instance)?;
         let first = known.holders.iter().next()?;
         self.allocation(first, now)
+    }
+
+    /// The first who holds an instance, and the token of all who do.
+    pub fn first_hold(&self, instance: InstanceId) -> Option<(AllocationId, FencingToken)> {
+        let known = self.state.instances.get(&instance)?;
+        let first = known.holders.iter().next()?;
+        Some((first, known.record.token))
     }
 
     /// One pool's numbers.

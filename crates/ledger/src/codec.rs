@@ -99,9 +99,29 @@ mod tests {
         bolero::check!()
             .with_type::<(u8, Edits)>()
             .for_each(|(count, edits)| {
-                let bytes = edited(&block, edits);
-                let _outcome = decode(&bytes, usize::from(*count));
-                let _outcome = decode_format(1, &bytes, usize::from(*count));
+                let _outcome = decode(&edited(&block, edits), usize::from(*count));
+            });
+    }
+
+    #[test]
+    fn whatever_a_block_of_an_earlier_release_holds_it_is_decoded_or_refused() {
+        let folder = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/data/format-1/ledger.sqlite"
+        );
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::copy(folder, file.path()).unwrap();
+        let ledger = rusqlite::Connection::open(file.path()).unwrap();
+        let largest = "SELECT count, body FROM blocks ORDER BY length(body) DESC LIMIT 1";
+        let (count, block): (u32, Vec<u8>) = ledger
+            .query_row(largest, [], |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap();
+        let count = count as usize;
+        assert!(decode_format(1, &block, count).is_ok());
+        bolero::check!()
+            .with_type::<(u8, Edits)>()
+            .for_each(|(more, edits)| {
+                let _outcome = decode_format(1, &edited(&block, edits), count + usize::from(*more));
             });
     }
 }

@@ -86,14 +86,14 @@ pub enum LedgerError {
     },
     /// It was written by an earlier release whose records are not read any more.
     #[error(
-        "{place} has format {found}, this release reads format {known}; use the release that wrote it, or move it away to begin anew"
+        "{place} has format {found}, this release reads formats from {known} on; use the release that wrote it, or move it away to begin anew"
     )]
     TooOld {
         /// The ledger.
         place: Place,
         /// Its format.
         found: u32,
-        /// The format read here.
+        /// The oldest format read here.
         known: u32,
     },
     /// It is damaged.

@@ -14,7 +14,8 @@
 //! [`PlanLog`] and [`AuditLog`] keep, each in a file of its own, why each pool had the size it had and
 //! who changed what.
 //!
-//! What an earlier release wrote is brought to the present format when it is opened, all of it or nothing.
+//! A file that an earlier release wrote is brought to the present format when it is opened, all of it or
+//! nothing; the tables that servers share are refused unless they are of the present one.
 //! What is not a ledger, is damaged or was written by a later release is refused and left as it is.
 //! After a write that failed nothing more is taken: what was not acknowledged may be lost, what was
 //! is there on the next opening.

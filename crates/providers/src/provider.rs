@@ -80,14 +80,8 @@ pub trait Provider: Send + Sync + 'static {
     /// Puts a ready instance at rest, at the least cost.
     fn hold(&self, instance: InstanceId);
 
-    /// Wakes an instance that was put at rest.
-    fn thaw(&self, instance: InstanceId);
-
-    /// The same for a lease that is known.
-    fn thaw_for(&self, instance: InstanceId, lease: Lease) {
-        let _ = lease;
-        self.thaw(instance);
-    }
+    /// Wakes an instance that was put at rest, for this lease if it is not over by now.
+    fn thaw(&self, instance: InstanceId, lease: Option<Lease>);
 
     /// Ends an instance, also one of an earlier run. Answered by `Gone`, also if there is none.
     fn stop(&self, instance: InstanceId);

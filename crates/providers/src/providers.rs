@@ -264,15 +264,9 @@ impl Provider for Providers {
         }
     }
 
-    fn thaw(&self, instance: InstanceId) {
+    fn thaw(&self, instance: InstanceId, lease: Option<Lease>) {
         if !self.fallbacks.knows(instance) {
-            self.own.thaw(instance);
-        }
-    }
-
-    fn thaw_for(&self, instance: InstanceId, lease: Lease) {
-        if !self.fallbacks.knows(instance) {
-            self.own.thaw_for(instance, lease);
+            self.own.thaw(instance, lease);
         }
     }
 
@@ -312,12 +306,8 @@ impl Provider for Own {
         self.of(instance).hold(instance);
     }
 
-    fn thaw(&self, instance: InstanceId) {
-        self.of(instance).thaw(instance);
-    }
-
-    fn thaw_for(&self, instance: InstanceId, lease: Lease) {
-        self.of(instance).thaw_for(instance, lease);
+    fn thaw(&self, instance: InstanceId, lease: Option<Lease>) {
+        self.of(instance).thaw(instance, lease);
     }
 
     fn stop(&self, instance: InstanceId) {

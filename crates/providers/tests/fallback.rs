@@ -214,7 +214,7 @@ async fn a_start_that_is_waited_for_is_given_by_the_fallback_and_given_back_at_i
     assert_eq!(asked["userId"], "ada");
     assert_eq!(asked["allocationId"], AllocationId(9).to_string());
     test.providers.hold(ONE);
-    test.providers.thaw(ONE);
+    test.providers.thaw(ONE, None);
     test.providers.stop(ONE);
     let gone = test.next().await;
     let reason = GoneReason::Stopped;

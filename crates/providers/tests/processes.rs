@@ -278,7 +278,7 @@ async fn a_held_process_is_frozen_and_answers_once_thawed() {
     })
     .await;
 
-    test.provider.thaw(ONE);
+    test.provider.thaw(ONE, None);
     until("not thawed", || states(test.folder.path()) != ['T']).await;
     assert!(ask(&address).unwrap().starts_with("HTTP/1.1 200"));
 

@@ -34,16 +34,9 @@ fn free_ports() -> u16 {
     found.expect("ports are free")
 }
 
-/// A block as it is run: on ports of its own, and ending the processes of this folder alone.
+/// A block as it is run: on ports of its own.
 fn runnable(block: &str, ports: u16) -> String {
-    let mut lines = String::new();
-    for line in block.lines() {
-        if line.starts_with("pkill ") {
-            continue;
-        }
-        let _ = writeln!(lines, "{}", line.replace(PORTS, &ports.to_string()));
-    }
-    lines
+    block.replace(PORTS, &ports.to_string())
 }
 
 /// The processes that were started in a folder.

@@ -165,8 +165,13 @@ fn what_is_typed_and_where_one_has_scrolled_stays_while_the_rest_follows() {
     desk.browser
         .value("document.activeElement.setSelectionRange(2, 4)");
     desk.browser
-        .value("void (document.querySelector('#live .bar').dataset.kept = 'yes')");
-    let place = desk.browser.value("window.scrollY");
+        .value("void (document.querySelector('#live .bar').kept = 'yes')");
+    // A row that comes above may move the page, not what is looked at.
+    let place = "Math.round(document.activeElement.getBoundingClientRect().top)";
+    let (scrolled, before) = (
+        desk.browser.value("window.scrollY"),
+        desk.browser.value(place),
+    );
     desk.lease("late-comer");
     desk.browser.until_shown("late-comer");
     let kept = "(() => { const one = document.activeElement; \
@@ -175,7 +180,14 @@ fn what_is_typed_and_where_one_has_scrolled_stays_while_the_rest_follows() {
         desk.browser.value(kept),
         json!(["reason", "half a sen", 2, 4])
     );
-    assert!(place.as_f64().is_some_and(|place| place > 0.0), "{place}");
+    assert!(scrolled.as_f64().is_some_and(|far| far > 0.0), "{scrolled}");
+    assert_eq!(desk.browser.value(place), before);
+    let bar = "document.querySelector('#live .bar').kept";
+    assert_eq!(
+        desk.browser.value(bar),
+        json!("yes"),
+        "it is the same element"
+    );
     desk.close();
 }
 

@@ -352,25 +352,16 @@ impl Owner {
             Effect::Stop { instance, .. } => self.provider.stop(*instance),
             Effect::Reset { instance, pool } => self.provider.reset(pool, *instance),
             Effect::Hold { instance, .. } => self.provider.hold(*instance),
-            Effect::Thaw { instance, .. } => self.thaw(*instance, now),
+            Effect::Thaw { instance, .. } => {
+                // Its lease may be over again by now.
+                let lease = self.allocator.first_hold(*instance);
+                let lease = lease.map(|(allocation, token)| Lease { allocation, token });
+                self.provider.thaw(*instance, lease);
+            }
             Effect::Verify { instance, pool } => self.provider.verify(pool, *instance),
             Effect::Notify { allocation } => {
                 self.watchers.notify(*allocation, &self.allocator, now);
             }
-        }
-    }
-
-    /// Wakes an instance for its lease, which may be over again by now.
-    fn thaw(&self, instance: InstanceId, now: Timestamp) {
-        let holder = self.allocator.first_holder(instance, now);
-        let lease = holder.and_then(|holder| {
-            let token = holder.fencing_token?;
-            let allocation = holder.id;
-            Some(Lease { allocation, token })
-        });
-        match lease {
-            Some(lease) => self.provider.thaw_for(instance, lease),
-            None => self.provider.thaw(instance),
         }
     }
 

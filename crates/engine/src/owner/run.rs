@@ -178,7 +178,7 @@ mod tests {
         fn verify(&self, _: &PoolName, _: InstanceId) {}
         fn reset(&self, _: &PoolName, _: InstanceId) {}
         fn hold(&self, _: InstanceId) {}
-        fn thaw(&self, _: InstanceId) {}
+        fn thaw(&self, _: InstanceId, _: Option<foreshadow_providers::Lease>) {}
         fn stop(&self, _: InstanceId) {}
         fn probe(&self, _: InstanceId) {}
     }

@@ -138,7 +138,7 @@ max = 8
         read.map_err(|fault| {
             let at = fault
                 .offset
-                .and_then(|offset| offset.checked_sub(FILE.len()));
+                .and_then(|offset| offset.checked_sub(FILE.len() + 1));
             (at.map(|at| variables[at].name.clone()), fault.reason)
         })
     }

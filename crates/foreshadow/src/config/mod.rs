@@ -168,11 +168,18 @@ pub(crate) fn load(path: Option<&Path>, data: &Path) -> Result<ServeConfig, Conf
 
 /// Where a fault lies: in the text, or behind it in the variables that were put over it.
 fn place(text: &str, given: &[Variable], offset: usize) -> String {
-    let variable = offset.checked_sub(text.len()).and_then(|at| given.get(at));
+    let variable = offset
+        .checked_sub(behind(text))
+        .and_then(|at| given.get(at));
     match variable {
         Some(variable) => format!(", {}", variable.name),
         None => format!(", line {}", line_of(text, offset)),
     }
+}
+
+/// Where no fault of the text itself lies, not even one at its end.
+fn behind(text: &str) -> usize {
+    text.len() + 1
 }
 
 /// What is wrong, and at which byte where that is known.
@@ -204,7 +211,7 @@ fn read(text: &str, given: &[Variable]) -> Result<RawConfig, Fault> {
         reason: error.message().to_owned(),
     };
     let mut table = DeTable::parse(text).map_err(malformed)?;
-    put_over(table.get_mut(), given, text.len())?;
+    put_over(table.get_mut(), given, behind(text))?;
     RawConfig::deserialize(toml::de::Deserializer::from(table)).map_err(malformed)
 }
 

@@ -8,7 +8,7 @@ use crate::{LedgerError, Place, codec::FORMAT};
 /// Version of the tables; raised when they change.
 const TABLES: u32 = 1;
 const SCHEMA: &str = include_str!("schema.sql");
-/// Not counted in the version: servers of earlier releases do without it.
+/// Made when it is first needed and not counted in the version: servers of earlier releases do without it.
 const TRAINING: &str = include_str!("training.sql");
 /// Held while the tables are made, so that servers that start together make them one after another.
 const MAKING: i64 = 0x4653_4844_0001;
@@ -32,7 +32,6 @@ pub async fn prepare_shared(client: &Client) -> Result<(), LedgerError> {
     let make = format!(
         "SELECT pg_advisory_xact_lock({MAKING});
          {SCHEMA}
-         {TRAINING}
          INSERT INTO foreshadow.format (tables, records) VALUES ({TABLES}, {FORMAT})
          ON CONFLICT DO NOTHING;"
     );

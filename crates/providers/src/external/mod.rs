@@ -170,7 +170,7 @@ impl Provider for ExternalProvider {
             .wish(instance, |wished| wished.rest = true);
     }
 
-    fn thaw(&self, instance: InstanceId) {
+    fn thaw(&self, instance: InstanceId, _: Option<crate::Lease>) {
         self.shared
             .roster
             .wish(instance, |wished| wished.rest = false);

@@ -143,15 +143,9 @@ impl Provider for KubernetesProvider {
         });
     }
 
-    fn thaw(&self, instance: InstanceId) {
+    fn thaw(&self, instance: InstanceId, lease: Option<Lease>) {
         self.shared.roster.wish(instance, |wished| {
-            (wished.rest, wished.claimed) = (false, true);
-        });
-    }
-
-    fn thaw_for(&self, instance: InstanceId, lease: Lease) {
-        self.shared.roster.wish(instance, |wished| {
-            (wished.rest, wished.claimed, wished.lease) = (false, true, Some(lease));
+            (wished.rest, wished.claimed, wished.lease) = (false, true, lease);
         });
     }
 

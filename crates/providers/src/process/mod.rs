@@ -222,7 +222,7 @@ impl Provider for ProcessProvider {
         self.wish(instance, |wished| wished.rest = true);
     }
 
-    fn thaw(&self, instance: InstanceId) {
+    fn thaw(&self, instance: InstanceId, _: Option<crate::Lease>) {
         self.wish(instance, |wished| wished.rest = false);
     }
 

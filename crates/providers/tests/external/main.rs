@@ -150,7 +150,7 @@ async fn an_instance_is_started_held_thawed_reset_and_stopped() {
     test.until("it is held", |world| world.count("hold i-1") == 1)
         .await;
     std::fs::write(&token, "second-token\n").unwrap();
-    test.provider.thaw(ONE);
+    test.provider.thaw(ONE, None);
     test.until("it is thawed", |world| world.count("thaw i-1") == 1)
         .await;
     let sent = test.fake.world().authorization.clone();

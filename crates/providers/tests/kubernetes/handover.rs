@@ -48,7 +48,7 @@ async fn another_replica_goes_on_with_what_is_known_and_the_rest_goes() {
     for id in [leased, renewed, stopping, lost, waiting] {
         setup.started(id.0).await;
     }
-    setup.provider.thaw(leased);
+    setup.provider.thaw(leased, None);
     setup.provider.reset(&pool(), renewed);
     setup.ready(renewed.0).await;
     let told = async || state(&setup.pod(leased.0).await.unwrap()).0 == "leased";

@@ -78,7 +78,7 @@ async fn pods_start_say_what_they_are_used_for_and_are_removed() {
     };
     setup.provider.hold(one);
     is(("warm", None)).await;
-    setup.provider.thaw(one);
+    setup.provider.thaw(one, None);
     is(("leased", Some("false"))).await;
     setup.provider.hold(one);
     is(("warm", None)).await;
@@ -86,7 +86,7 @@ async fn pods_start_say_what_they_are_used_for_and_are_removed() {
         allocation: AllocationId(42),
         token: FencingToken(3),
     };
-    setup.provider.thaw_for(one, lease);
+    setup.provider.thaw(one, Some(lease));
     is(("leased", Some("false"))).await;
     let pod = setup.pod(1).await.unwrap();
     assert_eq!(pod.annotations()["foreshadow.dev/allocation"], "a-42");
@@ -231,7 +231,7 @@ async fn a_restart_adopts_what_is_known_and_removes_what_is_not() {
     for id in 1..=4 {
         setup.started(id).await;
     }
-    setup.provider.thaw(InstanceId(1));
+    setup.provider.thaw(InstanceId(1), None);
     setup
         .until("it is leased", async || {
             state(&setup.pod(1).await.unwrap()).0 == "leased"

@@ -95,7 +95,7 @@ async fn the_rights_of_the_manifests_are_enough_and_no_more_than_that() {
     (setup.provider, setup.events) = (provider, events);
 
     let pod = setup.started(1).await;
-    setup.provider.thaw(InstanceId(1));
+    setup.provider.thaw(InstanceId(1), None);
     let leased = async || {
         let pod = setup.pod(1).await.unwrap();
         pod.labels()["foreshadow.dev/state"] == "leased"
@@ -136,7 +136,7 @@ async fn the_budget_of_the_manifests_keeps_pods_on_lease_and_lets_others_go() {
     setup.started(1).await;
     setup.started(2).await;
     setup.provider.hold(InstanceId(1));
-    setup.provider.thaw(InstanceId(2));
+    setup.provider.thaw(InstanceId(2), None);
     let told = async || {
         let states = [setup.pod(1).await.unwrap(), setup.pod(2).await.unwrap()];
         let states = states.map(|pod| pod.labels()["foreshadow.dev/state"].clone());

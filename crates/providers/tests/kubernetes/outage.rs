@@ -67,7 +67,7 @@ async fn what_happens_while_the_way_is_cut_is_known_afterwards() {
     way.open.send_replace(false);
     setup.remove(&vanishing).await;
     setup.start(3);
-    setup.provider.thaw(InstanceId(2));
+    setup.provider.thaw(InstanceId(2), None);
     sleep(Duration::from_secs(2)).await;
     assert!(
         setup.events.try_recv().is_err(),

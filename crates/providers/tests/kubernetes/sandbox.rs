@@ -111,7 +111,7 @@ async fn a_sandbox_is_an_instance_when_its_controller_says_so() {
     let (address, _) = setup.ready(1).await;
     assert_eq!(address, "one.agents.svc.cluster.local:8888");
 
-    setup.provider.thaw(InstanceId(1));
+    setup.provider.thaw(InstanceId(1), None);
     let leased = async || {
         let labels = one().await.unwrap().metadata.labels.unwrap();
         labels["foreshadow.dev/state"] == "leased"

@@ -44,9 +44,12 @@ function renew(old, next) {
   if (!typed) patch(old, [...next.childNodes]);
 }
 
-// The same for a whole view; an element that moved keeps the focus, and where it is gone the view has it.
+// The same for a whole view; an element that moved keeps the focus and its place on the screen, and where
+// it is gone the view has the focus.
 function show(parent, fresh) {
   const held = document.activeElement, inside = parent.contains(held);
+  const top = held.getBoundingClientRect().top;
   patch(parent, fresh.filter(Boolean));
   if (inside && held !== document.activeElement) (held.isConnected ? held : parent).focus({ preventScroll: true });
+  if (inside && held.isConnected && held !== parent) window.scrollBy({ top: held.getBoundingClientRect().top - top, behavior: "instant" });
 }

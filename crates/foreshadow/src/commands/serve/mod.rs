@@ -14,7 +14,7 @@ use sd_notify::NotifyState;
 
 use self::{
     guard::Guard,
-    reload::left_for_a_restart,
+    reload::Started,
     signals::{reload_signals, stop_signal},
 };
 use crate::{
@@ -73,6 +73,7 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
 
 async fn started(args: Args) -> Result<(), Failure> {
     let loaded = config::load(args.config.as_deref(), &args.data).map_err(Failure::bad_input)?;
+    let started = Started::with(&loaded);
     let traces = loaded.traces.as_ref().map(Traces::new).transpose()?;
     logging::start(traces.as_ref(), args.log_format);
     let mut guard = Guard::new(loaded.access, args.token)?;
@@ -89,16 +90,15 @@ async fn started(args: Args) -> Result<(), Failure> {
     options.intake = loaded.telemetry.limits;
     options.traces = traces.as_ref().map(|_| Arc::new(W3c) as _);
     let mut engine = loaded.engine;
-    let started_with = engine.clone();
     engine.retraining.command = Some(train_command()?);
     let stop = stop_signal();
     let reloading = tokio::spawn(reload_signals(move || {
         let loaded = config::load(args.config.as_deref(), &args.data)?;
+        let left = started.left_by(&Started::with(&loaded));
         guard.reload(loaded.access)?;
-        let left = left_for_a_restart(&started_with, &loaded.engine);
         if !left.is_empty() {
-            let left = left.join(", ");
-            tracing::warn!("the configuration has changes that need a restart: {left}");
+            let parts = left.join(", ");
+            tracing::warn!(parts, "the configuration has changes that need a restart");
         }
         Ok(())
     }));

@@ -2,9 +2,35 @@
 
 use foreshadow_engine::EngineConfig;
 
-/// Parts of a configuration that differ from those that the server started with, as they are written.
-/// Tokens, keys and certificates are none of them.
-pub(super) fn left_for_a_restart(started: &EngineConfig, now: &EngineConfig) -> Vec<&'static str> {
+use crate::config::{ServeConfig, TelemetryConfig, TracesConfig};
+
+/// What a server was started with, of what a reload does not take up.
+pub(super) struct Started {
+    engine: EngineConfig,
+    telemetry: TelemetryConfig,
+    traces: Option<TracesConfig>,
+}
+
+impl Started {
+    pub(super) fn with(config: &ServeConfig) -> Self {
+        Self {
+            engine: config.engine.clone(),
+            telemetry: config.telemetry.clone(),
+            traces: config.traces.clone(),
+        }
+    }
+
+    /// Parts of a configuration that differ, as they are written. Tokens, keys and certificates are none
+    /// of them.
+    pub(super) fn left_by(&self, now: &Self) -> Vec<&'static str> {
+        let mut left = left_for_a_restart(&self.engine, &now.engine);
+        left.extend((self.telemetry != now.telemetry).then_some("[telemetry]"));
+        left.extend((self.traces != now.traces).then_some("[traces]"));
+        left
+    }
+}
+
+fn left_for_a_restart(started: &EngineConfig, now: &EngineConfig) -> Vec<&'static str> {
     let parts = [
         ("[[pool]]", started.pools != now.pools),
         (
@@ -15,6 +41,11 @@ pub(super) fn left_for_a_restart(started: &EngineConfig, now: &EngineConfig) -> 
         (
             "[priority]",
             (&started.priorities, &started.usage_metric) != (&now.priorities, &now.usage_metric),
+        ),
+        ("[limits]", started.limits != now.limits),
+        (
+            "[history]",
+            (&started.history_dir, &started.downsampling) != (&now.history_dir, &now.downsampling),
         ),
         ("other keys", rest(started) != rest(now)),
     ];
@@ -33,6 +64,9 @@ fn rest(config: &EngineConfig) -> EngineConfig {
         tenants: defaults.tenants,
         priorities: defaults.priorities,
         usage_metric: None,
+        limits: defaults.limits,
+        history_dir: None,
+        downsampling: Vec::new(),
         ..config.clone()
     }
 }

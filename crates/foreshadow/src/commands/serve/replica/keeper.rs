@@ -34,8 +34,9 @@ const DECLINED: Duration = Duration::from_secs(2);
 const FAILED: Duration = Duration::from_secs(10);
 /// How long shards may take to be handed over at the end.
 const LEAVING: Duration = Duration::from_secs(10);
-/// How long an engine may take to end before its shard is left to others all the same.
-const ENDING: Duration = Duration::from_secs(10);
+/// How long an engine may take to end before its shard is left to others all the same: less than
+/// [`LEAVING`], so that this is told at the end too.
+const ENDING: Duration = Duration::from_secs(5);
 
 /// How an engine's start or end came out.
 #[derive(Debug)]
@@ -262,18 +263,12 @@ impl Keeper {
             Ok(Done::Started(shard, epoch, started)) => self.started(shard, epoch, started),
             Ok(Done::Ended(shard, epoch)) => {
                 self.stuck.remove(&shard);
-                if self.holds(shard, epoch) {
-                    self.ended(shard, epoch, DECLINED);
-                }
+                self.ended(shard, epoch, DECLINED);
             }
             Ok(Done::Released(released)) => self.releases.settle(*released),
             Err(error) => tracing::error!(%error, "a task of a shard failed"),
         }
         self.release();
-    }
-
-    fn holds(&self, shard: ShardId, epoch: u64) -> bool {
-        self.held.get(&shard).is_some_and(|one| one.epoch == epoch)
     }
 
     fn started(&mut self, shard: ShardId, epoch: u64, started: Result<EngineHandle, StartError>) {
@@ -296,11 +291,12 @@ impl Keeper {
         }
     }
 
-    /// Gives a shard back whose engine has ended.
+    /// Gives a shard back whose engine has ended, unless that was done when it did not end in time.
     fn ended(&mut self, shard: ShardId, epoch: u64, declined: Duration) {
-        if self.holds(shard, epoch) {
-            self.held.remove(&shard);
+        if self.held.get(&shard).is_none_or(|one| one.epoch != epoch) {
+            return;
         }
+        self.held.remove(&shard);
         self.declined.insert(shard, Instant::now() + declined);
         self.releases.add(shard, epoch);
         self.release();
