@@ -93,8 +93,11 @@ trap 'status=$?; kill -9 $(jobs -p) 2>/dev/null; [ -z "${{database:-}}" ] || as 
         let _ = writeln!(script, "{{\n{}}} > {name}.out", runnable(block, ports));
     }
     script += "trap - EXIT\n";
+    // Its commands look for processes by their arguments, and must not find their own text there.
+    let file = folder.join("page.sh");
+    fs::write(&file, &script).expect("the folder is writable");
     let ran = Command::new("bash")
-        .args(["-c", &script])
+        .arg(&file)
         .current_dir(&folder)
         .stdin(Stdio::null())
         .output();

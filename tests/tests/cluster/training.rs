@@ -4,6 +4,9 @@ use foreshadow_tests::{Marked, http, until_async};
 
 use crate::{replicas::SHARDS, trial::Trial};
 
+/// Replicas make the table at their first turn.
+const TABLE: &str = include_str!("../../../crates/ledger/src/shared/training.sql");
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_shard_trains_in_its_turn() {
     let folder = tempfile::tempdir().expect("a folder can be made");
@@ -13,7 +16,9 @@ async fn every_shard_trains_in_its_turn() {
     };
     trial.spread().await;
     let begun = "INSERT INTO foreshadow.training (epoch, expires_at) VALUES (0, 'epoch')";
-    trial.postgres.psql(&trial.database, begun);
+    for sql in [TABLE, begun] {
+        trial.postgres.psql(&trial.database, sql);
+    }
     let (status, answer) = http(&trial.address(0), "POST", "/admin/retrain", "{}");
     assert_eq!(status, 200, "{answer}");
     // Each turn has an epoch of its own, and none is kept.
