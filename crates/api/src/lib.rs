@@ -47,7 +47,7 @@ pub use pbjson_types as well_known;
 pub use allocation::{allocation_to_proto, state_from_proto, state_to_proto};
 pub use error::FieldError;
 pub use forecast::{levels_from_proto, steps_to_proto};
-pub use list::{ListQuery, MAX_PAGE};
+pub use list::{ListQuery, MAX_PAGE, page_size};
 pub use quota::{quota_from_proto, quota_to_proto};
 pub use request::{
     MAX_STREAM_BATCH, allocation_id, check_stream_batch, optional_name, release_from_proto,

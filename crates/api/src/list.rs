@@ -9,6 +9,12 @@ use crate::{FieldError, optional_name, state_from_proto, v1};
 pub const MAX_PAGE: u32 = 1000;
 const USUAL_PAGE: u32 = 100;
 
+/// How many a page holds that was asked to hold so many.
+pub fn page_size(asked: u32) -> usize {
+    let size = if asked == 0 { USUAL_PAGE } else { asked };
+    size.min(MAX_PAGE) as usize
+}
+
 /// A page of allocations that is asked for.
 #[derive(Debug, Clone)]
 pub struct ListQuery {
@@ -36,10 +42,7 @@ impl TryFrom<v1::ListRequest> for ListQuery {
                 states: states.collect::<Result<_, _>>()?,
             },
             after: optional_name("page_token", &wire.page_token, str::parse)?,
-            limit: match wire.page_size {
-                0 => USUAL_PAGE as usize,
-                size => size.min(MAX_PAGE) as usize,
-            },
+            limit: page_size(wire.page_size),
         })
     }
 }

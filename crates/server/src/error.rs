@@ -43,6 +43,11 @@ impl ApiError {
         Self::new(Code::Unavailable, StatusCode::SERVICE_UNAVAILABLE, message)
     }
 
+    /// The body came too slowly, as this says.
+    pub(crate) fn too_slow(message: impl Into<String>) -> Self {
+        Self::new(Code::DeadlineExceeded, StatusCode::REQUEST_TIMEOUT, message)
+    }
+
     /// Another replica, or the way to it, broke off; what was done is not known.
     pub(crate) fn broken_off(message: impl Into<String>) -> Self {
         Self {

@@ -37,6 +37,20 @@ async fn probes_metrics_console_and_openapi_answer() {
 }
 
 #[tokio::test]
+async fn pools_are_listed_page_by_page() {
+    let served = Served::start(None).await;
+    let first = served.get("/api/v1/pools?pageSize=1&pageToken=alpha").await;
+    let first = first.json();
+    assert_eq!(first["pools"][0]["pool"], "notebook");
+    assert!(first["nextPageToken"].as_str().is_none_or(str::is_empty));
+    let beyond = served.get("/api/v1/pools?pageToken=notebook").await.json();
+    assert!(beyond["pools"].as_array().is_none_or(Vec::is_empty));
+    let refused = served.get("/api/v1/pools?size=1").await;
+    assert_eq!(refused.status, 400, "{refused:?}");
+    served.stop().await;
+}
+
+#[tokio::test]
 async fn the_overview_sums_over_all_pools_and_gives_those_that_match() {
     let served = Served::start(None).await;
     let found = served.get("/api/v1/overview?search=note&maxPools=1").await;

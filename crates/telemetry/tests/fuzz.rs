@@ -4,8 +4,11 @@
 #[path = "../../../tests/fuzz/edits.rs"]
 mod edits;
 
+use std::io::Write as _;
+
 use bolero::check;
 use edits::{Edits, edited};
+use flate2::{Compression, write::GzEncoder};
 use foreshadow_api::v1;
 use foreshadow_telemetry::{
     Intake, IntakeLimits, Label, Mapping, OtlpEncoding, PRESETS, TimeSeries, WriteRequest,
@@ -137,12 +140,18 @@ fn exports_of_opentelemetry_are_taken_or_refused() {
     let intake = intake();
     let protobuf = export().encode_to_vec();
     let json = serde_json::to_vec(&export()).expect("a message has a JSON form");
+    let packed = |bytes: &[u8]| {
+        let mut packing = GzEncoder::new(Vec::new(), Compression::fast());
+        packing.write_all(bytes).expect("memory takes it");
+        packing.finish().expect("memory takes it")
+    };
     let taken = |body: &[u8], gzip, encoding| {
         let request = read_export(body, gzip, encoding, MOST).ok()?;
         Some(intake.export(&request, NOW))
     };
     assert!(taken(&protobuf, false, OtlpEncoding::Protobuf).is_some());
     assert!(taken(&json, false, OtlpEncoding::Json).is_some());
+    assert!(taken(&packed(&json), true, OtlpEncoding::Json).is_some());
     check!()
         .with_type::<(bool, bool, Edits)>()
         .for_each(|(gzip, as_json, edits)| {
@@ -151,7 +160,9 @@ fn exports_of_opentelemetry_are_taken_or_refused() {
             } else {
                 (&protobuf, OtlpEncoding::Protobuf)
             };
-            let _outcome = taken(&edited(valid, edits), *gzip, encoding);
+            let edited = edited(valid, edits);
+            let body = if *gzip { packed(&edited) } else { edited };
+            let _outcome = taken(&body, *gzip, encoding);
         });
 }
 

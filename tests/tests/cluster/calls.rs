@@ -99,6 +99,21 @@ async fn any_replica_answers_any_call() {
     }
 }
 
+/// What all pages of a list hold.
+fn paged(round: &mut Round<'_>, path: &str, (list, field): (&str, &str)) -> BTreeSet<String> {
+    let (mut seen, mut token) = (BTreeSet::new(), String::new());
+    loop {
+        let page = round.read(&format!("{path}&pageToken={token}"));
+        let here = strings(&page[list], field);
+        assert!(here.is_disjoint(&seen), "{page}");
+        seen.extend(here);
+        token = next_page(&page);
+        if token.is_empty() {
+            return seen;
+        }
+    }
+}
+
 fn pools_and_claims(round: &mut Round<'_>) {
     let all: BTreeSet<_> = (0..POOLS).map(pool).collect();
     assert_eq!(strings(&round.read("/api/v1/pools")["pools"], "pool"), all);
@@ -118,20 +133,15 @@ fn pools_and_claims(round: &mut Round<'_>) {
             held.push(lease);
         }
     }
-    let (mut seen, mut token) = (BTreeSet::new(), String::new());
-    loop {
-        let path = format!(
-            "/api/v1/allocations?states=GRANTED,JOINED,QUEUED&userId=ada&pageSize=2&pageToken={token}"
-        );
-        let page = round.read(&path);
-        seen.extend(strings(&page["allocations"], "allocationId"));
-        token = next_page(&page);
-        if token.is_empty() {
-            break;
-        }
-    }
+    let seen = paged(
+        round,
+        "/api/v1/allocations?states=GRANTED,JOINED,QUEUED&userId=ada&pageSize=2",
+        ("allocations", "allocationId"),
+    );
     let ids = strings(&held.clone().into(), "allocationId");
     assert_eq!((seen, ids.len()), (ids, 2 * POOLS));
+    let seen = paged(round, "/api/v1/pools?pageSize=2", ("pools", "pool"));
+    assert_eq!(seen, all);
     for lease in held {
         let id = lease["allocationId"].as_str().unwrap_or_default();
         if lease["state"] == "GRANTED" {

@@ -134,10 +134,14 @@ async fn who_may_not_call_one_replica_may_not_call_another_through_it() {
         let channel = channel(&trial.address(replica), &callers.plain).await;
         let mut admin = AdminClient::new(channel.clone());
         let mut claims = AllocationsClient::new(channel);
-        let pools = admin.list_pools(shown(ListPoolsRequest {}, operator)).await;
+        let pools = admin
+            .list_pools(shown(ListPoolsRequest::default(), operator))
+            .await;
         let pools = pools.expect("an administrator may ask").into_inner().pools;
         assert_eq!(pools.len(), POOLS);
-        let refused = admin.list_pools(shown(ListPoolsRequest {}, app)).await;
+        let refused = admin
+            .list_pools(shown(ListPoolsRequest::default(), app))
+            .await;
         assert_eq!(code(refused), Code::PermissionDenied);
         for number in 0..POOLS {
             let own = claims.allocate(shown(wanted(number, "acme"), app)).await;
@@ -171,7 +175,7 @@ async fn who_shows_a_certificate_alone_is_served_where_the_shard_is(
         let channel = channel(&trial.address(replica), &callers.visitor).await;
         let mut claims = AllocationsClient::new(channel.clone());
         let mut admin = AdminClient::new(channel);
-        let refused = admin.list_pools(ListPoolsRequest {}).await;
+        let refused = admin.list_pools(ListPoolsRequest::default()).await;
         assert_eq!(code(refused), Code::PermissionDenied);
         for number in 0..POOLS {
             let others = code(claims.allocate(wanted(number, "umbrella")).await);

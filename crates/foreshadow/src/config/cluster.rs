@@ -21,7 +21,7 @@ const USUAL_TIME: Duration = Duration::from_secs(3);
 const LEAST_TIME: Duration = Duration::from_secs(1);
 
 /// What a replica is among the others.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ClusterConfig {
     /// Where the shared ledger is; it may have a password.
     pub(crate) database: Secret,
@@ -38,7 +38,7 @@ pub(crate) struct ClusterConfig {
 }
 
 /// A text that is not shown.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Secret(pub(crate) String);
 
 impl std::fmt::Debug for Secret {

@@ -18,7 +18,7 @@ use super::{
     reach::Lost,
     wire::{Call, refusal},
 };
-use crate::{access::is_grpc, error::ApiError, path::Parts};
+use crate::{access::is_grpc, error::ApiError, http::asked_pools, path::Parts};
 
 /// Answers a call, wherever its shard is.
 pub(super) async fn dispatch(front: Front, request: Request) -> Response {
@@ -165,7 +165,7 @@ impl Asked {
             "SetOverride" => overrides::set(&self).await?,
             "SetTenantQuota" => admin::set_quota(&self).await?,
             "ListOverrides" => join::every::<v1::ListOverridesResponse>(&self).await,
-            "ListPools" => join::every::<v1::ListPoolsResponse>(&self).await,
+            "ListPools" => join::pools(&self, &self.call.message()?).await,
             "ListTenantQuotas" => join::every::<v1::ListTenantQuotasResponse>(&self).await,
             "DeleteUser" => join::any::<v1::DeleteUserResponse>(&self).await,
             "GetAdaptation" => join::every::<v1::Adaptation>(&self).await,
@@ -201,7 +201,10 @@ impl Asked {
                 let shard = self.front.of_id::<AllocationId>(id);
                 self.go(shard).await
             }
-            ["api", "v1", "pools"] => join::every::<v1::ListPoolsResponse>(&self).await,
+            ["api", "v1", "pools"] => {
+                let wanted = asked_pools(&self.call.parts.uri)?;
+                join::pools(&self, &wanted).await
+            }
             ["api", "v1", "adaptation"] => join::every::<v1::Adaptation>(&self).await,
             ["api", "v1", "overview"] => join::every::<v1::Overview>(&self).await,
             ["integrations", "agones", pool]

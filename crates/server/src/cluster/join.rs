@@ -1,15 +1,11 @@
 //! One answer of those of all shards.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use axum::response::Response;
 use foreshadow_api::{
-    duration_from_proto, duration_to_proto,
-    v1::{
-        self,
-        adaptation::Group,
-        overview::{Totals, Trouble},
-    },
+    duration_to_proto, page_size,
+    v1::{self, adaptation::Group, overview::Totals},
     well_known,
 };
 use foreshadow_engine::PRETRAINED;
@@ -22,7 +18,10 @@ use super::{
     dispatch::Asked,
     wire::{Refusal, answer, told},
 };
-use crate::{convert::sort_by_urgency, http::etag};
+use crate::{
+    convert::{add_totals, sort_by_urgency, sum},
+    http::etag,
+};
 
 /// What shards' answers make together.
 pub(super) trait Joined: Message + Default + Serialize + DeserializeOwned {
@@ -42,6 +41,35 @@ pub(super) async fn every<T: Joined>(asked: &Asked) -> Response {
         Ok(answers) => together(asked, answers),
         Err(refusal) => refusal.response,
     }
+}
+
+/// A page of the pools of all shards: every shard has answered with as many as one page holds.
+pub(super) async fn pools(asked: &Asked, wanted: &v1::ListPoolsRequest) -> Response {
+    let answers: Result<Vec<_>, Refusal> = from_all(asked).await.into_iter().collect();
+    match answers {
+        Ok(answers) => told(
+            asked.call.is_grpc(),
+            &page(answers, page_size(wanted.page_size)),
+        ),
+        Err(refusal) => refusal.response,
+    }
+}
+
+/// The first of the pools of these pages.
+fn page(answers: Vec<v1::ListPoolsResponse>, size: usize) -> v1::ListPoolsResponse {
+    let mut page = v1::ListPoolsResponse::default();
+    let mut is_last = true;
+    for answer in answers {
+        is_last &= answer.next_page_token.is_empty();
+        page.pools.extend(answer.pools);
+    }
+    page.pools.sort_by(|a, b| a.pool.cmp(&b.pool));
+    is_last &= page.pools.len() <= size;
+    page.pools.truncate(size);
+    if let Some(last) = page.pools.last().filter(|_| !is_last) {
+        page.next_page_token.clone_from(&last.pool);
+    }
+    page
 }
 
 /// Asks every shard; what those have answered that know what it is about.
@@ -92,7 +120,9 @@ fn known<T: Joined>(asked: &Asked, answers: Vec<Result<T, Refusal>>) -> Response
 }
 
 /// What each shard answers to the call.
-pub(super) async fn from_all<T: Joined>(asked: &Asked) -> Vec<Result<T, Refusal>> {
+pub(super) async fn from_all<T: Message + Default + DeserializeOwned>(
+    asked: &Asked,
+) -> Vec<Result<T, Refusal>> {
     let shards = asked.front.all();
     join_all(shards.map(async |shard| answer::<T>(asked.to(shard).await).await)).await
 }
@@ -113,13 +143,6 @@ pub(super) fn together<T: Joined>(asked: &Asked, answers: Vec<T>) -> Response {
 
 /// Between the tags of shards.
 pub(super) const TAG_BREAK: char = '.';
-
-impl Joined for v1::ListPoolsResponse {
-    fn add(&mut self, other: Self) {
-        self.pools.extend(other.pools);
-        self.pools.sort_by(|a, b| a.pool.cmp(&b.pool));
-    }
-}
 
 impl Joined for v1::ListOverridesResponse {
     fn add(&mut self, other: Self) {
@@ -301,44 +324,6 @@ impl Joined for v1::Overview {
     }
 }
 
-fn add_totals(whole: &mut Totals, part: Totals) {
-    whole.pools += part.pools;
-    whole.ready += part.ready;
-    whole.starting += part.starting;
-    whole.leased += part.leased;
-    whole.queued += part.queued;
-    whole.booked += part.booked;
-    whole.hits += part.hits;
-    whole.joins += part.joins;
-    whole.misses += part.misses;
-    whole.rejected += part.rejected;
-    whole.failed_starts += part.failed_starts;
-    whole.overrides += part.overrides;
-    whole.idle = Some(duration_to_proto(sum([whole.idle.take(), part.idle])));
-    for (cause, waited) in part.waits {
-        *whole.waits.entry(cause).or_default() += waited;
-    }
-    if let Some(beside) = part.beside {
-        let sum = whole.beside.get_or_insert_with(Default::default);
-        sum.idle += beside.idle;
-        sum.static_idle += beside.static_idle;
-    }
-    whole.beside_pools += part.beside_pools;
-    for trouble in part.troubles {
-        let same = |known: &&mut Trouble| known.alert == trouble.alert;
-        match whole.troubles.iter_mut().find(same) {
-            Some(known) => known.pools += trouble.pools,
-            None => whole.troubles.push(trouble),
-        }
-    }
-    whole.troubles.sort_by_key(|trouble| trouble.alert);
-}
-
-fn sum(durations: [Option<well_known::Duration>; 2]) -> Duration {
-    let known = durations.map(|one| duration_from_proto("idle", one).ok().flatten());
-    known.into_iter().flatten().sum()
-}
-
 /// The longer of two durations: of shards beside each other the slowest counts.
 fn longest(known: &mut Option<well_known::Duration>, other: Option<well_known::Duration>) {
     let key = |one: &well_known::Duration| (one.seconds, one.nanos);
@@ -349,9 +334,31 @@ fn longest(known: &mut Option<well_known::Duration>, other: Option<well_known::D
 
 #[cfg(test)]
 mod tests {
-    use foreshadow_api::v1::pool_status::Alert;
+    use std::time::Duration;
+
+    use foreshadow_api::v1::{overview::Trouble, pool_status::Alert};
 
     use super::*;
+
+    fn answer(pools: &[&str], next: &str) -> v1::ListPoolsResponse {
+        let status = |name: &&str| v1::PoolStatus {
+            pool: (*name).to_owned(),
+            ..v1::PoolStatus::default()
+        };
+        v1::ListPoolsResponse {
+            pools: pools.iter().map(status).collect(),
+            next_page_token: next.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_page_of_all_shards_has_the_first_pools_of_all_and_ends_where_the_last_has() {
+        let answers = || vec![answer(&["a", "d"], "d"), answer(&["b", "c"], "")];
+        assert_eq!(page(answers(), 2), answer(&["a", "b"], "b"));
+        assert_eq!(page(answers(), 4), answer(&["a", "b", "c", "d"], "d"));
+        let last = vec![answer(&["e"], ""), answer(&[], "")];
+        assert_eq!(page(last, 2), answer(&["e"], ""));
+    }
 
     fn group(points: u64, requests: u64, hit_rate: Option<f64>, idle_s: u64) -> v1::Adaptation {
         let group = Group {

@@ -153,6 +153,12 @@ impl Front {
         begun.load(Ordering::Relaxed)
     }
 
+    /// Whether the process is of use still: no shard hangs here that nobody else has.
+    pub(crate) fn is_alive(&self) -> bool {
+        let routes = self.shared.routes.borrow();
+        !routes.iter().any(|route| matches!(route, Route::Stuck))
+    }
+
     fn all(&self) -> impl Iterator<Item = ShardId> + use<> {
         self.shared.shards.all()
     }
@@ -305,7 +311,7 @@ fn forwarded(headers: &HeaderMap) -> Option<ShardId> {
 pub(crate) fn pages(front: Front) -> Router {
     Router::new()
         .route("/", get(console::page))
-        .route("/healthz", get(http::healthz))
+        .route("/healthz", get(pages::healthz))
         .route("/readyz", get(pages::readyz))
         .route("/metrics", get(pages::metrics))
         .route("/openapi.json", get(http::openapi))

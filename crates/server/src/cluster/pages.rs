@@ -12,6 +12,11 @@ use foreshadow_engine::Readiness;
 use super::Front;
 use crate::{error::ApiError, http};
 
+/// Whether the process should go on.
+pub(super) async fn healthz(State(front): State<Front>) -> (StatusCode, &'static str) {
+    http::alive(front.is_alive())
+}
+
 /// Whether calls should be sent here.
 pub(super) async fn readyz(State(front): State<Front>) -> (StatusCode, &'static str) {
     if front.is_ready() {

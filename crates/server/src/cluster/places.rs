@@ -22,6 +22,9 @@ pub enum Place {
     /// Nobody has it.
     #[default]
     Nowhere,
+    /// Nobody has it, and this replica cannot before its process is restarted: what served it here does
+    /// not end.
+    Stuck,
 }
 
 /// What a replica knows of the whole.

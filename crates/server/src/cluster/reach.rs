@@ -114,7 +114,7 @@ impl Reach {
                 }
                 Ok(response.map(Body::new))
             }
-            Route::Nowhere => Err(Lost::Moved),
+            Route::Nowhere | Route::Stuck => Err(Lost::Moved),
         }
     }
 }

@@ -24,6 +24,8 @@ pub(crate) enum Route {
     There { address: String, channel: Channel },
     /// Nobody has it.
     Nowhere,
+    /// Nobody has it, and here it hangs.
+    Stuck,
 }
 
 /// The services of a shard that this replica has.
@@ -38,13 +40,13 @@ pub(crate) struct Room {
 
 impl Route {
     pub(crate) fn is_known(&self) -> bool {
-        !matches!(self, Self::Nowhere)
+        !matches!(self, Self::Nowhere | Self::Stuck)
     }
 
     pub(crate) fn engine(&self) -> Option<&EngineHandle> {
         match self {
             Self::Here(room) => Some(&room.engine),
-            Self::There { .. } | Self::Nowhere => None,
+            Self::There { .. } | Self::Nowhere | Self::Stuck => None,
         }
     }
 
@@ -52,8 +54,8 @@ impl Route {
         match (self, place) {
             (Self::Here(room), Place::Here { epoch, .. }) => room.epoch == *epoch,
             (Self::There { address, .. }, Place::There(other)) => address == other,
-            (Self::Nowhere, Place::Nowhere) => true,
-            (Self::Here(_) | Self::There { .. } | Self::Nowhere, _) => false,
+            (Self::Nowhere, Place::Nowhere) | (Self::Stuck, Place::Stuck) => true,
+            (Self::Here(_) | Self::There { .. } | Self::Nowhere | Self::Stuck, _) => false,
         }
     }
 }
@@ -106,6 +108,7 @@ fn way_to(
             }
         },
         Place::Nowhere => Route::Nowhere,
+        Place::Stuck => Route::Stuck,
     }
 }
 

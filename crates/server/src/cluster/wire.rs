@@ -1,8 +1,6 @@
 //! Calls and answers as they travel: read as a whole where something in a call says where it goes, and
 //! where several answers become one.
 
-use std::time::Duration;
-
 use axum::{
     body::{Body, Bytes},
     http::{HeaderMap, HeaderValue, Request, StatusCode, header, request::Parts},
@@ -11,13 +9,9 @@ use axum::{
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use prost::Message;
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::time::timeout;
 use tonic::{Code, Status};
 
-use crate::{access::is_grpc, error::ApiError};
-
-/// How long a body may take to come.
-const PATIENCE: Duration = Duration::from_secs(10);
+use crate::{access::is_grpc, arrival::slowness, error::ApiError};
 
 /// Bytes before a message of gRPC: whether it is compressed, and its length.
 const FRAME_HEAD: usize = 5;
@@ -33,12 +27,11 @@ impl Call {
     /// Reads the whole body, of `most` bytes at the most.
     pub(super) async fn read(request: Request<Body>, most: usize) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
-        let read = timeout(PATIENCE, Limited::new(body, most).collect()).await;
-        let read = read.map_err(|_| {
-            let message = "the body did not come in time";
-            ApiError::new(Code::DeadlineExceeded, StatusCode::REQUEST_TIMEOUT, message)
-        })?;
-        let body = read.map_err(|error| {
+        let body = Limited::new(body, most).collect().await;
+        let body = body.map_err(|error| {
+            if let Some(slow) = slowness(&*error) {
+                return ApiError::too_slow(slow);
+            }
             if error.is::<LengthLimitError>() {
                 let message = format!("the body has more than {most} bytes");
                 return ApiError::new(Code::OutOfRange, StatusCode::PAYLOAD_TOO_LARGE, message);

@@ -16,7 +16,7 @@ pub(crate) use config::{
 };
 pub(crate) use forecast::{forecast_to_proto, predict_from_proto};
 pub(crate) use overrides::{override_change_from_proto, overrides_to_proto};
-pub(crate) use overview::overview;
+pub(crate) use overview::{add_totals, overview, sum};
 pub(crate) use pool::{history_to_proto, pool_status, pool_statuses};
 pub(crate) use shadow::shadow_view_to_proto;
 

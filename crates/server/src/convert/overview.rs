@@ -1,14 +1,15 @@
 //! The service at a glance: sums over all pools, and those of them that need a look.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use foreshadow_api::{
-    duration_to_proto, timestamp_to_proto,
+    duration_from_proto, duration_to_proto, timestamp_to_proto,
     v1::{
         self,
         overview::{self, Totals, Trouble},
         pool_status::{Alert, Beside},
     },
+    well_known,
 };
 use foreshadow_engine::{
     EngineHandle, ForecastMetrics, LATENCY_BOUNDS_S, LatencySnapshot, MetricsSnapshot, PoolView,
@@ -42,16 +43,21 @@ pub(crate) async fn overview(
         retraining: trainings,
     } = engine.metrics().await?;
     let look = Look::at(engine, now);
+    let looked = |view| {
+        let alerts = look.alerts(&view);
+        (view, alerts)
+    };
+    let pools: Vec<_> = pools.into_iter().map(looked).collect();
     let overrides = engine.published_overrides();
     let totals = Totals {
         overrides: overrides.len() as u64,
-        ..totals(&pools, &look)
+        ..totals(&pools)
     };
     let max_pools = match request.max_pools {
         0 => USUAL_POOLS,
         given => given.min(MOST_POOLS),
     };
-    let (matching, pools) = page(pools, &request.search, max_pools as usize, &look);
+    let (matching, pools) = page(pools, &request.search, max_pools as usize);
     let not_ready_reason = match engine.ready() {
         Readiness::Ready => String::new(),
         Readiness::NotReady(reason) => reason,
@@ -82,68 +88,109 @@ pub(crate) async fn overview(
 
 /// How many pools match, and the most urgent of them.
 fn page(
-    pools: Vec<PoolView>,
+    pools: Vec<(PoolView, Vec<Alert>)>,
     search: &str,
     most: usize,
-    look: &Look,
 ) -> (u64, Vec<v1::PoolStatus>) {
-    let matching = pools
+    let mut ranked: Vec<_> = pools
         .into_iter()
-        .filter(|view| view.status.name.as_str().contains(search));
-    let mut ranked: Vec<_> = matching
-        .map(|view| {
-            let gravest = look.alerts(&view).first().copied().map(i32::from);
-            (urgency(gravest, view.status.queued), view)
+        .filter(|(view, _)| view.status.name.as_str().contains(search))
+        .map(|(view, alerts)| {
+            let gravest = alerts.first().copied().map(i32::from);
+            (urgency(gravest, view.status.queued), view, alerts)
         })
         .collect();
-    ranked.sort_by(|(a, one), (b, other)| {
+    ranked.sort_by(|(a, one, _), (b, other, _)| {
         let names = || one.status.name.cmp(&other.status.name);
         a.cmp(b).then_with(names)
     });
     let matching = ranked.len() as u64;
     let first = ranked.into_iter().take(most);
-    let first = first.map(|(_, view)| pool_to_proto(view, look, None));
+    let first = first.map(|(_, view, alerts)| pool_to_proto(view, &alerts, None));
     (matching, first.collect())
 }
 
-fn totals(pools: &[PoolView], look: &Look) -> Totals {
+/// Sums over pools, each with its alerts.
+fn totals(pools: &[(PoolView, Vec<Alert>)]) -> Totals {
     let mut totals = Totals::default();
-    let mut idle = Duration::ZERO;
-    let mut troubles: BTreeMap<Alert, u64> = BTreeMap::new();
-    for view in pools {
-        let (status, outcomes) = (&view.status, &view.outcomes);
-        totals.pools += 1;
-        totals.ready += u64::from(status.ready);
-        totals.starting += u64::from(status.starting);
-        totals.leased += u64::from(status.leased);
-        totals.queued += u64::from(status.queued);
-        totals.booked += u64::from(status.booked);
-        totals.hits += outcomes.hits;
-        totals.joins += outcomes.joins;
-        totals.misses += outcomes.misses;
-        totals.rejected += outcomes.rejected;
-        totals.failed_starts += status.failed_starts;
-        idle += view.record.idle;
-        for (cause, waited) in &view.waits {
-            *totals.waits.entry(cause.clone()).or_default() += waited;
-        }
-        if let Some(beside) = view.record.beside {
-            let sum = totals.beside.get_or_insert_with(Beside::default);
-            sum.idle += beside.idle;
-            sum.static_idle += beside.constant_idle;
-            totals.beside_pools += 1;
-        }
-        for alert in look.alerts(view) {
-            *troubles.entry(alert).or_default() += 1;
+    for (view, alerts) in pools {
+        add_totals(&mut totals, of_pool(view, alerts));
+    }
+    totals
+}
+
+fn of_pool(view: &PoolView, alerts: &[Alert]) -> Totals {
+    let (status, outcomes, record) = (&view.status, &view.outcomes, &view.record);
+    let trouble = |&alert: &Alert| Trouble {
+        alert: alert.into(),
+        pools: 1,
+    };
+    Totals {
+        pools: 1,
+        ready: status.ready.into(),
+        starting: status.starting.into(),
+        leased: status.leased.into(),
+        queued: status.queued.into(),
+        booked: status.booked.into(),
+        hits: outcomes.hits,
+        joins: outcomes.joins,
+        misses: outcomes.misses,
+        rejected: outcomes.rejected,
+        failed_starts: status.failed_starts,
+        overrides: 0,
+        idle: Some(duration_to_proto(record.idle)),
+        waits: view
+            .waits
+            .iter()
+            .map(|(cause, waits)| (cause.clone(), *waits))
+            .collect(),
+        beside: record.beside.map(|beside| Beside {
+            idle: beside.idle,
+            static_idle: beside.constant_idle,
+        }),
+        beside_pools: record.beside.is_some().into(),
+        troubles: alerts.iter().map(trouble).collect(),
+    }
+}
+
+/// Adds the sums of other pools.
+pub(crate) fn add_totals(whole: &mut Totals, part: Totals) {
+    whole.pools += part.pools;
+    whole.ready += part.ready;
+    whole.starting += part.starting;
+    whole.leased += part.leased;
+    whole.queued += part.queued;
+    whole.booked += part.booked;
+    whole.hits += part.hits;
+    whole.joins += part.joins;
+    whole.misses += part.misses;
+    whole.rejected += part.rejected;
+    whole.failed_starts += part.failed_starts;
+    whole.overrides += part.overrides;
+    whole.idle = Some(duration_to_proto(sum([whole.idle.take(), part.idle])));
+    for (cause, waited) in part.waits {
+        *whole.waits.entry(cause).or_default() += waited;
+    }
+    if let Some(beside) = part.beside {
+        let sum = whole.beside.get_or_insert_with(Default::default);
+        sum.idle += beside.idle;
+        sum.static_idle += beside.static_idle;
+    }
+    whole.beside_pools += part.beside_pools;
+    for trouble in part.troubles {
+        let same = |known: &&mut Trouble| known.alert == trouble.alert;
+        match whole.troubles.iter_mut().find(same) {
+            Some(known) => known.pools += trouble.pools,
+            None => whole.troubles.push(trouble),
         }
     }
-    totals.idle = Some(duration_to_proto(idle));
-    let troubles = troubles.into_iter().map(|(alert, pools)| Trouble {
-        alert: alert.into(),
-        pools,
-    });
-    totals.troubles = troubles.collect();
-    totals
+    whole.troubles.sort_by_key(|trouble| trouble.alert);
+}
+
+/// The sum of two durations.
+pub(crate) fn sum(durations: [Option<well_known::Duration>; 2]) -> Duration {
+    let known = durations.map(|one| duration_from_proto("idle", one).ok().flatten());
+    known.into_iter().flatten().sum()
 }
 
 fn forecasting(metrics: &ForecastMetrics) -> overview::Forecasting {

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use foreshadow_api::{duration_to_proto, timestamp_to_proto, v1};
+use foreshadow_api::{
+    duration_to_proto, timestamp_to_proto,
+    v1::{self, pool_status::Alert},
+};
 use foreshadow_engine::{
     Beside, EngineHandle, PoolHistory, PoolView, PredictRequest, Prediction, PreviewView, Subject,
 };
 use foreshadow_types::{PoolName, Timestamp};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::{alerts::Look, forecast_to_proto, shadow::accuracy_to_proto};
 use crate::error::ApiError;
@@ -15,22 +18,23 @@ use crate::error::ApiError;
 /// What a band needs: its ends and its middle.
 const LEVELS: [f64; 3] = [0.1, 0.5, 0.9];
 
-/// How long a pool that is looked at waits for a forecast that is not at hand: planning may be at work.
+/// How long pools that are looked at wait for forecasts that are not at hand: planning may be at work.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// All pools with their forecasts, as far as those of each tick reach.
+/// Pools with their forecasts, as far as those of each tick reach.
 pub(crate) async fn pool_statuses(
     engine: &EngineHandle,
+    views: Vec<PoolView>,
     now: Timestamp,
-) -> Result<Vec<v1::PoolStatus>, ApiError> {
-    let horizon = engine.shadow_config().await?.config.horizon;
-    let look = Look::at(engine, now);
-    let mut statuses = Vec::new();
-    for view in engine.pools().await? {
-        let forecast = forecast(engine, &view.status.name, horizon).await;
-        statuses.push(pool_to_proto(view, &look, forecast.as_ref()));
+) -> Vec<v1::PoolStatus> {
+    let (look, due) = (Look::at(engine, now), Instant::now() + PATIENCE);
+    let mut statuses = Vec::with_capacity(views.len());
+    for view in views {
+        let forecast = forecast(engine, &view.status.name, due).await;
+        let alerts = look.alerts(&view);
+        statuses.push(pool_to_proto(view, &alerts, forecast.as_ref()));
     }
-    Ok(statuses)
+    statuses
 }
 
 /// One pool with its forecast.
@@ -40,31 +44,30 @@ pub(crate) async fn pool_status(
     now: Timestamp,
 ) -> Result<v1::PoolStatus, ApiError> {
     let view = engine.pool(name).await?;
-    let (_, horizon) = engine.cadence();
-    let look = Look::at(engine, now);
-    let asked = forecast(engine, &view.status.name, horizon);
-    let forecast = timeout(PATIENCE, asked).await.ok().flatten();
-    Ok(pool_to_proto(view, &look, forecast.as_ref()))
+    let statuses = pool_statuses(engine, vec![view], now).await;
+    Ok(statuses.into_iter().next().unwrap_or_default())
 }
 
-/// A pool that nothing is known of yet has no forecast; that is no reason to show nothing.
-async fn forecast(engine: &EngineHandle, pool: &PoolName, horizon: Duration) -> Option<Prediction> {
+/// A pool that nothing is known of yet has no forecast, nor has one whose forecast does not come by then;
+/// that is no reason to show nothing.
+async fn forecast(engine: &EngineHandle, pool: &PoolName, due: Instant) -> Option<Prediction> {
+    let (_, horizon) = engine.cadence();
     let question = PredictRequest {
         subject: Subject::Pool(pool.clone()),
         metric: None,
         horizon,
         levels: LEVELS.to_vec(),
     };
-    engine.predict(question).await.ok()
+    timeout_at(due, engine.predict(question)).await.ok()?.ok()
 }
 
 /// A pool, with its forecast if that is asked for.
 pub(crate) fn pool_to_proto(
     view: PoolView,
-    look: &Look,
+    alerts: &[Alert],
     forecast: Option<&Prediction>,
 ) -> v1::PoolStatus {
-    let alerts = look.alerts(&view).into_iter().map(i32::from);
+    let alerts = alerts.iter().copied().map(i32::from);
     let status = &view.status;
     let outcomes = &view.outcomes;
     v1::PoolStatus {

@@ -326,9 +326,10 @@ impl Admin for AdminService {
 
     async fn list_pools(
         &self,
-        _: Request<v1::ListPoolsRequest>,
+        request: Request<v1::ListPoolsRequest>,
     ) -> Result<Response<v1::ListPoolsResponse>, Status> {
-        Ok(Response::new(pools(&self.engine).await?))
+        let page = pools(&self.engine, request.into_inner()).await;
+        Ok(page.map(Response::new)?)
     }
 
     async fn get_pool(

@@ -2,14 +2,11 @@
 
 use std::future::Future;
 
-use foreshadow_api::{FieldError, timestamp_to_proto, v1};
+use foreshadow_api::{FieldError, page_size, timestamp_to_proto, v1};
 use foreshadow_engine::{AuditQuery, AuditRecord, EngineError, EngineHandle};
 use serde::Serialize;
 
 use crate::{access::Caller, error::ApiError};
-
-const USUAL_PAGE: usize = 100;
-const MAX_PAGE: usize = 1_000;
 
 /// Makes a change and writes down who made it with which request, and what came of it. Both are done in
 /// a task of their own, so that a caller that goes away leaves no change behind that nobody made. A
@@ -55,10 +52,7 @@ pub(crate) async fn audit_events(
     engine: &EngineHandle,
     request: v1::ListAuditEventsRequest,
 ) -> Result<v1::ListAuditEventsResponse, ApiError> {
-    let limit = match request.page_size as usize {
-        0 => USUAL_PAGE,
-        size => size.min(MAX_PAGE),
-    };
+    let limit = page_size(request.page_size);
     let before = match request.page_token.as_str() {
         "" => None,
         text => Some(text.parse().map_err(|_| {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use foreshadow_api::{required_name, timestamp_from_proto, v1};
+use foreshadow_api::{page_size, required_name, timestamp_from_proto, v1};
 use foreshadow_engine::{EngineHandle, PoolHistoryRequest};
 use foreshadow_types::PoolName;
 
@@ -18,10 +18,22 @@ const USUAL_SPAN: Duration = Duration::from_hours(6);
 const USUAL_STEPS: u32 = 240;
 const MOST_STEPS: u32 = 1_000;
 
-/// All pools as they are.
-pub(crate) async fn pools(engine: &EngineHandle) -> Result<v1::ListPoolsResponse, ApiError> {
-    let pools = pool_statuses(engine, now()).await?;
-    Ok(v1::ListPoolsResponse { pools })
+/// A page of the pools as they are, by name. Its token is the last of them.
+pub(crate) async fn pools(
+    engine: &EngineHandle,
+    request: v1::ListPoolsRequest,
+) -> Result<v1::ListPoolsResponse, ApiError> {
+    let mut views = engine.pools().await?;
+    views.retain(|view| view.status.name.as_str() > request.page_token.as_str());
+    views.sort_by(|a, b| a.status.name.cmp(&b.status.name));
+    let size = page_size(request.page_size);
+    let is_last = views.len() <= size;
+    views.truncate(size);
+    let last = views.last().filter(|_| !is_last);
+    Ok(v1::ListPoolsResponse {
+        next_page_token: last.map_or_else(String::new, |view| view.status.name.to_string()),
+        pools: pool_statuses(engine, views, now()).await,
+    })
 }
 
 /// One pool as it is.

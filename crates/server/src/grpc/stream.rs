@@ -5,7 +5,10 @@ use futures::{
     future::ready,
     stream::{self, BoxStream},
 };
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::{
+    sync::mpsc,
+    task::{JoinError, JoinSet},
+};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
@@ -75,10 +78,21 @@ where
                 ready(())
             }),
     );
-    stream::unfold((answers, deciding), |(mut answers, deciding)| async {
-        let answer = answers.recv().await?;
+    stream::unfold((answers, deciding), |(mut answers, mut deciding)| async {
+        let answer = match answers.recv().await {
+            Some(answer) => answer,
+            // Answers are missing if it has not come to its end.
+            None => Err(broken_off(&deciding.join_next().await?.err()?)),
+        };
         Some((answer, (answers, deciding)))
     })
+}
+
+fn broken_off(error: &JoinError) -> Status {
+    tracing::error!(%error, "the answers of a stream broke off");
+    Status::internal(
+        "the answers broke off; send what has none again, with the same idempotency keys",
+    )
 }
 
 /// The answers; after the last one, if the server is stopping, UNAVAILABLE, so that the caller goes
@@ -162,6 +176,20 @@ mod tests {
         assert_eq!(goodbye.code(), Code::Unavailable);
         let answers: Vec<_> = answers.into_iter().map(Result::unwrap).collect();
         assert_eq!(answers, [0, 1, 2, 3]);
+    }
+
+    #[tokio::test]
+    async fn a_stream_whose_answers_break_off_does_not_look_whole() {
+        let sent = stream::iter([Ok(1), Ok(0), Ok(2)]);
+        let answers = decided(sent, 1, |number| async move {
+            assert_ne!(number, 0, "a fault");
+            Ok(number)
+        });
+        let answers = answers.collect::<Vec<_>>().await;
+        let [Ok(1), Err(fault)] = &*answers else {
+            panic!("{answers:?}");
+        };
+        assert_eq!(fault.code(), Code::Internal);
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use axum::{
 };
 use serde::de::DeserializeOwned;
 
-use crate::error::ApiError;
+use crate::{arrival::slowness, error::ApiError};
 
 /// A message read from a JSON body; unknown fields and malformed JSON are refused with their place.
 #[derive(Debug)]
@@ -29,6 +29,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for ProtoJson<T> {
 }
 
 fn unreadable(rejection: BytesRejection) -> ApiError {
+    if let Some(slow) = slowness(&rejection) {
+        return ApiError::too_slow(slow);
+    }
     let message = format!("the body cannot be read: {rejection}");
     let status = rejection.into_response().status();
     ApiError::new(tonic::Code::InvalidArgument, status, message)

@@ -34,7 +34,8 @@ pub(crate) use self::{
     json::{etag, if_match},
     metrics::{PAGE_TYPE as METRICS_TYPE, port_metrics, shard_metrics},
     openapi::document as openapi,
-    probes::healthz,
+    pools::asked as asked_pools,
+    probes::alive,
     telemetry::{Receivers, export_response, passive},
 };
 use crate::{
@@ -61,7 +62,7 @@ pub(crate) struct HttpState {
 pub(crate) fn router(state: HttpState, options: &ServerOptions) -> Router {
     let own = Router::new()
         .route("/", get(console::page))
-        .route("/healthz", get(probes::alive))
+        .route("/healthz", get(probes::healthz))
         .route("/readyz", get(probes::readyz))
         .route("/metrics", get(metrics::page))
         .route("/openapi.json", get(openapi::document))
@@ -101,7 +102,7 @@ pub(crate) fn engine_routes(state: HttpState, options: &ServerOptions) -> Router
         )
         .route("/admin/audit", get(admin::audit))
         .route("/admin/retrain", post(admin::retrain))
-        .route("/api/v1/pools", get(pools::all))
+        .route("/api/v1/pools", get(pools::list))
         .route("/api/v1/pools/{pool}", get(pools::one))
         .route("/api/v1/pools/{pool}/history", get(pools::history))
         .route(

@@ -125,7 +125,7 @@ fn data_paths() -> Value {
                 "default": {"description": "Refused, with the reason", "content": content("Error")},
             },
         }},
-        "/healthz": {"get": probe("The process answers and goes on deciding")},
+        "/healthz": {"get": probe("The process answers, and nothing that it has to decide stands still for long")},
         "/readyz": {"get": probe("Whether requests should be sent here")},
         "/metrics": {"get": probe("Metrics in the text format of Prometheus")},
     })
@@ -134,7 +134,8 @@ fn data_paths() -> Value {
 fn pool_paths() -> Value {
     json!({
         "/api/v1/pools": {"get": {
-            "summary": "The pools as they are",
+            "summary": "The pools as they are, page by page",
+            "parameters": [text_query("pageToken"), count_query("pageSize")],
             "responses": answers("ListPoolsResponse"),
         }},
         "/api/v1/pools/{pool}": {"get": {

@@ -3,6 +3,7 @@
 use axum::{
     Json,
     extract::{Path, Query, State, rejection::QueryRejection},
+    http::Uri,
 };
 use foreshadow_api::{timestamp_to_proto, v1};
 use foreshadow_types::Timestamp;
@@ -11,10 +12,29 @@ use serde::Deserialize;
 use super::HttpState;
 use crate::{error::ApiError, grpc};
 
-pub(crate) async fn all(
+/// Which page: the fields of `ListPoolsRequest`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
+struct Page {
+    page_size: u32,
+    page_token: String,
+}
+
+/// The message that a query stands for.
+pub(crate) fn asked(uri: &Uri) -> Result<v1::ListPoolsRequest, ApiError> {
+    let page = Query::<Page>::try_from_uri(uri);
+    let Query(page) = page.map_err(|rejection| ApiError::invalid(rejection.body_text()))?;
+    Ok(v1::ListPoolsRequest {
+        page_size: page.page_size,
+        page_token: page.page_token,
+    })
+}
+
+pub(crate) async fn list(
     State(state): State<HttpState>,
+    uri: Uri,
 ) -> Result<Json<v1::ListPoolsResponse>, ApiError> {
-    grpc::pools(&state.engine).await.map(Json)
+    grpc::pools(&state.engine, asked(&uri)?).await.map(Json)
 }
 
 pub(crate) async fn one(

@@ -5,15 +5,15 @@ use foreshadow_engine::Readiness;
 
 use super::HttpState;
 
-/// The process answers.
-pub(crate) async fn healthz() -> &'static str {
-    "ok\n"
+/// The process answers and goes on deciding.
+pub(super) async fn healthz(State(state): State<HttpState>) -> (StatusCode, &'static str) {
+    alive(state.engine.is_alive())
 }
 
-/// The process answers and goes on deciding.
-pub(super) async fn alive(State(state): State<HttpState>) -> (StatusCode, &'static str) {
-    if state.engine.is_alive() {
-        (StatusCode::OK, healthz().await)
+/// What a probe of liveness is answered.
+pub(crate) fn alive(is_alive: bool) -> (StatusCode, &'static str) {
+    if is_alive {
+        (StatusCode::OK, "ok\n")
     } else {
         let stuck = "nothing has been decided for too long; restart the process\n";
         (StatusCode::SERVICE_UNAVAILABLE, stuck)

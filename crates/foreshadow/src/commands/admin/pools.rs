@@ -3,7 +3,7 @@
 use foreshadow_api::v1::{ListPoolsResponse, PoolStatus};
 
 use super::{Asked, percent};
-use crate::{failure::Failure, table::Table};
+use crate::{failure::Failure, remote::Remote, table::Table};
 
 /// Arguments of `foreshadow pools`.
 #[derive(Debug, clap::Args)]
@@ -14,8 +14,25 @@ pub(crate) struct Args {
 
 /// Runs the command.
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let found: ListPoolsResponse = args.asked.remote.get("/api/v1/pools", &[])?;
+    let found = ListPoolsResponse {
+        pools: all(&args.asked.remote)?,
+        ..ListPoolsResponse::default()
+    };
     args.asked.write(&found, |found| table(&found.pools))
+}
+
+/// All pools, page by page.
+fn all(remote: &Remote) -> Result<Vec<PoolStatus>, Failure> {
+    let (mut pools, mut token) = (Vec::new(), String::new());
+    loop {
+        let query = [("pageSize", "1000".to_owned()), ("pageToken", token)];
+        let page: ListPoolsResponse = remote.get("/api/v1/pools", &query)?;
+        pools.extend(page.pools);
+        token = page.next_page_token;
+        if token.is_empty() {
+            return Ok(pools);
+        }
+    }
 }
 
 /// The pools, a row each.

@@ -93,6 +93,6 @@ fn text(found: &Overview) -> String {
 fn more(totals: &Totals, shown: usize) -> String {
     match totals.pools.saturating_sub(shown as u64) {
         0 => String::new(),
-        more => format!("{more} more pools need no look\n"),
+        more => format!("… and {more} pools that are less urgent\n"),
     }
 }

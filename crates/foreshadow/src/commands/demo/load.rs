@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use foreshadow_api::{
     v1::{
-        AllocateRequest, Allocation, ListPoolsRequest, ReleaseRequest, WatchRequest,
+        AllocateRequest, Allocation, GetPoolRequest, ReleaseRequest, WatchRequest,
         admin_client::AdminClient, allocate_request::Target, allocation::State,
         allocations_client::AllocationsClient,
     },
@@ -185,16 +185,13 @@ async fn idle_unit_seconds(channel: Channel, pool: &str, start: Instant, end: In
     let (mut idle, mut before) = (0.0, start);
     while before < end {
         let now = clock.tick().await;
-        let Ok(answer) = client.list_pools(ListPoolsRequest {}).await else {
+        let asked = GetPoolRequest {
+            pool: pool.to_owned(),
+        };
+        let Ok(found) = client.get_pool(asked).await else {
             continue;
         };
-        let ready = answer
-            .into_inner()
-            .pools
-            .iter()
-            .find(|p| p.pool == pool)
-            .map_or(0, |p| p.ready);
-        idle += f64::from(ready) * now.duration_since(before).as_secs_f64();
+        idle += f64::from(found.into_inner().ready) * now.duration_since(before).as_secs_f64();
         before = now;
     }
     idle

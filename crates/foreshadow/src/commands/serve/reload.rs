@@ -2,6 +2,8 @@
 
 use foreshadow_engine::EngineConfig;
 
+#[cfg(feature = "cluster")]
+use crate::config::ClusterConfig;
 use crate::config::{ServeConfig, TelemetryConfig, TracesConfig};
 
 /// What a server was started with, of what a reload does not take up.
@@ -9,6 +11,8 @@ pub(super) struct Started {
     engine: EngineConfig,
     telemetry: TelemetryConfig,
     traces: Option<TracesConfig>,
+    #[cfg(feature = "cluster")]
+    cluster: Option<ClusterConfig>,
 }
 
 impl Started {
@@ -17,6 +21,8 @@ impl Started {
             engine: config.engine.clone(),
             telemetry: config.telemetry.clone(),
             traces: config.traces.clone(),
+            #[cfg(feature = "cluster")]
+            cluster: config.cluster.clone(),
         }
     }
 
@@ -26,6 +32,8 @@ impl Started {
         let mut left = left_for_a_restart(&self.engine, &now.engine);
         left.extend((self.telemetry != now.telemetry).then_some("[telemetry]"));
         left.extend((self.traces != now.traces).then_some("[traces]"));
+        #[cfg(feature = "cluster")]
+        left.extend((self.cluster != now.cluster).then_some("[cluster]"));
         left
     }
 }

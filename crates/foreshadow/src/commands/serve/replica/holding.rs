@@ -61,8 +61,8 @@ impl Holding {
         matches!(self.stage, Stage::Ending { by } if by <= now)
     }
 
-    /// Whether its engine has ended by itself: another has written to the shard's ledger, or nothing
-    /// can be written.
+    /// Whether its engine has ended by itself or is to be ended: another has written to the shard's
+    /// ledger, nothing can be written, or nothing was decided for a while.
     pub(super) fn has_failed(&self) -> bool {
         self.engine()
             .is_some_and(|engine| engine.ready() != Readiness::Ready)

@@ -304,12 +304,8 @@ impl Keeper {
 
     /// Tells the database what was given back, beside the beat: renewals do not wait for it.
     fn release(&mut self) {
-        if let Some(telling) = self.releases.next(&self.membership) {
-            let task = self
-                .work
-                .spawn(async { Done::Released(Box::new(telling.await)) });
-            self.releases.told_by(task);
-        }
+        let done = |released| Done::Released(Box::new(released));
+        self.releases.tell(&self.membership, &mut self.work, done);
     }
 
     async fn step(&mut self, observed: &Observed) {
@@ -375,7 +371,11 @@ impl Keeper {
         }
         let owner = row.owner.as_ref();
         let other = owner.filter(|owner| owner.replica != self.membership.name());
-        other.map_or(Place::Nowhere, |owner| Place::There(owner.address.clone()))
+        match other {
+            Some(owner) => Place::There(owner.address.clone()),
+            None if self.stuck.contains(&row.shard) => Place::Stuck,
+            None => Place::Nowhere,
+        }
     }
 }
 
@@ -390,7 +390,7 @@ fn same((a, b): (&Place, &Place)) -> bool {
     match (a, b) {
         (Place::Here { epoch: a, .. }, Place::Here { epoch: b, .. }) => a == b,
         (Place::There(a), Place::There(b)) => a == b,
-        (Place::Nowhere, Place::Nowhere) => true,
-        (Place::Here { .. } | Place::There(_) | Place::Nowhere, _) => false,
+        (Place::Nowhere, Place::Nowhere) | (Place::Stuck, Place::Stuck) => true,
+        (Place::Here { .. } | Place::There(_) | Place::Nowhere | Place::Stuck, _) => false,
     }
 }

@@ -1,11 +1,11 @@
 //! Shards that are given back: told to the database on a connection of their own, so that renewals do
 //! not wait while it is slow.
 
-use std::{future::Future, mem::take};
+use std::mem::take;
 
 use foreshadow_cluster::{ClusterError, Membership};
 use foreshadow_types::ShardId;
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinSet};
 
 /// What is still to be told, and who tells it.
 #[derive(Debug, Default)]
@@ -40,27 +40,23 @@ impl Releases {
         telling.is_some_and(|telling| !telling.is_finished())
     }
 
-    /// Tells all that waits, in the name of this member, unless something is being told;
-    /// [`told_by`](Self::told_by) is to say who does it.
-    pub(super) fn next(
+    /// Tells all that waits, in the name of this member, unless something is being told.
+    pub(super) fn tell<T: Send + 'static>(
         &mut self,
         member: &Membership,
-    ) -> Option<impl Future<Output = Released> + Send + use<>> {
+        work: &mut JoinSet<T>,
+        done: fn(Released) -> T,
+    ) {
         if self.waiting.is_empty() || self.are_told() {
-            return None;
+            return;
         }
         let free = take(&mut self.waiting);
         let teller = self.teller.take();
         let mut teller = teller.unwrap_or_else(|| member.beside());
-        Some(async move {
+        self.telling = Some(work.spawn(async move {
             let told = teller.release(&free).await;
-            Released { told, teller }
-        })
-    }
-
-    /// This task tells what [`next`](Self::next) gave.
-    pub(super) fn told_by(&mut self, task: AbortHandle) {
-        self.telling = Some(task);
+            done(Released { told, teller })
+        }));
     }
 
     /// What could not be told is not told again: it is free when its time is over.
@@ -77,7 +73,6 @@ mod tests {
     use std::{num::NonZeroU16, time::Duration};
 
     use foreshadow_types::Shards;
-    use tokio::task::JoinSet;
 
     use super::*;
 
@@ -98,22 +93,19 @@ mod tests {
     #[tokio::test]
     async fn what_is_given_back_while_some_is_told_waits_and_is_told_together() {
         let (mut releases, mut work) = (Releases::default(), JoinSet::new());
-        assert!(releases.next(&member()).is_none());
+        releases.tell(&member(), &mut work, |released| released);
+        assert!(work.is_empty(), "there is nothing to tell");
         releases.add(ShardId(0), 1);
-        let first = releases.next(&member()).expect("something is to be told");
-        releases.told_by(work.spawn(first));
+        releases.tell(&member(), &mut work, |released| released);
         releases.add(ShardId(1), 1);
         releases.add(ShardId(2), 1);
-        assert!(
-            releases.next(&member()).is_none(),
-            "the first is being told"
-        );
+        releases.tell(&member(), &mut work, |released| released);
+        assert_eq!(work.len(), 1, "the first is being told");
         let told = work.join_next().await.expect("one is told");
         releases.settle(told.expect("it does not panic"));
         assert!(!releases.are_done());
-        let second = releases.next(&member()).expect("two are to be told");
+        releases.tell(&member(), &mut work, |released| released);
         assert!(releases.waiting.is_empty());
-        releases.told_by(work.spawn(second));
         assert!(!releases.are_done());
         work.join_next().await;
         assert!(releases.are_done());
@@ -121,14 +113,13 @@ mod tests {
 
     #[tokio::test]
     async fn one_that_fails_while_it_tells_keeps_nothing_from_being_told() {
-        let mut releases = Releases::default();
+        let (mut releases, mut work) = (Releases::default(), JoinSet::new());
         releases.add(ShardId(0), 1);
-        drop(releases.next(&member()).expect("something is to be told"));
-        let task = tokio::spawn(async { panic!("a fault") });
-        releases.told_by(task.abort_handle());
-        assert!(task.await.is_err());
+        releases.tell(&member(), &mut work, |_| panic!("a fault"));
+        assert!(work.join_next().await.expect("one tells").is_err());
         assert!(releases.are_done());
         releases.add(ShardId(1), 1);
-        assert!(releases.next(&member()).is_some());
+        releases.tell(&member(), &mut work, |released| released);
+        assert_eq!(work.len(), 1);
     }
 }
