@@ -48,6 +48,18 @@ pub fn foreshadow(args: &[&str]) -> Output {
         .expect("the binary starts")
 }
 
+/// A Python that has these modules, with commas between: the one named in `FORESHADOW_PYTHON`, or
+/// `python3`.
+pub fn python(modules: &str) -> Option<PathBuf> {
+    let named = std::env::var_os("FORESHADOW_PYTHON").map(PathBuf::from);
+    let python = named.unwrap_or_else(|| "python3".into());
+    let asked = Command::new(&python)
+        .args(["-c", &format!("import {modules}")])
+        .stderr(Stdio::null())
+        .status();
+    asked.is_ok_and(|status| status.success()).then_some(python)
+}
+
 /// A configuration with one pool of small web servers that take `startup_ms` to be ready.
 pub fn notebook_pool(startup_ms: u32, min: u32, max: u32) -> String {
     let binary = binary();

@@ -9,25 +9,14 @@ mod support;
 
 use std::{
     io::{BufRead, BufReader},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Stdio},
 };
 
 use foreshadow_api::v1::{ListRequest, allocation::State, allocations_client::AllocationsClient};
-use foreshadow_tests::{Marked, Server, http, skip};
+use foreshadow_tests::{Marked, Server, http, python, skip};
 use support::{address, channel, no_process_is_left, release, warm};
 use tempfile::TempDir;
-
-/// A Python with the packages that the example names.
-fn python() -> Option<PathBuf> {
-    let named = std::env::var_os("FORESHADOW_PYTHON").map(PathBuf::from);
-    let python = named.unwrap_or_else(|| "python3".into());
-    let asked = Command::new(&python)
-        .args(["-c", "import grpc, grpc_tools"])
-        .stderr(Stdio::null())
-        .status();
-    asked.is_ok_and(|status| status.success()).then_some(python)
-}
 
 /// The example as its readers run it.
 struct Example {
@@ -70,7 +59,7 @@ impl Drop for Example {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_provider_in_python_starts_instances_that_outlive_a_crash_and_ends_them() {
-    let Some(python) = python() else {
+    let Some(python) = python("grpc, grpc_tools") else {
         return skip("needs a Python with grpcio and grpcio-tools; name it in FORESHADOW_PYTHON");
     };
     let data = TempDir::new().expect("a folder can be made");

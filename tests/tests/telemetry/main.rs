@@ -1,10 +1,12 @@
-//! Passive senders as they are: a real Prometheus that scrapes a real exporter, and exports of
-//! OpenTelemetry; and what a crash must not lose.
+//! Passive senders as they are, and what a crash must not lose.
 
 #![expect(
     clippy::disallowed_methods,
     reason = "these tests wait for real processes"
 )]
+
+mod opentelemetry;
+mod prometheus;
 
 use std::{
     net::TcpListener,
@@ -18,10 +20,12 @@ use foreshadow_api::v1::{
     allocations_client::AllocationsClient,
 };
 use foreshadow_history::{HistoryPaths, PanelLimits, PanelOptions, RequestReader, load_panel};
-use foreshadow_tests::{PATIENCE, Server, foreshadow, http, notebook_pool, skip, until};
+use foreshadow_tests::{PATIENCE, Server, notebook_pool, skip};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::sleep;
+
+const PAGE: &str = include_str!("../../../docs/telemetry.md");
 
 /// A process that is killed at the end of its test.
 struct Running(Child);
@@ -59,7 +63,7 @@ fn installed(programs: &[&str]) -> bool {
         .collect();
     if !missing.is_empty() {
         skip(&format!(
-            "{missing:?} not found; install Debian's prometheus and prometheus-node-exporter"
+            "{missing:?} not found; install Debian's packages of these names"
         ));
     }
     missing.is_empty()
@@ -287,114 +291,4 @@ fn what_senders_send_wrongly_is_refused_with_the_reason() {
     let (status, _) = server.http("GET", "/api/v1/write", "");
     assert_eq!(status, 405);
     server.stop();
-}
-
-fn prometheus_config(folder: &Path, server: &Server, exporter: u16) -> PathBuf {
-    let file = folder.join("prometheus.yml");
-    let address = server.address();
-    let text = format!(
-        "global:\n  scrape_interval: 1s\n\
-         scrape_configs:\n- job_name: node\n  static_configs:\n  - targets: ['127.0.0.1:{exporter}']\n\
-         remote_write:\n- url: http://{address}/api/v1/write\n"
-    );
-    std::fs::write(&file, text).expect("it can be written");
-    file
-}
-
-#[test]
-fn a_real_prometheus_writes_what_it_scrapes_and_is_imported_from() {
-    if !installed(&["prometheus", "prometheus-node-exporter"]) {
-        return;
-    }
-    let folder = TempDir::new().expect("a folder");
-    let server = Server::start("", &folder.path().join("data"));
-    let (exporter, port) = (free_port(), free_port());
-    let listen = format!("--web.listen-address=127.0.0.1:{exporter}");
-    let _exporter = Running::start("prometheus-node-exporter", &[listen]);
-    let config = prometheus_config(folder.path(), &server, exporter);
-    let prometheus = [
-        format!("--config.file={}", config.display()),
-        format!(
-            "--storage.tsdb.path={}",
-            folder.path().join("tsdb").display()
-        ),
-        format!("--web.listen-address=127.0.0.1:{port}"),
-    ];
-    let _prometheus = Running::start("prometheus", &prometheus);
-
-    let machine = format!("127.0.0.1:{exporter}");
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let (cpu, _) = until("a rate", || {
-        metric(&server, &machine, "cpu_usage_cores").filter(|(_, samples)| *samples >= 5)
-    });
-    assert!(
-        cpu > 0.0 && cpu <= cores as f64 + 0.5,
-        "{cpu} of {cores} cores"
-    );
-    let (memory, _) = metric(&server, &machine, "memory_usage_bytes").expect("memory has come");
-    assert!(memory > 1e6, "{memory}");
-    let (_, page) = server.http("GET", "/metrics", "");
-    assert!(page.contains("foreshadow_intake_samples_total{outcome=\"unmapped\"}"));
-
-    let out = folder.path().join("usage.parquet");
-    let url = format!("http://127.0.0.1:{port}");
-    let args = |start: &str| {
-        let out = out.to_str().expect("the path is text");
-        let command = [
-            "import",
-            "prometheus",
-            &url,
-            "--start",
-            start,
-            "--step",
-            "1s",
-            "--out",
-            out,
-        ];
-        foreshadow(&command)
-    };
-    let imported = args("2020-01-01T00:00:00Z");
-    assert!(
-        !imported.status.success(),
-        "six years of seconds are refused"
-    );
-    let (_, answer) = http(
-        &format!("127.0.0.1:{port}"),
-        "GET",
-        "/api/v1/query?query=time()",
-        "",
-    );
-    let text = json(&answer)["data"]["result"][1]
-        .as_str()
-        .expect("a time")
-        .to_owned();
-    let seconds = text.parse::<f64>().expect("a number") as i64 - 120;
-    let start = foreshadow_time(seconds);
-    let imported = args(&start);
-    assert!(imported.status.success(), "{imported:?}");
-    let paths = HistoryPaths::expand(&[&out]).expect("it is there");
-    let options = PanelOptions {
-        metrics: None,
-        interval: Duration::from_secs(1),
-        until: None,
-        limits: PanelLimits::Refuse {
-            max_values: 1 << 24,
-        },
-    };
-    let panel = load_panel(&paths, &options).expect("it is whole");
-    let names: Vec<&str> = panel.ids().iter().map(|id| id.metric.as_str()).collect();
-    assert!(
-        names.contains(&"cpu_usage_cores") && names.contains(&"memory_usage_bytes"),
-        "{names:?}"
-    );
-    server.stop();
-}
-
-/// RFC 3339 of seconds since the epoch, as `date` writes it.
-fn foreshadow_time(seconds: i64) -> String {
-    let output = Command::new("date")
-        .args(["-u", "-d", &format!("@{seconds}"), "+%Y-%m-%dT%H:%M:%SZ"])
-        .output()
-        .expect("`date` is there");
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
