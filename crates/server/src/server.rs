@@ -205,11 +205,11 @@ impl Server {
 }
 
 /// Keeps the health service true to what is served until the end comes; then says so to whoever asks
-/// for health, and ends streams.
+/// for health, and ends streams, those of watchers of health too.
 async fn announced(
     shutdown: impl Future<Output = ()>,
     ready: impl Fn() -> bool,
-    reporter: HealthReporter,
+    mut reporter: HealthReporter,
     stopping: CancellationToken,
 ) {
     let mut shutdown = pin!(shutdown);
@@ -223,6 +223,9 @@ async fn announced(
     }
     set_health(&reporter, ServingStatus::NotServing).await;
     stopping.cancel();
+    for service in HEALTH_OF {
+        reporter.clear_service_status(service).await;
+    }
 }
 
 async fn too_long(stopping: &CancellationToken, drain: Duration) {
@@ -238,17 +241,20 @@ fn health_of(ready: bool) -> ServingStatus {
     }
 }
 
+/// Whose health can be asked for; the first is the whole server.
+const HEALTH_OF: [&str; 7] = [
+    "",
+    "foreshadow.v1.Admin",
+    "foreshadow.v1.Allocations",
+    "foreshadow.v1.Forecasts",
+    "foreshadow.v1.Shadows",
+    "foreshadow.v1.Telemetry",
+    "externalscaler.ExternalScaler",
+];
+
 /// The whole server and each service answer alike.
 async fn set_health(reporter: &HealthReporter, status: ServingStatus) {
-    for service in [
-        "",
-        "foreshadow.v1.Admin",
-        "foreshadow.v1.Allocations",
-        "foreshadow.v1.Forecasts",
-        "foreshadow.v1.Shadows",
-        "foreshadow.v1.Telemetry",
-        "externalscaler.ExternalScaler",
-    ] {
+    for service in HEALTH_OF {
         reporter.set_service_status(service, status).await;
     }
 }

@@ -15,12 +15,15 @@ use foreshadow_api::{
     },
     well_known,
 };
+use foreshadow_server::ServerOptions;
 use futures::StreamExt;
 use support::{Served, granted, notebook};
 use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::{once, wrappers::ReceiverStream};
 use tonic::{Code, client::Grpc};
-use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
 use tonic_prost::ProstCodec;
 use tonic_reflection::pb::v1::{
     ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
@@ -325,6 +328,20 @@ async fn a_shutdown_ends_streams_with_unavailable() {
     served.stop().await;
     let last = changes.collect::<Vec<_>>().await.pop().unwrap();
     assert_eq!(last.unwrap_err().code(), Code::Unavailable);
+}
+
+#[tokio::test]
+async fn who_watches_health_is_told_of_the_end_and_delays_it_not() {
+    let patient = |options: &mut ServerOptions| options.drain = Duration::from_hours(1);
+    let served = Served::start_with(patient).await;
+    let changes = HealthClient::new(served.channel().await)
+        .watch(HealthCheckRequest::default())
+        .await
+        .unwrap()
+        .into_inner();
+    served.stop().await;
+    let last = changes.collect::<Vec<_>>().await.pop().unwrap().unwrap();
+    assert_eq!(last.status(), ServingStatus::NotServing);
 }
 
 /// A claim is under way whose message has not come yet; health says that the server stops, then the

@@ -170,7 +170,7 @@ async fn one_released_and_one_held(server: &Server) {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_survives_a_kill() {
     let folder = TempDir::new().expect("a folder");
     let data = folder.path().join("data");
@@ -222,7 +222,7 @@ fn any_file_holds(folder: &Path, text: &str) -> Vec<PathBuf> {
     found
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_user_who_is_deleted_is_nowhere_and_keeps_the_lease() {
     let folder = TempDir::new().expect("a folder");
     let data = folder.path().join("data");
