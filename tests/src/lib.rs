@@ -2,6 +2,7 @@
 //! client, callers that are known, and patience.
 
 mod callers;
+mod programs;
 mod until;
 
 use std::{
@@ -15,6 +16,7 @@ use std::{
 };
 
 pub use callers::{Authority, token};
+pub use programs::{Running, free_port, installed, python};
 pub use until::{PATIENCE, until, until_async};
 
 /// The built binary, which stands beside the tests' own folder.
@@ -46,18 +48,6 @@ pub fn foreshadow(args: &[&str]) -> Output {
         .stdin(Stdio::null())
         .output()
         .expect("the binary starts")
-}
-
-/// A Python that has these modules, with commas between: the one named in `FORESHADOW_PYTHON`, or
-/// `python3`.
-pub fn python(modules: &str) -> Option<PathBuf> {
-    let named = std::env::var_os("FORESHADOW_PYTHON").map(PathBuf::from);
-    let python = named.unwrap_or_else(|| "python3".into());
-    let asked = Command::new(&python)
-        .args(["-c", &format!("import {modules}")])
-        .stderr(Stdio::null())
-        .status();
-    asked.is_ok_and(|status| status.success()).then_some(python)
 }
 
 /// A configuration with one pool of small web servers that take `startup_ms` to be ready.

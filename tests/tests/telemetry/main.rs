@@ -20,54 +20,12 @@ use foreshadow_api::v1::{
     allocations_client::AllocationsClient,
 };
 use foreshadow_history::{HistoryPaths, PanelLimits, PanelOptions, RequestReader, load_panel};
-use foreshadow_tests::{PATIENCE, Server, notebook_pool, skip};
+use foreshadow_tests::{PATIENCE, Server, notebook_pool};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::sleep;
 
 const PAGE: &str = include_str!("../../../docs/telemetry.md");
-
-/// A process that is killed at the end of its test.
-struct Running(Child);
-
-impl Running {
-    fn start(program: &str, args: &[String]) -> Self {
-        let child = Command::new(program)
-            .args(args)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        Self(child.unwrap_or_else(|error| panic!("{program}: {error}")))
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    listener.local_addr().expect("it has an address").port()
-}
-
-/// Whether programs are there; says so where they are not.
-fn installed(programs: &[&str]) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let missing: Vec<&&str> = programs
-        .iter()
-        .filter(|program| !std::env::split_paths(&path).any(|dir| dir.join(program).exists()))
-        .collect();
-    if !missing.is_empty() {
-        skip(&format!(
-            "{missing:?} not found; install Debian's packages of these names"
-        ));
-    }
-    missing.is_empty()
-}
 
 fn now_nanos() -> u128 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);

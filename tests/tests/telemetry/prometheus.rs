@@ -7,10 +7,10 @@ use std::{
 };
 
 use foreshadow_history::{HistoryPaths, PanelLimits, PanelOptions, load_panel};
-use foreshadow_tests::{Server, foreshadow, http, until};
+use foreshadow_tests::{Running, Server, foreshadow, free_port, http, installed, until};
 use tempfile::TempDir;
 
-use super::{Running, free_port, installed, json, metric};
+use super::{json, metric};
 
 /// A Prometheus that scrapes an exporter every second and sends on to a server.
 struct Scraping {
