@@ -2,13 +2,18 @@
 
 mod allocate;
 mod backtest;
+mod capacity;
 mod clock;
 mod forecast;
 mod ingest;
 mod ledger;
 mod overload;
+mod pages;
 mod peers;
+mod postgres;
 mod process;
+mod provider;
+mod replicas;
 mod report;
 mod scale;
 mod train;
@@ -54,6 +59,10 @@ enum Name {
     Backtest,
     /// One server at three sizes, up to a million leases and entities, and calls through a replica.
     Scale,
+    /// One, two and three real servers that share a `PostgreSQL`, beside one with a ledger in files.
+    Replicas,
+    /// What a million to a billion entities need, by formulas beside what was measured: nothing is run.
+    Capacity,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -82,8 +91,11 @@ fn main() -> anyhow::Result<()> {
         Name::Ingest => ingest::rows()?,
         Name::Backtest => backtest::rows()?,
         Name::Scale => scale::rows()?,
+        Name::Replicas => replicas::rows()?,
+        Name::Capacity => capacity::rows(),
     };
     match cli.format {
+        Format::Text if cli.name == Name::Capacity => print!("{}", capacity::page()),
         Format::Text => print!("{}", report::table(&rows)),
         Format::Json => println!("{:#}", report::json(&rows)),
     }

@@ -20,8 +20,7 @@ use crate::report::{Row, median};
 
 pub(crate) use self::{
     load::{Claims, p99_at, rate},
-    ours::{GrpcClient, Served, clients, clients_of},
-    peers::free_port,
+    ours::{GrpcClient, Served, ask_for, clients, clients_of, connect},
     worker::serve as serve_worker,
 };
 

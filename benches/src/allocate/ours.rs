@@ -160,7 +160,8 @@ pub(crate) fn ask() -> AllocateRequest {
     ask_for(POOL)
 }
 
-fn ask_for(pool: &str) -> AllocateRequest {
+/// A request for an instance of one pool.
+pub(crate) fn ask_for(pool: &str) -> AllocateRequest {
     AllocateRequest {
         tenant_id: "bench".to_owned(),
         user_id: "user".to_owned(),

@@ -64,9 +64,3 @@ fn or_left_out<T>(peer: &str, started: anyhow::Result<T>) -> Option<T> {
         .inspect_err(|error| eprintln!("{peer} is left out: {error:#}"))
         .ok()
 }
-
-/// A port that is free at the moment.
-pub(crate) fn free_port() -> std::io::Result<u16> {
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
-    Ok(listener.local_addr()?.port())
-}

@@ -1,26 +1,13 @@
 //! Leases in a table of `PostgreSQL`, claimed with `FOR UPDATE SKIP LOCKED`: one statement to claim,
 //! one to give back, a connection for each client.
 
-use std::{
-    fs,
-    os::unix::{fs::chown, process::CommandExt as _},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
-
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{bail, ensure};
 use foreshadow_engine::config::Durability;
-use rustix::process::{Pid, Signal, geteuid, kill_process};
-use tempfile::TempDir;
-use tokio::time::sleep;
-use tokio_postgres::{Client, Config, NoTls, Statement};
+use tokio_postgres::{Client, Statement};
 
-use super::{load::Claims, peers::free_port};
+use super::load::Claims;
+use crate::postgres::Private;
 
-/// How often a server that is starting is tried, and how long to wait between.
-const ATTEMPTS: u32 = 200;
-const PAUSE: Duration = Duration::from_millis(50);
 /// How often a claim is repeated that gave less than was asked for: rows that others changed while the
 /// statement ran are passed over.
 const CLAIM_ATTEMPTS: u32 = 100;
@@ -48,70 +35,23 @@ const RELEASE: &str = "
     FROM unnest($1::bigint[], $2::bigint[]) AS held (id, token)
     WHERE instance.id = held.id AND instance.token = held.token";
 
-/// A private server in a folder of its own; it ends with this value.
-pub(crate) struct Postgres {
-    server: Child,
-    port: u16,
-    _folder: TempDir,
-}
+/// A private server with the table.
+pub(crate) struct Postgres(Private);
 
 impl Postgres {
     /// Starts a server whose commits are as durable as ours, with a table of free instances.
     pub(crate) async fn start(durability: Durability, instances: u32) -> anyhow::Result<Self> {
-        let programs = programs()?;
-        let folder = tempfile::tempdir()?;
-        let owner = Owner::of_server()?;
-        owner.give(folder.path())?;
-        let data = folder.path().join("data");
-        let made = owner
-            .command(&programs.join("initdb"))
-            .args(["-A", "trust", "-U", "bench", "--no-sync", "-D"])
-            .arg(&data)
-            .output()?;
-        ensure!(
-            made.status.success(),
-            "initdb: {}",
-            String::from_utf8_lossy(&made.stderr)
-        );
-        let port = free_port()?;
         let commit = match durability {
             Durability::Fsync => "synchronous_commit=on",
             Durability::Memory => "synchronous_commit=off",
         };
-        let log = fs::File::create(folder.path().join("log"))?;
-        let server = owner
-            .command(&programs.join("postgres"))
-            .arg("-D")
-            .arg(&data)
-            .args(["-p", &port.to_string(), "-c", commit])
-            .args([
-                "-c",
-                "listen_addresses=127.0.0.1",
-                "-c",
-                "unix_socket_directories=",
-            ])
-            .args(["-c", "max_connections=200", "-c", "shared_buffers=256MB"])
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()?;
-        let started = Self {
-            server,
-            port,
-            _folder: folder,
-        };
+        let started = Self(Private::start(commit).await?);
         started.fill(instances).await?;
         Ok(started)
     }
 
     async fn fill(&self, instances: u32) -> anyhow::Result<()> {
-        let mut attempts = 0;
-        let client = loop {
-            attempts += 1;
-            match self.connect().await {
-                Err(_) if attempts < ATTEMPTS => sleep(PAUSE).await,
-                connected => break connected?,
-            }
-        };
+        let client = self.0.connect().await?;
         client.batch_execute(TABLE).await?;
         let rows = "INSERT INTO instance (id, address)
              SELECT n, '127.0.0.1:1' FROM generate_series(1, $1::bigint) n";
@@ -120,24 +60,11 @@ impl Postgres {
         Ok(())
     }
 
-    async fn connect(&self) -> anyhow::Result<Client> {
-        let mut config = Config::new();
-        config
-            .host("127.0.0.1")
-            .port(self.port)
-            .user("bench")
-            .dbname("postgres");
-        let (client, connection) = config.connect(NoTls).await?;
-        // It ends with its client.
-        tokio::spawn(connection);
-        Ok(client)
-    }
-
     /// Clients with a connection each.
     pub(crate) async fn clients(&self, count: usize) -> anyhow::Result<Vec<PostgresClient>> {
         let mut clients = Vec::with_capacity(count);
         for _ in 0..count {
-            let client = self.connect().await?;
+            let client = self.0.connect().await?;
             let claim = client.prepare(CLAIM).await?;
             let release = client.prepare(RELEASE).await?;
             clients.push(PostgresClient {
@@ -147,16 +74,6 @@ impl Postgres {
             });
         }
         Ok(clients)
-    }
-}
-
-impl Drop for Postgres {
-    fn drop(&mut self) {
-        if let Some(pid) = Pid::from_raw(self.server.id() as i32) {
-            // It may have ended by itself.
-            let _ = kill_process(pid, Signal::INT);
-        }
-        let _ = self.server.wait();
     }
 }
 
@@ -189,54 +106,4 @@ impl Claims for PostgresClient {
         ensure!(changed as usize == ids.len(), "a lease was not given back");
         Ok(())
     }
-}
-
-/// Who runs the server, which refuses to run as root.
-struct Owner(Option<(u32, u32)>);
-
-impl Owner {
-    fn of_server() -> anyhow::Result<Self> {
-        if !geteuid().is_root() {
-            return Ok(Self(None));
-        }
-        let users = fs::read_to_string("/etc/passwd")?;
-        let ids = users.lines().find_map(|line| {
-            let mut fields = line.split(':');
-            (fields.next()? == "postgres").then_some(())?;
-            Some((fields.nth(1)?.parse().ok()?, fields.next()?.parse().ok()?))
-        });
-        Ok(Self(Some(ids.context("there is no user `postgres`")?)))
-    }
-
-    fn give(&self, folder: &Path) -> std::io::Result<()> {
-        let Some((user, group)) = self.0 else {
-            return Ok(());
-        };
-        chown(folder, Some(user), Some(group))
-    }
-
-    fn command(&self, program: &Path) -> Command {
-        let mut command = Command::new(program);
-        if let Some((user, group)) = self.0 {
-            command.uid(user).gid(group);
-        }
-        command
-    }
-}
-
-/// The folder of the server's programs: the newest of Debian's, else the path.
-fn programs() -> anyhow::Result<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut folders: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| Some(entry.ok()?.path().join("bin")))
-        .collect();
-    folders.sort();
-    folders.reverse();
-    folders.extend(std::env::split_paths(&path));
-    folders
-        .into_iter()
-        .find(|folder| folder.join("initdb").exists() && folder.join("postgres").exists())
-        .context("no PostgreSQL is installed; Debian has it in the package `postgresql`")
 }

@@ -12,7 +12,8 @@ use redis::{Client, Script, aio::MultiplexedConnection};
 use tempfile::TempDir;
 use tokio::time::sleep;
 
-use super::{load::Claims, peers::free_port};
+use super::load::Claims;
+use crate::process::free_port;
 
 const ATTEMPTS: u32 = 200;
 const PAUSE: Duration = Duration::from_millis(50);

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use tempfile::TempDir;
 
 use super::post::Poster;
-use crate::allocate::free_port;
+use crate::process::free_port;
 
 const ATTEMPTS: u32 = 300;
 const PAUSE: Duration = Duration::from_millis(100);

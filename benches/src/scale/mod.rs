@@ -1,7 +1,6 @@
 //! One server at three sizes: what it takes in memory and time, beside what the smaller ones let expect;
 //! and what it costs that a call goes through another replica.
 
-mod provider;
 mod server;
 mod sharding;
 
@@ -23,7 +22,9 @@ pub(crate) use self::server::serve;
 use crate::{
     allocate::{clients, p99_at, rate},
     clock::seconds_async,
+    pages::{page, ready, sum},
     process::OtherProcess,
+    provider,
     report::Row,
 };
 
@@ -192,52 +193,11 @@ async fn measured(size: Size, provider: SocketAddr) -> anyhow::Result<Point> {
     })
 }
 
-/// A page of the server, over HTTP.
-async fn page(
-    server: &OtherProcess,
-    method: &'static str,
-    path: &str,
-    body: String,
-) -> anyhow::Result<String> {
-    let url = format!("http://{}{path}", server.address);
-    let answer = tokio::task::spawn_blocking(move || {
-        let request = ureq::http::Request::builder().method(method).uri(url);
-        let request = request
-            .header("content-type", "application/json")
-            .body(body)?;
-        let agent: ureq::Agent = ureq::Agent::config_builder()
-            .timeout_global(Some(PATIENCE))
-            .build()
-            .into();
-        anyhow::Ok(
-            agent
-                .run(request)?
-                .body_mut()
-                .with_config()
-                .limit(1 << 30)
-                .read_to_string()?,
-        )
-    });
-    answer.await?
-}
-
-/// The sum of the samples that begin so.
-fn sum(page: &str, begin: &str) -> f64 {
-    let lines = page.lines().filter(|line| line.starts_with(begin));
-    let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
-    values.sum()
-}
-
 async fn until_warm(server: &OtherProcess, size: Size) -> anyhow::Result<()> {
     let wanted = f64::from(size.pools + WARM);
     let warm = async {
         loop {
-            let metrics = page(server, "GET", "/metrics", String::new()).await?;
-            let lines = metrics
-                .lines()
-                .filter(|line| line.contains("state=\"ready\""));
-            let ready: Vec<&str> = lines.collect();
-            if sum(&ready.join("\n"), "foreshadow_pool_instances") >= wanted {
+            if ready(server.address).await? >= wanted {
                 return anyhow::Ok(());
             }
             sleep(Duration::from_millis(200)).await;
@@ -310,11 +270,11 @@ async fn forecast_s(server: &OtherProcess) -> anyhow::Result<f64> {
             sum(page, &format!("{name}_sum")),
         )
     };
-    let before = batches(&page(server, "GET", "/metrics", String::new()).await?);
+    let before = batches(&page(server.address, "GET", "/metrics", String::new()).await?);
     let next = async {
         loop {
             sleep(Duration::from_secs(1)).await;
-            let now = batches(&page(server, "GET", "/metrics", String::new()).await?);
+            let now = batches(&page(server.address, "GET", "/metrics", String::new()).await?);
             if now.0 > before.0 {
                 return anyhow::Ok((now.1 - before.1) / (now.0 - before.0));
             }
@@ -325,8 +285,13 @@ async fn forecast_s(server: &OtherProcess) -> anyhow::Result<f64> {
 
 /// How long all pools take to be planned: a dry run of the configuration in force.
 async fn plan_s(server: &OtherProcess) -> anyhow::Result<f64> {
-    let config = page(server, "GET", "/admin/shadow_config", String::new()).await?;
-    let dry = page(server, "POST", "/admin/shadow_config?dry_run=true", config);
+    let config = page(server.address, "GET", "/admin/shadow_config", String::new()).await?;
+    let dry = page(
+        server.address,
+        "POST",
+        "/admin/shadow_config?dry_run=true",
+        config,
+    );
     let (took, answer) = seconds_async(dry).await;
     answer.context("a dry run")?;
     Ok(took)

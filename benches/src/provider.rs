@@ -57,7 +57,7 @@ impl Provider for Instant {
 }
 
 /// Serves on a free port, as long as the runtime lasts.
-pub(super) async fn serve() -> anyhow::Result<SocketAddr> {
+pub(crate) async fn serve() -> anyhow::Result<SocketAddr> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let address = listener.local_addr()?;
     let server = tonic::transport::Server::builder()

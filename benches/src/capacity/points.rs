@@ -1,0 +1,114 @@
+//! The formulas beside what was measured.
+
+use super::formulas::{
+    NETWORK_A_CORE_S, PLAN_S, SAMPLES_A_CORE_S, SERIES_A_CORE_S, beat_rows, beat_transactions,
+    call_s, memory_mb,
+};
+
+/// A formula beside a measured point.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Point {
+    pub(super) name: &'static str,
+    pub(super) unit: &'static str,
+    pub(super) formula: f64,
+    pub(super) measured: f64,
+    /// How far the formula may be from what was measured, as a share of it.
+    pub(super) tolerance: f64,
+}
+
+impl Point {
+    /// How far the formula is from what was measured, as a share of it.
+    pub(super) fn off(&self) -> f64 {
+        self.formula / self.measured - 1.0
+    }
+}
+
+/// All points.
+pub(super) fn points() -> Vec<Point> {
+    [memory(), work(), calls(), beats()].concat()
+}
+
+fn memory() -> Vec<Point> {
+    let point = |name, [series, pools, leases]: [f64; 3], measured| Point {
+        name,
+        unit: "MB",
+        formula: memory_mb(series, pools, leases),
+        measured,
+        tolerance: 0.08,
+    };
+    vec![
+        point("memory, 100,000 entities", [2e5, 1e3, 1e5], 723.0),
+        point("memory, 300,000 entities", [6e5, 3e3, 3e5], 1_723.0),
+        point("memory, 1 million entities", [2e6, 1e4, 1e6], 4_937.0),
+    ]
+}
+
+/// Rates of one core of the two that were used, and the time of a pool's plan.
+fn work() -> Vec<Point> {
+    let point = |name, unit, formula, measured, tolerance| Point {
+        name,
+        unit,
+        formula,
+        measured,
+        tolerance,
+    };
+    let forecasts =
+        |name, of_two| point(name, "series/core s", SERIES_A_CORE_S, of_two / 2.0, 0.15);
+    let plans = |name, pools, took| point(name, "us a pool", PLAN_S * 1e6, took / pools * 1e6, 0.4);
+    let samples = |name, measured| point(name, "samples/core s", SAMPLES_A_CORE_S, measured, 0.1);
+    vec![
+        forecasts("forecasts of 1,000 series", 76_026.0),
+        forecasts("of 100,000", 86_093.0),
+        forecasts("of a million", 97_243.0),
+        point(
+            "the network alone",
+            "series/core s",
+            NETWORK_A_CORE_S,
+            141_947.0 / 2.0,
+            0.05,
+        ),
+        plans("plans of 1,000 pools", 1_000.0, 0.11),
+        plans("of 3,000", 3_000.0, 0.31),
+        plans("of 10,000", 10_000.0, 0.58),
+        samples("samples, 500 a request", 800_000.0),
+        samples("samples, 2,000 a request", 901_917.0),
+    ]
+}
+
+/// What calls take of servers and have the database do.
+fn calls() -> Vec<Point> {
+    let point = |name, sent_on: f64, measured| Point {
+        name,
+        unit: "us a call",
+        formula: call_s(sent_on) * 1e6,
+        measured,
+        tolerance: 0.15,
+    };
+    vec![
+        point("calls, all to their owner", 0.0, 100.0),
+        point("half of them sent on", 1.0 / 2.0, 150.0),
+        point("two thirds sent on", 2.0 / 3.0, 167.0),
+    ]
+}
+
+/// What replicas have the database do that nobody calls, six shards among them.
+fn beats() -> Vec<Point> {
+    let point = |name, unit, formula, measured| Point {
+        name,
+        unit,
+        formula,
+        measured,
+        tolerance: 0.1,
+    };
+    vec![
+        point(
+            "beats of one replica",
+            "transactions/s",
+            beat_transactions(1.0),
+            16.0,
+        ),
+        point("of three", "transactions/s", beat_transactions(3.0), 48.0),
+        point("of one", "rows/s", beat_rows(1.0, 6.0), 28.0),
+        point("of three", "rows/s", beat_rows(3.0, 6.0), 36.0),
+    ]
+}
