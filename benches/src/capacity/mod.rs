@@ -52,9 +52,9 @@ fn checked() -> String {
             [
                 point.name.to_owned(),
                 point.unit.to_owned(),
-                amount(point.measured),
-                amount(point.formula),
-                format!("{:+.0} %", point.off() * 100.0),
+                figures(point.measured, 3),
+                figures(point.formula, 3),
+                format!("{:+} %", (point.off() * 100.0).round() as i32),
                 format!("{:.0} %", point.tolerance * 100.0),
             ]
         }),
@@ -104,6 +104,7 @@ fn database() -> String {
         "entities",
         "claims, releases",
         "renewals, leases of an hour",
+        "cores for both",
         "renewals, leases of 5 minutes",
         "beats: commits",
         "rows changed",
@@ -117,6 +118,7 @@ fn database() -> String {
                 name.to_owned(),
                 amount(need.calls_s),
                 amount(need.hourly_renewals_s),
+                amount(need.database_cores()),
                 amount(need.usual_renewals_s),
                 amount(need.beat_commits_s),
                 amount(need.beat_rows_s),
@@ -142,12 +144,17 @@ fn table<const COLUMNS: usize>(
     line(&head.map(str::to_owned)) + "|" + &"---|".repeat(COLUMNS) + "\n" + &rows
 }
 
-/// Two figures, more of whole numbers below ten thousand that are exact: `0.07`, `1.6`, `39`, `1,300`.
+/// Two figures, and whole numbers below ten thousand as they are: `0.071`, `1.6`, `39`, `1,300`, `1,226`.
 fn amount(value: f64) -> String {
     if value.fract() == 0.0 && value < 1e4 {
         return thousands(value);
     }
-    let places = 1 - value.abs().log10().floor() as i32;
+    figures(value, 2)
+}
+
+/// So many figures of a number above zero: of 1,723, two are `1,700`.
+fn figures(value: f64, count: i32) -> String {
+    let places = count - 1 - value.log10().floor() as i32;
     if places > 0 {
         return format!("{value:.*}", places as usize);
     }

@@ -1,9 +1,9 @@
 //! What so many entities need.
 
 use super::formulas::{
-    EMPTY_SERVER_MB, NETWORK, NETWORK_A_CORE_S, PLAN_S, SAMPLES_A_CORE_S, SERIES_A_CORE_S,
-    beat_commits, beat_rows, beat_rows_read, call_s, forecast_flop, history_bytes_a_day,
-    lstm_bytes, memory_mb, renewals_s,
+    DATABASE_CALL_S, EMPTY_SERVER_MB, NETWORK, NETWORK_A_CORE_S, PLAN_S, SAMPLES_A_CORE_S,
+    SERIES_A_CORE_S, beat_commits, beat_rows, beat_rows_read, call_s, forecast_flop,
+    history_bytes_a_day, lstm_bytes, memory_mb, renewals_s,
 };
 
 /// Of each entity: metrics, each with a sample and a forecast a minute.
@@ -109,6 +109,11 @@ impl Need {
     /// Connections to the database: one of each shard's ledger, and two of each replica.
     pub(super) fn connections(&self) -> f64 {
         self.shards + 2.0 * self.replicas
+    }
+
+    /// Cores of the database for calls, with leases of an hour.
+    pub(super) fn database_cores(&self) -> f64 {
+        (self.calls_s + self.hourly_renewals_s) * DATABASE_CALL_S
     }
 
     /// Commits a second of all kinds, with leases of an hour.

@@ -1,8 +1,8 @@
 //! The formulas beside what was measured.
 
 use super::formulas::{
-    NETWORK_A_CORE_S, PLAN_S, SAMPLES_A_CORE_S, SERIES_A_CORE_S, beat_rows, beat_transactions,
-    call_s, memory_mb,
+    DATABASE_CALL_S, NETWORK_A_CORE_S, PLAN_S, SAMPLES_A_CORE_S, SERIES_A_CORE_S, beat_rows,
+    beat_transactions, call_s, memory_mb,
 };
 
 /// A formula beside a measured point.
@@ -75,19 +75,24 @@ fn work() -> Vec<Point> {
     ]
 }
 
-/// What calls take of servers and have the database do.
+/// What calls to several replicas take of the cores, of theirs and of the database's.
 fn calls() -> Vec<Point> {
-    let point = |name, sent_on: f64, measured| Point {
+    let point = |name, formula, measured, tolerance| Point {
         name,
         unit: "us a call",
-        formula: call_s(sent_on) * 1e6,
+        formula: formula * 1e6,
         measured,
-        tolerance: 0.15,
+        tolerance,
     };
+    let servers = |name, sent_on, measured| point(name, call_s(sent_on), measured, 0.1);
+    let database = |name, measured| point(name, DATABASE_CALL_S, measured, 0.3);
     vec![
-        point("calls, all to their owner", 0.0, 100.0),
-        point("half of them sent on", 1.0 / 2.0, 150.0),
-        point("two thirds sent on", 2.0 / 3.0, 167.0),
+        servers("calls, two replicas, none sent on", 0.0, 51.7),
+        servers("three, none", 0.0, 59.5),
+        servers("two, half", 1.0 / 2.0, 88.3),
+        servers("three, two thirds", 2.0 / 3.0, 106.9),
+        database("PostgreSQL, two replicas", 19.3),
+        database("three, two thirds sent on", 29.4),
     ]
 }
 
@@ -100,15 +105,21 @@ fn beats() -> Vec<Point> {
         measured,
         tolerance: 0.1,
     };
-    vec![
+    let transactions = |name, replicas, measured| {
         point(
-            "beats of one replica",
+            name,
             "transactions/s",
-            beat_transactions(1.0),
-            16.0,
-        ),
-        point("of three", "transactions/s", beat_transactions(3.0), 48.0),
-        point("of one", "rows/s", beat_rows(1.0, 6.0), 28.0),
-        point("of three", "rows/s", beat_rows(3.0, 6.0), 36.0),
+            beat_transactions(replicas),
+            measured,
+        )
+    };
+    let rows = |name, replicas, measured| point(name, "rows/s", beat_rows(replicas, 6.0), measured);
+    vec![
+        transactions("beats of one replica", 1.0, 29.8),
+        transactions("of two", 2.0, 62.2),
+        transactions("of three", 3.0, 98.2),
+        rows("rows that one changes", 1.0, 26.0),
+        rows("two", 2.0, 31.1),
+        rows("three", 3.0, 36.8),
     ]
 }

@@ -149,7 +149,7 @@ fn rows_of(results: &[Vec<Run>], idle: &[Activity]) -> Vec<Row> {
         ("servers us", |run| run.server_us),
     ];
     let by_calls: [(&'static str, fn(&Run) -> f64); 2] = [
-        ("commits/s", |run| run.database.transactions),
+        ("xacts/s", |run| run.database.transactions),
         ("rows/s", |run| run.database.rows),
     ];
     let mut rows = Vec::new();
@@ -202,7 +202,7 @@ fn idle_rows(replicas: usize, idle: Activity) -> [Row; 2] {
         peer_value,
     };
     [
-        row("commits/s", idle.transactions, expected.transactions),
+        row("xacts/s", idle.transactions, expected.transactions),
         row("rows/s", idle.rows, expected.rows),
     ]
 }
