@@ -38,7 +38,7 @@ pub(crate) const SAMPLES_A_CORE_S: f64 = 850_000.0;
 /// What a call takes of the cores of several replicas, in seconds, if this share of calls goes on to
 /// another of them.
 pub(crate) fn call_s(sent_on: f64) -> f64 {
-    5.5e-5 + 7.2e-5 * sent_on
+    5.4e-5 + 6.6e-5 * sent_on
 }
 
 /// What a call of several replicas takes of `PostgreSQL`'s cores, in seconds.

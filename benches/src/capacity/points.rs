@@ -85,14 +85,14 @@ fn calls() -> Vec<Point> {
         tolerance,
     };
     let servers = |name, sent_on, measured| point(name, call_s(sent_on), measured, 0.1);
-    let database = |name, measured| point(name, DATABASE_CALL_S, measured, 0.3);
+    let database = |name, measured| point(name, DATABASE_CALL_S, measured, 0.2);
     vec![
-        servers("calls, two replicas, none sent on", 0.0, 51.7),
-        servers("three, none", 0.0, 59.5),
-        servers("two, half", 1.0 / 2.0, 88.3),
-        servers("three, two thirds", 2.0 / 3.0, 106.9),
-        database("PostgreSQL, two replicas", 19.3),
-        database("three, two thirds sent on", 29.4),
+        servers("calls, two replicas, none sent on", 0.0, 52.7),
+        servers("three, none", 0.0, 54.4),
+        servers("two, half", 1.0 / 2.0, 82.7),
+        servers("three, two thirds", 2.0 / 3.0, 98.8),
+        database("PostgreSQL, two replicas", 21.1),
+        database("three, two thirds sent on", 26.2),
     ]
 }
 
@@ -115,11 +115,11 @@ fn beats() -> Vec<Point> {
     };
     let rows = |name, replicas, measured| point(name, "rows/s", beat_rows(replicas, 6.0), measured);
     vec![
-        transactions("beats of one replica", 1.0, 29.8),
-        transactions("of two", 2.0, 62.2),
-        transactions("of three", 3.0, 98.2),
+        transactions("beats of one replica", 1.0, 30.2),
+        transactions("of two", 2.0, 63.5),
+        transactions("of three", 3.0, 95.3),
         rows("rows that one changes", 1.0, 26.0),
-        rows("two", 2.0, 31.1),
-        rows("three", 3.0, 36.8),
+        rows("two", 2.0, 31.6),
+        rows("three", 3.0, 35.9),
     ]
 }

@@ -137,18 +137,21 @@ async fn measured(
     })
 }
 
+/// A unit, and what is told in it.
+type Measure = (&'static str, fn(&Run) -> f64);
+
 /// Of each case: rate, times and processor time beside the server alone, and what the database did
 /// beside the calls.
 fn rows_of(results: &[Vec<Run>], idle: &[Activity]) -> Vec<Row> {
     let of =
         |runs: &[Run], read: fn(&Run) -> f64| median(runs.iter().map(read).collect::<Vec<_>>());
-    let measures: [(&'static str, fn(&Run) -> f64); 4] = [
+    let measures: [Measure; 4] = [
         ("calls/s", |run| run.load.per_s),
         ("p50 ms", |run| run.load.p50_ms),
         ("p99 ms", |run| run.load.p99_ms),
         ("servers us", |run| run.server_us),
     ];
-    let by_calls: [(&'static str, fn(&Run) -> f64); 2] = [
+    let by_calls: [Measure; 2] = [
         ("xacts/s", |run| run.database.transactions),
         ("rows/s", |run| run.database.rows),
     ];
