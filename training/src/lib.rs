@@ -9,6 +9,7 @@ mod manifest;
 mod model;
 mod options;
 mod pools;
+mod pools_gate;
 mod resample;
 mod train;
 mod validation;
@@ -25,5 +26,6 @@ pub use options::{EpochReport, Observer, StepProgress, TrainOptions};
 pub use pools::{
     PoolEntry, PoolFitOptions, arrival_of, fit_pools, load_pools, request_files, save_pools,
 };
+pub use pools_gate::{PoolReplay, PoolsReport, Served};
 pub use resample::coarser;
 pub use train::{TrainError, train};

@@ -61,8 +61,10 @@ impl Sample {
 #[non_exhaustive]
 #[must_use = "samples may have been refused"]
 pub struct Reported {
-    /// How many were taken.
+    /// How many were taken, now or before.
     pub accepted: u64,
+    /// How many of them had been taken before, and count once.
+    pub duplicates: u64,
     /// How many were refused, for their time, value or name.
     pub refused: u64,
     /// The first refusal in words, naming the field.
@@ -81,6 +83,7 @@ impl Add for Reported {
 impl AddAssign for Reported {
     fn add_assign(&mut self, later: Self) {
         self.accepted += later.accepted;
+        self.duplicates += later.duplicates;
         self.refused += later.refused;
         self.first_error = self.first_error.take().or(later.first_error);
     }
@@ -90,6 +93,7 @@ impl From<ReportResponse> for Reported {
     fn from(wire: ReportResponse) -> Self {
         Self {
             accepted: wire.accepted,
+            duplicates: wire.duplicates,
             refused: wire.refused,
             first_error: Some(wire.first_error).filter(|error| !error.is_empty()),
         }
@@ -146,7 +150,7 @@ impl Client {
     ///
     /// # Errors
     /// Those of any call. Nothing is sent again: what had no answer before an error may have been taken
-    /// or not.
+    /// or not. Send it again: a sample [with its time](Sample::at) that had been taken counts once.
     pub async fn report_stream<S>(
         &self,
         samples: S,

@@ -16,7 +16,7 @@ use std::{
 };
 
 use foreshadow_allocator::{PriorityWeights, TenantQuota};
-use foreshadow_types::{ShardId, TenantId};
+use foreshadow_types::{Bytes, ShardId, TenantId};
 
 pub use foreshadow_planner::{CronTime, Follow, RuleSubject, Schedule, TriggerRule, Wanted};
 pub use history::Downsampling;
@@ -147,10 +147,16 @@ pub struct RetrainingConfig {
     /// The program and its first arguments; the engine appends `--history DIR… --interval I
     /// --max-seconds N --seed N --out DIR`. `None` trains never.
     pub command: Option<Vec<String>>,
+    /// The program and its first arguments that replays the pools with a candidate; the engine appends
+    /// `--case FILE` and reads a [`foreshadow_training::PoolsReport`] as JSON from its output. `None`
+    /// promotes without a replay.
+    pub replay: Option<Vec<String>>,
     /// How long one training may take.
     pub max_duration: Duration,
     /// How much the training yields to others, as in `nice -n`.
     pub niceness: u8,
+    /// How much memory the training may map (address space, setrlimit(2)); no limit if `None`.
+    pub memory: Option<Bytes>,
     /// How many candidates that were not promoted are kept for inspection.
     pub keep_candidates: usize,
     /// When it may be trained; at any time unless given.
@@ -159,12 +165,17 @@ pub struct RetrainingConfig {
     pub shared: Option<SharedTraining>,
 }
 
+/// What a training may map unless something else is said.
+const TRAINING_MEMORY: Bytes = Bytes(8 << 30);
+
 impl Default for RetrainingConfig {
     fn default() -> Self {
         Self {
             command: None,
+            replay: None,
             max_duration: Duration::from_mins(10),
             niceness: 10,
+            memory: Some(TRAINING_MEMORY),
             keep_candidates: 3,
             turns: TrainingTurns::default(),
             shared: None,

@@ -32,7 +32,7 @@ pub use foreshadow_allocator as allocator;
 pub use foreshadow_ledger::{AuditQuery, AuditRecord, PlanRecord};
 pub use foreshadow_planner::{Beside, MissCause, TradeOff};
 pub use foreshadow_shadow as shadow;
-pub use foreshadow_training::Measures;
+pub use foreshadow_training::{Measures, PoolReplay, PoolsReport, Served};
 pub use handle::{AllocationWatch, EngineHandle, Exchanged};
 pub use inference::{BoxedForecaster, PRETRAINED};
 pub use latency::{LATENCY_BOUNDS_S, LatencySnapshot};
@@ -40,6 +40,7 @@ pub use metrics::{
     DecisionMetrics, ForecastMetrics, MetricsSnapshot, RetrainingMetrics, TelemetryMetrics,
 };
 pub use models::ModelView;
+pub use retraining::{PoolsCase, Wishes};
 pub use views::{
     Accuracy, Basis, DemandStep, Explanation, Forgotten, GroupAccuracy, GroupKind, OutcomeCounts,
     OverrideChange, OverridesView, PoolHistory, PoolHistoryRequest, PoolPlanView, PoolRecord,

@@ -80,6 +80,8 @@ pub struct ForecastMetrics {
 pub struct TelemetryMetrics {
     /// Observations taken.
     pub accepted: u64,
+    /// Observations that were sent again and had been taken.
+    pub duplicates: u64,
     /// Observations refused.
     pub rejected: u64,
     /// Entities with a shadow.

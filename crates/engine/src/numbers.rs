@@ -51,6 +51,7 @@ pub(crate) struct ForecastNumbers {
 #[derive(Debug, Default)]
 pub(crate) struct TelemetryNumbers {
     pub(crate) accepted: Counter,
+    pub(crate) duplicates: Counter,
     pub(crate) rejected: Counter,
     pub(crate) entities: Counter,
     pub(crate) evicted: Counter,
@@ -151,6 +152,7 @@ impl TelemetryNumbers {
     fn snapshot(&self) -> TelemetryMetrics {
         TelemetryMetrics {
             accepted: self.accepted.get(),
+            duplicates: self.duplicates.get(),
             rejected: self.rejected.get(),
             entities: self.entities.get(),
             evicted: self.evicted.get(),

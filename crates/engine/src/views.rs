@@ -19,10 +19,20 @@ use crate::{
 /// What became of reported observations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ReportOutcome {
-    /// How many were taken.
+    /// How many were taken, now or before.
     pub accepted: u64,
+    /// How many of them had been taken before.
+    pub duplicates: u64,
     /// How many were not: not finite, or too far in the past or the future.
     pub rejected: u64,
+}
+
+impl std::ops::AddAssign for ReportOutcome {
+    fn add_assign(&mut self, more: Self) {
+        self.accepted += more.accepted;
+        self.duplicates += more.duplicates;
+        self.rejected += more.rejected;
+    }
 }
 
 /// What was deleted of a user.

@@ -22,7 +22,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use mimalloc::MiMalloc;
 
 use commands::{
-    admin, backtest, demo, evaluate, import, serve,
+    admin, backtest, demo, evaluate, import, replay_pools, serve,
     shell::{self, CompletionsArgs, ManArgs},
     token, train,
 };
@@ -66,6 +66,9 @@ enum Command {
     /// The resource that the demonstration starts.
     #[command(hide = true)]
     DemoWorker(demo::WorkerArgs),
+    /// Compare two models by how pools fare with them.
+    #[command(hide = true)]
+    ReplayPools(replay_pools::Args),
 }
 
 fn main() -> ExitCode {
@@ -86,6 +89,7 @@ fn main() -> ExitCode {
         Command::Completions(args) => shell::completions(&args, Cli::command()),
         Command::Man(args) => shell::man(&args, Cli::command()),
         Command::DemoWorker(args) => demo::run_worker(&args),
+        Command::ReplayPools(args) => replay_pools::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

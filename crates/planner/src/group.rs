@@ -53,6 +53,24 @@ impl PlannerGroup {
         self.knowledge.adopt(model)?;
         Ok(self)
     }
+
+    /// The target of each replica, given what each holds and what is known of the demand of each.
+    pub fn targets_knowing(
+        &mut self,
+        now: Timestamp,
+        inventories: &[Inventory],
+        known: &[KnownDemand],
+    ) -> Vec<u32> {
+        let now = within_reach(now);
+        let moment = self.knowledge.tick(now);
+        let (knowledge, stewards) = (&self.knowledge, &mut self.stewards);
+        stewards
+            .iter_mut()
+            .zip(inventories.iter().zip(known))
+            .map(|(steward, (held, known))| steward.plan(knowledge, moment, now, held, known))
+            .map(|plan| plan.target)
+            .collect()
+    }
 }
 
 impl TargetPolicies for PlannerGroup {
@@ -77,15 +95,8 @@ impl TargetPolicies for PlannerGroup {
     }
 
     fn targets(&mut self, now: Timestamp, inventories: &[Inventory]) -> Vec<u32> {
-        let now = within_reach(now);
-        let moment = self.knowledge.tick(now);
-        let known = KnownDemand::default();
-        let (knowledge, stewards) = (&self.knowledge, &mut self.stewards);
-        stewards
-            .iter_mut()
-            .zip(inventories)
-            .map(|(steward, held)| steward.plan(knowledge, moment, now, held, &known).target)
-            .collect()
+        let known = vec![KnownDemand::default(); inventories.len()];
+        self.targets_knowing(now, inventories, &known)
     }
 
     fn start_succeeded(&mut self, replica: usize, _: Duration) {

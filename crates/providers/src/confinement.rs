@@ -1,8 +1,11 @@
 //! What a process may take, and as whom it runs.
 
+use std::{os::unix::process::CommandExt, process::Command};
+
 use rustix::process::{Resource, Rlimit, geteuid, setrlimit};
 
-/// What each process of an instance may take at the most (setrlimit(2)); no limit where there is none.
+/// What each process that a command starts may take at the most (setrlimit(2)); no limit where there is
+/// none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Limits {
     /// Address space, in bytes.
@@ -25,9 +28,22 @@ pub struct RunAs {
 }
 
 impl Limits {
-    /// Sets the limits of this process and its children to come. It makes system calls only: it may be
-    /// called between fork and exec.
-    pub(crate) fn apply(self) -> std::io::Result<()> {
+    /// Lets whatever a command starts begin with these limits.
+    #[expect(
+        unsafe_code,
+        reason = "the standard library has no safe way to start a process with limits"
+    )]
+    pub fn confine(self, command: &mut Command) {
+        // SAFETY: the closure runs in the child between fork and exec, where only async-signal-safe
+        // functions may be called. It makes the system call setrlimit(2), which is a plain call to the
+        // kernel, and neither allocates nor touches memory shared with other threads.
+        unsafe {
+            command.pre_exec(move || self.apply());
+        }
+    }
+
+    /// Sets the limits of this process and its children to come.
+    fn apply(self) -> std::io::Result<()> {
         for (resource, most) in [
             (Resource::As, self.memory),
             (Resource::Nofile, self.open_files),

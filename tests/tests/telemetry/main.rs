@@ -1,4 +1,4 @@
-//! Passive senders as they are, and what a crash must not lose.
+//! Passive senders as they are, reports of our own, and what a crash must not lose.
 
 #![expect(
     clippy::disallowed_methods,
@@ -7,6 +7,7 @@
 
 mod opentelemetry;
 mod prometheus;
+mod reports;
 
 use std::{
     net::TcpListener,

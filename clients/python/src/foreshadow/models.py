@@ -170,17 +170,25 @@ class Reported:
     accepted: int
     refused: int
     first_error: str | None
+    duplicates: int = 0
+    """Of those accepted, samples that had been taken before; they count once."""
 
     @classmethod
     def of(cls, message: telemetry_pb2.ReportResponse) -> Reported:
         """From the message of the wire."""
-        return cls(message.accepted, message.refused, message.first_error or None)
+        return cls(
+            message.accepted,
+            message.refused,
+            message.first_error or None,
+            message.duplicates,
+        )
 
     def __add__(self, later: Reported) -> Reported:
         return Reported(
             self.accepted + later.accepted,
             self.refused + later.refused,
             self.first_error or later.first_error,
+            self.duplicates + later.duplicates,
         )
 
 

@@ -28,6 +28,8 @@ pub(crate) enum ReportError {
 pub(crate) enum CollectorCommand {
     Report {
         observations: Vec<Observation>,
+        /// Whether what was taken before, with the same time and value, is not taken again.
+        once: bool,
         reply: oneshot::Sender<Result<ReportOutcome, ReportError>>,
     },
     Shadow {

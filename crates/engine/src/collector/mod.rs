@@ -6,6 +6,7 @@ mod compact;
 mod folder;
 mod history;
 mod name;
+mod once;
 mod past;
 mod recall;
 mod rows;
@@ -33,6 +34,7 @@ pub(crate) use self::{
 use self::{
     compact::Upkeep,
     history::HistoryBuffer,
+    once::Taken,
     recall::{Heard, Recall},
     series::SeriesStore,
 };
@@ -64,10 +66,11 @@ const RECLUSTER_EVERY: Duration = Duration::from_mins(10);
 const TELL_EVERY: Duration = Duration::from_mins(10);
 
 /// Observations and who is told what became of them.
-type Report = (
-    Vec<Observation>,
-    oneshot::Sender<Result<ReportOutcome, ReportError>>,
-);
+struct Report {
+    observations: Vec<Observation>,
+    once: bool,
+    reply: oneshot::Sender<Result<ReportOutcome, ReportError>>,
+}
 
 /// The shadows and what is gathered for the next tick.
 pub(crate) struct Collector {
@@ -78,6 +81,7 @@ pub(crate) struct Collector {
     history: HistoryBuffer,
     /// Reports that wait until files have been written: senders wait for their answers.
     waiting: VecDeque<Report>,
+    taken: Taken,
     happenings: Vec<Happening>,
     clustered_at: Option<Timestamp>,
     /// How many of the shadows had given way when it was last looked.
@@ -129,6 +133,7 @@ impl Collector {
             series: SeriesStore::new(interval, limits.series),
             history: HistoryBuffer::new(history, owner, (upkeep, limits.unsealed), numbers.clone()),
             waiting: VecDeque::new(),
+            taken: Taken::default(),
             happenings: Vec::new(),
             clustered_at: None,
             evicted: 0,
@@ -164,8 +169,13 @@ impl Collector {
         match command {
             CollectorCommand::Report {
                 observations,
+                once,
                 reply,
-            } => self.report((observations, reply)),
+            } => self.report(Report {
+                observations,
+                once,
+                reply,
+            }),
             CollectorCommand::Shadow { entity, reply } => {
                 let now = self.numbers.clock.now();
                 let _ = reply.send(self.shadows.snapshot(&entity, now));
@@ -188,22 +198,47 @@ impl Collector {
     }
 
     /// Takes a report, or lets it wait while too many samples are in no file yet.
-    fn report(&mut self, (observations, reply): Report) {
+    fn report(&mut self, report: Report) {
         if !self.history.is_full() {
-            let _ = reply.send(self.observe(observations));
+            self.answer(report);
         } else if self.waiting.len() < MOST_WAITING {
-            self.waiting.push_back((observations, reply));
+            self.waiting.push_back(report);
         } else {
-            let _ = reply.send(Err(ReportError::Behind(observations)));
+            let behind = ReportError::Behind(report.observations);
+            let _ = report.reply.send(Err(behind));
         }
     }
 
     fn take_waiting(&mut self) {
         while !self.history.is_full()
-            && let Some((observations, reply)) = self.waiting.pop_front()
+            && let Some(report) = self.waiting.pop_front()
         {
-            let _ = reply.send(self.observe(observations));
+            self.answer(report);
         }
+    }
+
+    /// Takes a report. Its sender may be gone: what was taken is remembered all the same.
+    fn answer(&mut self, report: Report) {
+        let outcome = if report.once {
+            self.observe_once(report.observations)
+        } else {
+            self.observe(report.observations, |_| {})
+        };
+        let _ = report.reply.send(outcome);
+    }
+
+    fn observe_once(
+        &mut self,
+        mut observations: Vec<Observation>,
+    ) -> Result<ReportOutcome, ReportError> {
+        let (duplicates, marks) = self.taken.sift(&mut observations);
+        let mut kept = Vec::with_capacity(marks.len());
+        let mut outcome = self.observe(observations, |place| kept.push(marks[place]))?;
+        self.taken.remember(kept);
+        self.numbers.telemetry.duplicates.add(duplicates);
+        outcome.accepted += duplicates;
+        outcome.duplicates = duplicates;
+        Ok(outcome)
     }
 
     /// Notes for the shadows that are being recalled what the present ones were told.
@@ -235,16 +270,22 @@ impl Collector {
         }
     }
 
-    fn observe(&mut self, observations: Vec<Observation>) -> Result<ReportOutcome, ReportError> {
+    /// Takes observations, and tells the places of those that are good.
+    fn observe(
+        &mut self,
+        observations: Vec<Observation>,
+        mut good: impl FnMut(usize),
+    ) -> Result<ReportOutcome, ReportError> {
         let now = self.numbers.clock.now();
         let (oldest, latest) = (now - OLDEST, now + FURTHEST_AHEAD);
         let mut outcome = ReportOutcome::default();
         let mut taken = Vec::with_capacity(observations.len());
         let mut refused = 0;
-        for observation in observations {
+        for (place, observation) in observations.into_iter().enumerate() {
             let timely = observation.at >= oldest && observation.at <= latest;
             if timely && self.shadows.observe(&observation) {
                 outcome.accepted += 1;
+                good(place);
                 let (entity, metric) = (&observation.entity, &observation.metric);
                 let at = observation.at;
                 let fits = self.series.sample(entity, metric, at, observation.value);

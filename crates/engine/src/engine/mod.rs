@@ -343,6 +343,7 @@ fn retraining(config: &EngineConfig, history: HistoryFolder, shared: &Shared) ->
         pretrained: config.pretrained,
         load: from_training(),
         numbers: shared.numbers.clone(),
+        scribe: shared.scribe.clone(),
         collector: shared.collector.clone(),
         planning: shared.planning.clone(),
     }

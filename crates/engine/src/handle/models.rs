@@ -20,6 +20,12 @@ impl EngineHandle {
         listed.map_err(|_| EngineError::Stopped)
     }
 
+    /// What became of the latest training, in words; `None` until there is one.
+    pub fn latest_training(&self) -> Option<String> {
+        let latest = self.shared.numbers.retraining.latest.get();
+        (!latest.is_empty()).then_some(latest)
+    }
+
     /// Asks for a training now; it runs beside everything else, and its model is taken up if it is
     /// better.
     ///

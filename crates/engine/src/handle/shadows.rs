@@ -28,6 +28,26 @@ impl EngineHandle {
         &self,
         observations: Vec<Observation>,
     ) -> Result<ReportOutcome, EngineError> {
+        self.reported(observations, false).await
+    }
+
+    /// The same for a sender who sends again what was not answered: an observation that was taken of late
+    /// with the same time and value counts once.
+    ///
+    /// # Errors
+    /// As [`report`](Self::report).
+    pub async fn report_once(
+        &self,
+        observations: Vec<Observation>,
+    ) -> Result<ReportOutcome, EngineError> {
+        self.reported(observations, true).await
+    }
+
+    async fn reported(
+        &self,
+        observations: Vec<Observation>,
+        once: bool,
+    ) -> Result<ReportOutcome, EngineError> {
         if observations.is_empty() {
             return Ok(ReportOutcome::default());
         }
@@ -35,6 +55,7 @@ impl EngineHandle {
         for _ in 0..ATTEMPTS {
             let report = |reply| CollectorCommand::Report {
                 observations: left,
+                once,
                 reply,
             };
             match self.ask_collector(report).await? {

@@ -30,7 +30,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 pub(crate) use self::{
     command::PlanningCommand,
-    document::{OVERRIDES, SHADOW_CONFIG, Versioned, read_config, read_overrides},
+    document::{
+        OVERRIDES, SHADOW_CONFIG, ShapeRecord, TriggerRecord, Versioned, read_config,
+        read_overrides, read_trigger, trigger_record,
+    },
     latest::{LatestForecasts, REQUESTS},
     pool::PlannedPool,
     recall::{PastRequests, Recalling, recall},

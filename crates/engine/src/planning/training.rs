@@ -7,7 +7,7 @@ use foreshadow_types::Timestamp;
 use super::{Planning, adaptation::GroupKey};
 use crate::{
     error::EngineError,
-    retraining::{TrainNow, holdout},
+    retraining::{Ruled, RuledPool, TrainNow, holdout},
 };
 
 /// How many trainings follow one drift until a model is promoted.
@@ -80,9 +80,23 @@ impl Planning {
         }
     }
 
+    /// What of the pools depends on the model.
+    fn ruled(&self) -> Ruled {
+        let pools = self.pools.values().map(|pool| RuledPool {
+            name: pool.name().clone(),
+            shape: pool.config.spec.shape,
+            settings: pool.settings().clone(),
+        });
+        let categories = self.forecasts.categories.iter();
+        Ruled::of(&self.config.value.triggers, pools, categories)
+    }
+
     /// Asks for a training, unless one waits already.
     pub(super) fn train(&mut self, now: Timestamp) -> Result<(), EngineError> {
-        let train = TrainNow { interval: self.bin };
+        let train = TrainNow {
+            interval: self.bin,
+            ruled: self.ruled(),
+        };
         let asked = self.links.training.try_send(train);
         asked.map_err(|_| EngineError::Training)?;
         self.trained_at = now;

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use foreshadow_forecast::{Forecaster, Panel, Protocol};
+use foreshadow_forecast::{Forecaster, Naive, Panel, Protocol};
 use foreshadow_history::{
     DEFAULT_MAX_VALUES, HistoryPaths, PanelLimits, PanelOptions, begin_of, load_panel,
 };
@@ -60,17 +60,28 @@ pub(super) struct Rivals {
     pub(super) pretrained: bool,
 }
 
+impl Rivals {
+    /// The promoted model, or else the configured one, if it can be read at this interval.
+    pub(super) fn in_use(&self, load: &LoadModel, interval: Duration) -> Option<BoxedForecaster> {
+        let promoted = foreshadow_training::current_model(&self.models);
+        let folder = promoted.ok().flatten().or_else(|| self.configured.clone());
+        let current = folder.and_then(|folder| load(&folder).ok())?;
+        (current.interval == interval).then_some(current.forecaster)
+    }
+}
+
 /// What the gate found.
 pub(super) struct Verdict {
-    pub(super) promotes: bool,
+    /// Why the candidate is not to be promoted, if so.
+    pub(super) refusal: Option<String>,
     pub(super) loss: f64,
     pub(super) before: f64,
     pub(super) candidate: LoadedForecaster,
     pub(super) panel: Arc<Panel>,
 }
 
-/// Compares a candidate with the model in use, and with what there would be without any: the pretrained
-/// model, if it is to be used, and seasonal-naive; on the windows after `until`.
+/// Compares a candidate with the model in use, and with what needs no training: the pretrained model, if
+/// it is to be used, seasonal-naive and the latest value; on the windows after `until`.
 pub(super) fn judge(
     load: &LoadModel,
     rivals: &Rivals,
@@ -87,7 +98,7 @@ pub(super) fn judge(
     }
     let interval = candidate.interval;
     let panel = load_history(histories, interval, DEFAULT_MAX_VALUES)?;
-    let mut current = in_use(load, rivals, interval);
+    let mut current = rivals.in_use(load, interval);
     let current = current.as_mut().map(|current| current.as_mut() as _);
     let protocol = Protocol {
         horizon: HORIZON as usize,
@@ -96,8 +107,8 @@ pub(super) fn judge(
     };
     // It is seasonal-naive where there is no pretrained model, or none for a series.
     let mut untrained = Untrained::new(rivals.pretrained);
-    let mut naive = seasonal_naive(interval);
-    let mut baselines: Vec<&mut dyn Forecaster> = vec![&mut naive];
+    let (mut seasonal, mut latest) = (seasonal_naive(interval), Naive);
+    let mut baselines: Vec<&mut dyn Forecaster> = vec![&mut seasonal, &mut latest];
     if rivals.pretrained {
         baselines.push(&mut untrained);
     }
@@ -109,10 +120,18 @@ pub(super) fn judge(
         &mut baselines,
     )
     .map_err(|error| error.to_string())?;
+    let (loss, before) = (report.candidate, report.current.unwrap_or(report.baseline));
+    let refusal = (!report.promotes()).then(|| {
+        let (won, windows, baseline) = (report.won, report.windows, report.baseline);
+        format!(
+            "not better: loss {loss:.4}, in use {before:.4}, untrained {baseline:.4}; \
+             better in {won} of {windows} windows"
+        )
+    });
     Ok(Verdict {
-        promotes: report.promotes(),
-        loss: report.candidate,
-        before: report.current.unwrap_or(report.baseline),
+        refusal,
+        loss,
+        before,
         candidate,
         panel: Arc::new(panel),
     })
@@ -121,17 +140,6 @@ pub(super) fn judge(
 /// So many windows are held out.
 fn windows_of(held_out: Duration, interval: Duration) -> usize {
     (held_out.as_millis() / (interval * HORIZON).as_millis().max(1)) as usize
-}
-
-/// The promoted model, or else the configured one, if it can be read at this interval.
-fn in_use(load: &LoadModel, rivals: &Rivals, interval: Duration) -> Option<BoxedForecaster> {
-    let promoted = foreshadow_training::current_model(&rivals.models);
-    let folder = promoted
-        .ok()
-        .flatten()
-        .or_else(|| rivals.configured.clone());
-    let current = folder.and_then(|folder| load(&folder).ok())?;
-    (current.interval == interval).then_some(current.forecaster)
 }
 
 /// The history as a panel; a sample of the series, and their latest bins, where it is too large.

@@ -1,10 +1,14 @@
-//! Training again: a child process makes a candidate, the gate judges it, the better model is taken
-//! up.
+//! Training again: a child process makes a candidate, the gate judges it, another process replays the
+//! pools with it, the better model is taken up.
 
 mod carried;
+mod case;
 mod child;
 mod judge;
 mod model;
+mod outcome;
+mod replayed;
+mod ruled;
 mod shared;
 mod turn;
 
@@ -18,15 +22,18 @@ pub(crate) use self::{
     carried::CarriedLstm,
     judge::{holdout, load_history},
     model::{LoadModel, LoadedForecaster, from_training},
+    ruled::{Ruled, RuledPool},
+};
+pub use self::{
+    case::{PoolsCase, Wishes},
+    shared::SharedTraining,
+    turn::{Answer, TrainingLock, TrainingTurn, TrainingTurns},
 };
 use self::{
     child::train_candidate,
     judge::{Rivals, Verdict, judge, length},
+    outcome::Trained,
     turn::Turn,
-};
-pub use self::{
-    shared::SharedTraining,
-    turn::{Answer, TrainingLock, TrainingTurn, TrainingTurns},
 };
 use crate::{
     collector::{CollectorCommand, HistoryFolder},
@@ -34,6 +41,7 @@ use crate::{
     models::pinned,
     numbers::Numbers,
     planning::{PlanningCommand, Successor},
+    scribe::Scribe,
 };
 
 /// What training needs to know.
@@ -49,30 +57,18 @@ pub(crate) struct Retraining {
     pub(crate) pretrained: bool,
     pub(crate) load: LoadModel,
     pub(crate) numbers: Arc<Numbers>,
+    pub(crate) scribe: Scribe,
     pub(crate) collector: mpsc::Sender<CollectorCommand>,
     pub(crate) planning: mpsc::Sender<PlanningCommand>,
 }
 
 /// What is to be trained.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct TrainNow {
     /// The width of the bins.
     pub(crate) interval: Duration,
-}
-
-/// What one training came to.
-#[derive(Debug)]
-enum Trained {
-    Promoted {
-        loss: f64,
-        before: f64,
-    },
-    Kept {
-        loss: f64,
-        before: f64,
-    },
-    /// Another engine has trained for this one as well.
-    ByAnother,
+    /// What of the pools depends on the model.
+    pub(crate) ruled: Ruled,
 }
 
 /// In how many bins from the last training on there is nothing more to learn.
@@ -105,35 +101,8 @@ impl Retraining {
             );
         }
         while let Some(now) = asked.recv().await {
-            let numbers = &self.numbers.retraining;
-            match self.train(now).await {
-                Ok(Trained::Promoted { loss, before }) => {
-                    tracing::info!(loss, before, "a new model is in use");
-                    numbers.promoted.add(1);
-                    numbers
-                        .latest
-                        .set(format!("promoted: loss {loss:.4}, before {before:.4}"));
-                }
-                Ok(Trained::Kept { loss, before }) => {
-                    tracing::info!(
-                        loss,
-                        before,
-                        "the candidate is not better and is kept aside"
-                    );
-                    numbers.rejected.add(1);
-                    numbers
-                        .latest
-                        .set(format!("not better: loss {loss:.4}, in use {before:.4}"));
-                }
-                Ok(Trained::ByAnother) => {
-                    numbers.latest.set("another has just trained".to_owned());
-                }
-                Err(reason) => {
-                    tracing::warn!(reason, "training failed; the model in use stays");
-                    numbers.failed.add(1);
-                    numbers.latest.set(format!("failed: {reason}"));
-                }
-            }
+            let trained = self.train(now).await;
+            self.tell(trained).await;
         }
     }
 
@@ -178,31 +147,57 @@ impl Retraining {
         let until = (end - held_out).floor_to(now.interval);
         let candidate = train_candidate(self, &histories, now.interval, until).await;
         let candidate = candidate.inspect_err(|_| self.prune(""))?;
-        let name = candidate.name.clone();
-        let load = self.load.clone();
-        let rivals = Rivals {
-            models: self.models.clone(),
-            configured: self.configured.clone(),
-            pretrained: self.pretrained,
+        let (name, folder) = (candidate.name, candidate.folder);
+        let case = PoolsCase {
+            candidate: folder,
+            rivals: self.rivals(),
+            histories,
+            window: (until, end),
+            interval: now.interval,
+            within: self.config.max_duration,
+            ruled: now.ruled,
         };
-        let judged = tokio::task::spawn_blocking(move || {
-            judge(
-                &load,
-                &rivals,
-                &candidate.folder,
-                &histories,
-                (until, held_out),
-            )
-        });
-        let verdict = judged.await.map_err(|error| error.to_string())??;
+        let verdict = self.compared(case, held_out).await?;
         self.prune(&name);
         Ok((verdict, name))
     }
 
+    /// What the gate says of a candidate: by the losses of its forecasts first, then by how the pools
+    /// fare with it.
+    async fn compared(&self, case: PoolsCase, held_out: Duration) -> Result<Verdict, String> {
+        let (load, judged) = (self.load.clone(), case.clone());
+        let judged = tokio::task::spawn_blocking(move || {
+            let windows = (judged.window.0, held_out);
+            judge(
+                &load,
+                &judged.rivals,
+                &judged.candidate,
+                &judged.histories,
+                windows,
+            )
+        });
+        let mut verdict = judged.await.map_err(|error| error.to_string())??;
+        if verdict.refusal.is_none() {
+            let report = self.replayed(case).await?;
+            verdict.refusal = report.and_then(|report| report.refusal());
+        }
+        Ok(verdict)
+    }
+
+    fn rivals(&self) -> Rivals {
+        Rivals {
+            models: self.models.clone(),
+            configured: self.configured.clone(),
+            pretrained: self.pretrained,
+        }
+    }
+
     async fn follow(&self, verdict: Verdict, name: &str, epoch: u64) -> Result<Trained, String> {
         let (loss, before) = (verdict.loss, verdict.before);
-        if !verdict.promotes || pinned(&self.models).is_some() {
-            return Ok(Trained::Kept { loss, before });
+        let kept = pinned(&self.models).map(|kept| format!("`{kept}` is kept by an administrator"));
+        if let Some(reason) = verdict.refusal.or(kept) {
+            let name = name.to_owned();
+            return Ok(Trained::Kept { name, reason });
         }
         foreshadow_training::promote(&self.models, name).map_err(|error| error.to_string())?;
         let warm = match &self.config.shared {
@@ -213,7 +208,8 @@ impl Retraining {
             None => verdict.panel,
         };
         self.use_model(verdict.candidate, warm).await?;
-        Ok(Trained::Promoted { loss, before })
+        let name = name.to_owned();
+        Ok(Trained::Promoted { name, loss, before })
     }
 
     async fn use_model(&self, model: LoadedForecaster, warm: Arc<Panel>) -> Result<(), String> {

@@ -7,10 +7,12 @@ use std::{
 
 use foreshadow_forecast::{ForecastError, Forecaster, QuantileForecast};
 use foreshadow_history::UsageWriter;
-use foreshadow_types::{EntityId, Timestamp};
+use foreshadow_ledger::AuditQuery;
+use foreshadow_types::{Bytes, EntityId, Timestamp};
 use tokio::sync::{Mutex, Notify, OwnedMutexGuard};
 
 use super::*;
+use crate::scribe::Kept;
 
 /// Forecasts the one number that its file holds.
 struct Constant(f32);
@@ -32,7 +34,14 @@ impl Forecaster for Constant {
     }
 }
 
-fn load_constant() -> LoadModel {
+/// A model for [`load_constant`].
+pub(super) fn write_constant(folder: &Path, value: &str) -> PathBuf {
+    std::fs::create_dir_all(folder).unwrap();
+    std::fs::write(folder.join("value"), value).unwrap();
+    folder.to_owned()
+}
+
+pub(super) fn load_constant() -> LoadModel {
     Arc::new(|folder| {
         let text = std::fs::read_to_string(folder.join("value"));
         let value = text.map_err(|error| error.to_string())?.trim().parse();
@@ -70,6 +79,11 @@ fn retraining(folder: &Path, planning: mpsc::Sender<PlanningCommand>) -> Retrain
             let _ = reply.send(());
         }
     });
+    let year = Duration::from_hours(365 * 24);
+    let kept = Kept {
+        plans: year,
+        audit: year,
+    };
     Retraining {
         config: RetrainingConfig::default(),
         models: folder.join("models"),
@@ -79,6 +93,7 @@ fn retraining(folder: &Path, planning: mpsc::Sender<PlanningCommand>) -> Retrain
         configured: None,
         pretrained: true,
         load: load_constant(),
+        scribe: Scribe::start(folder.to_owned(), kept).unwrap(),
         numbers,
         collector,
         planning,
@@ -91,9 +106,12 @@ fn trains_to(value: &str) -> Vec<String> {
     ["sh", "-c", &script, "train"].map(str::to_owned).to_vec()
 }
 
-const NOW: TrainNow = TrainNow {
-    interval: Duration::from_secs(1),
-};
+fn now() -> TrainNow {
+    TrainNow {
+        interval: Duration::from_secs(1),
+        ruled: Ruled::default(),
+    }
+}
 
 #[tokio::test]
 async fn only_a_better_model_is_promoted() {
@@ -107,14 +125,14 @@ async fn only_a_better_model_is_promoted() {
 
     retraining.config.command = Some(trains_to("1000"));
     assert!(matches!(
-        retraining.train(NOW).await,
+        retraining.train(now()).await,
         Ok(Trained::Kept { .. })
     ));
     assert_eq!(current(&retraining), None);
 
     retraining.config.command = Some(trains_to("4"));
     assert!(matches!(
-        retraining.train(NOW).await,
+        retraining.train(now()).await,
         Ok(Trained::Promoted { .. })
     ));
     assert_eq!(current(&retraining), Some("candidate-2".into()));
@@ -126,7 +144,7 @@ async fn only_a_better_model_is_promoted() {
     for worse in ["4", "-3"] {
         retraining.config.command = Some(trains_to(worse));
         assert!(
-            matches!(retraining.train(NOW).await, Ok(Trained::Kept { .. })),
+            matches!(retraining.train(now()).await, Ok(Trained::Kept { .. })),
             "{worse}"
         );
     }
@@ -141,11 +159,43 @@ async fn a_training_that_fails_says_why_and_changes_nothing() {
     let mut retraining = retraining(folder.path(), planning);
     let script = "echo no memory left >&2; exit 1";
     retraining.config.command = Some(["sh", "-c", script].map(str::to_owned).to_vec());
-    let reason = retraining.train(NOW).await.unwrap_err();
+    let reason = retraining.train(now()).await.unwrap_err();
     assert!(reason.contains("no memory left"), "{reason}");
     retraining.config.command = Some(trains_to("garbage"));
-    assert!(retraining.train(NOW).await.is_err());
+    assert!(retraining.train(now()).await.is_err());
     assert!(promoted.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_training_that_needs_more_memory_than_it_may_have_fails_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let (planning, mut promoted) = mpsc::channel(4);
+    let mut retraining = retraining(folder.path(), planning);
+    let script = "head -c 268435456 /dev/zero | tail > /dev/null";
+    retraining.config.command = Some(["sh", "-c", script].map(str::to_owned).to_vec());
+    retraining.config.memory = Some(Bytes(64 << 20));
+    let reason = retraining.train(now()).await.unwrap_err();
+    assert!(reason.contains("more than the 64MiB of memory"), "{reason}");
+    retraining.tell(Err(reason.clone())).await;
+    let query = AuditQuery {
+        limit: 9,
+        ..AuditQuery::default()
+    };
+    let written = retraining.scribe.audited(query).await.unwrap();
+    assert_eq!(written.len(), 1);
+    assert_eq!(
+        (written[0].who.as_str(), &written[0].refusal),
+        ("retraining", &reason)
+    );
+    assert!(promoted.try_recv().is_err());
+
+    // The next has its limit to itself.
+    retraining.config.command = Some(trains_to("4"));
+    let trained = retraining.train(now()).await;
+    assert!(
+        matches!(trained, Ok(Trained::Promoted { .. })),
+        "{trained:?}"
+    );
 }
 
 /// One turn at a time of those who share it; which is lost when told, and is not confirmed then.
@@ -217,7 +267,7 @@ async fn two_engines_that_share_turns_never_train_at_once() {
         one.config.turns = turns.clone();
         one
     });
-    let trained = tokio::join!(both[0].train(NOW), both[1].train(NOW));
+    let trained = tokio::join!(both[0].train(now()), both[1].train(now()));
     assert!(matches!(
         trained,
         (Ok(Trained::Promoted { .. }), Ok(Trained::Promoted { .. }))
@@ -238,20 +288,20 @@ async fn what_was_trained_in_a_turn_that_was_lost_is_not_promoted() {
     let script = ["sh", "-c", "exec sleep 60"];
     retraining.config.command = Some(script.map(str::to_owned).to_vec());
     lost.notify_one();
-    let reason = retraining.train(NOW).await.unwrap_err();
+    let reason = retraining.train(now()).await.unwrap_err();
     assert!(reason.contains("another replica trains"), "{reason}");
 
     // It was lost when the candidate was there.
     retraining.config.command = Some(trains_to("4"));
     is_lost.store(true, Ordering::Relaxed);
-    let reason = retraining.train(NOW).await.unwrap_err();
+    let reason = retraining.train(now()).await.unwrap_err();
     assert!(reason.contains("another replica trains"), "{reason}");
     let current = foreshadow_training::current_model(&retraining.models).unwrap();
     assert_eq!(current, None);
     assert!(promoted.try_recv().is_err());
 
     is_lost.store(false, Ordering::Relaxed);
-    let trained = retraining.train(NOW).await;
+    let trained = retraining.train(now()).await;
     assert!(matches!(trained, Ok(Trained::Promoted { .. })));
 }
 
@@ -273,8 +323,8 @@ async fn one_trains_for_all_that_share_what_is_learnt() {
     });
     let usage = names.map(|name| folder.path().join(name).join("history/usage"));
     assert_eq!(a.histories().await.unwrap(), usage);
-    assert!(matches!(a.train(NOW).await, Ok(Trained::Promoted { .. })));
-    assert!(matches!(b.train(NOW).await, Ok(Trained::ByAnother)));
+    assert!(matches!(a.train(now()).await, Ok(Trained::Promoted { .. })));
+    assert!(matches!(b.train(now()).await, Ok(Trained::ByAnother)));
     late.take_newest().await.unwrap();
     for one in [&a, &b, &late] {
         let current = foreshadow_training::current_model(&one.models).unwrap();
@@ -312,9 +362,61 @@ async fn an_hour_of_garbage_at_bins_of_a_minute_promotes_nothing() {
     write_garbage(&retraining.history, retraining.numbers.clock.now());
     let train = TrainNow {
         interval: Duration::from_mins(1),
+        ruled: Ruled::default(),
     };
     retraining.config.command = Some(trains_to("5000"));
     let poisoned = retraining.train(train).await;
     assert!(matches!(poisoned, Ok(Trained::Kept { .. })), "{poisoned:?}");
     assert!(promoted.try_recv().is_err());
+}
+
+/// A replay that answers with this.
+fn answers(report: &str) -> Vec<String> {
+    let script = format!("cat \"$2\" > /dev/null && echo '{report}'");
+    ["sh", "-c", &script, "replay"].map(str::to_owned).to_vec()
+}
+
+#[tokio::test]
+async fn a_model_with_better_forecasts_that_serves_pools_worse_is_kept_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let (planning, mut promoted) = mpsc::channel(4);
+    let mut retraining = retraining(folder.path(), planning);
+    retraining.config.command = Some(trains_to("4"));
+    let report = |candidate: u64, in_use: u64| {
+        let served = |hits| format!(r#"{{"hits":{hits},"idle_s":10.0}}"#);
+        let (candidate, current) = (served(candidate), served(in_use));
+        answers(&format!(
+            r#"{{"pools":[{{"pool":"web","requests":100,"candidate":{candidate},"current":{current}}}],"left_out":1}}"#
+        ))
+    };
+    let ruled = || TrainNow {
+        ruled: ruled::tests::any(),
+        ..now()
+    };
+    retraining.config.replay = Some(report(80, 90));
+    let kept = retraining.train(ruled()).await;
+    let Ok(Trained::Kept { name, reason }) = kept else {
+        panic!("{kept:?}");
+    };
+    assert!(reason.contains("of 100 requests 80 hit"), "{reason}");
+    let candidate = retraining.models.join(name);
+    let files = |name: &str| candidate.join(name).exists();
+    assert!(files("pools.json"), "it is there for inspection");
+    assert!(!files("pools-case.json"), "it names people");
+    assert!(promoted.try_recv().is_err());
+
+    retraining.config.replay = Some(answers("no report"));
+    let failed = retraining.train(ruled()).await.unwrap_err();
+    assert!(failed.contains("could not be replayed"), "{failed}");
+
+    // Where no rule keeps a pool warm, there is nothing to replay.
+    let trained = retraining.train(now()).await;
+    assert!(matches!(trained, Ok(Trained::Promoted { .. })));
+    retraining.config.command = Some(trains_to("5"));
+    retraining.config.replay = Some(report(90, 90));
+    let trained = retraining.train(ruled()).await;
+    assert!(
+        matches!(trained, Ok(Trained::Promoted { .. })),
+        "{trained:?}"
+    );
 }

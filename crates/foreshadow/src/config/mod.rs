@@ -225,6 +225,10 @@ fn parse_with(
 ) -> Result<ServeConfig, Fault> {
     let raw = read(text, given)?;
     let mut config = EngineConfig::new(data);
+    if cfg!(feature = "gpu") {
+        // The address space of a process that uses a GPU says nothing of its memory.
+        config.retraining.memory = None;
+    }
     config.seed = raw.seed;
     config.model_dir = raw.model;
     config.pretrained = raw.pretrained.unwrap_or(config.pretrained);

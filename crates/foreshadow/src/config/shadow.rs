@@ -7,7 +7,10 @@ use foreshadow_planner::{Follow, RuleSubject, Schedule, ScheduleError, TriggerRu
 use foreshadow_types::{EntityId, PoolName};
 use serde::Deserialize;
 
-use super::{pool::RawShape, text::Span};
+use super::{
+    pool::RawShape,
+    text::{Size, Span},
+};
 
 /// A `[[trigger]]` table.
 #[derive(Debug, Deserialize)]
@@ -140,6 +143,7 @@ pub(super) struct RawRetrain {
     at: Option<String>,
     max_duration: Option<Span>,
     niceness: Option<u8>,
+    memory: Option<Size>,
     #[serde(default)]
     on_drift: bool,
 }
@@ -161,6 +165,9 @@ impl RawRetrain {
         }
         if let Some(niceness) = self.niceness {
             config.retraining.niceness = niceness;
+        }
+        if let Some(memory) = self.memory {
+            config.retraining.memory = (memory.0.0 > 0).then_some(memory.0);
         }
         Ok(())
     }

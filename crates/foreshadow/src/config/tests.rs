@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use foreshadow_engine::config::{Aim, Execution, PoolModel, ProviderConfig, Wanted};
 use foreshadow_planner::{BreakerSettings, RampLimit};
+use foreshadow_types::Bytes;
 
 use super::*;
 use crate::edits::{Edits, edited};
@@ -112,7 +113,7 @@ fn aims_previews_schedules_and_what_follows_are_read() {
          starts = \"0 8 * * MON-FRI Europe/Berlin\"\nlasts = \"10h\"\ncount = 3\n\
          [[trigger]]\nname = \"busy\"\nmetric = \"cpu\"\nthreshold = 70\nwithin = \"30m\"\n\
          pool = \"notebook\"\namount = {{ vcpus = 2 }}\n\
-         [retrain]\nat = \"0 3 * * *\"\n"
+         [retrain]\nat = \"0 3 * * *\"\nmemory = \"2GiB\"\n"
     );
     let config = parse(&text, Path::new("data")).expect("the configuration is valid");
     let config = config.engine;
@@ -125,6 +126,9 @@ fn aims_previews_schedules_and_what_follows_are_read() {
         Wanted::Amount(_)
     ));
     assert!(config.shadow.retrain_at.is_some());
+    let bounded = |bytes| parse(&text.replace("2GiB", bytes), Path::new("data"));
+    let memory = |bytes| bounded(bytes).expect("valid").engine.retraining.memory;
+    assert_eq!([memory("2GiB"), memory("0")], [Some(Bytes(2 << 30)), None]);
     let two = text.replace("idle_budget", "target_hit_rate = 0.9\nidle_budget");
     refused(&two, "several aims", Some(3));
     refused(
@@ -263,6 +267,11 @@ fn each_fault_names_its_line_and_key() {
     refused("tick = \"5 parsecs\"", "5 parsecs", Some(1));
     refused("tick = \"-5s\"", "negative", Some(1));
     refused("[retrain]\nniceness = 5", "every", Some(1));
+    refused(
+        "[retrain]\non_drift = true\nmemory = \"much\"",
+        "much",
+        Some(3),
+    );
     let twice = "[[tenant]]\nname = \"a\"\nlive = 1\n".repeat(2);
     refused(&twice, "twice", Some(4));
     refused(&format!("{POOL}\nspeed = 9"), "speed", Some(13));

@@ -161,18 +161,15 @@ pub(crate) fn kill_matching(matches: impl Fn(i32) -> bool) -> usize {
 
 #[expect(
     unsafe_code,
-    reason = "the standard library has no safe way to start a process in a session of its own or \
-              with limits"
+    reason = "the standard library has no safe way to start a process in a session of its own"
 )]
 fn confined(mut command: Command, limits: Limits) -> Command {
     // SAFETY: the closure runs in the child between fork and exec, where only async-signal-safe
-    // functions may be called. It makes the system calls setsid(2) and setrlimit(2), which are plain
-    // calls to the kernel, and neither allocates nor touches memory shared with other threads.
+    // functions may be called. It makes the system call setsid(2), which is a plain call to the kernel,
+    // and neither allocates nor touches memory shared with other threads.
     unsafe {
-        command.pre_exec(move || {
-            setsid()?;
-            limits.apply()
-        });
+        command.pre_exec(|| setsid().map(drop).map_err(Into::into));
     }
+    limits.confine(&mut command);
     command
 }

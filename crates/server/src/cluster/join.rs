@@ -237,6 +237,9 @@ fn joined(one: Group, other: Group) -> Group {
 impl Joined for v1::ListModelsResponse {
     /// Each shard has models of its own, but for the one that every build holds.
     fn add(&mut self, other: Self) {
+        if self.latest_training.is_empty() {
+            self.latest_training = other.latest_training;
+        }
         for model in other.models {
             let held = |one: &&mut v1::Model| one.name == PRETRAINED && model.name == PRETRAINED;
             match self.models.iter_mut().find(held) {

@@ -60,6 +60,19 @@ impl Reports {
             (Self::Shards(_), None) => Err(ApiError::unavailable("the caller is not known")),
         }
     }
+
+    /// The same for senders who send again what was not answered: it counts once.
+    pub(crate) async fn take_once(
+        &self,
+        observations: Vec<Observation>,
+        credentials: Option<Credentials>,
+    ) -> Result<ReportOutcome, ApiError> {
+        match self {
+            Self::Engine(engine) => Ok(engine.report_once(observations).await?),
+            // Shards are told by each other's messages, so that they take all of them once.
+            Self::Shards(_) => self.take(observations, credentials).await,
+        }
+    }
 }
 
 /// Which shards want to know of whose usage, beside those that keep it.
@@ -160,8 +173,7 @@ impl Front {
         let mut whole = ReportOutcome::default();
         for outcome in join_all(sent).await {
             let outcome = outcome?;
-            whole.accepted += outcome.accepted;
-            whole.rejected += outcome.rejected;
+            whole += outcome;
         }
         Ok(whole)
     }
@@ -198,7 +210,7 @@ impl Front {
     }
 
     /// Hands observations to a shard, message by message. What has certainly not arrived is sent again
-    /// for a while; what may have is not, since it would count twice.
+    /// for a while; of what may have, the sender is told, who may send it again: it counts once.
     async fn hand(
         &self,
         shard: ShardId,
@@ -212,8 +224,7 @@ impl Front {
             let reach = self.reach(shard, credentials, until).await?;
             match sent(reach, message).await {
                 Ok(outcome) => {
-                    whole.accepted += outcome.accepted;
-                    whole.rejected += outcome.rejected;
+                    whole += outcome;
                     left = later;
                 }
                 Err(Lost::Moved) if Instant::now() + AGAIN < until => sleep(AGAIN).await,
@@ -227,7 +238,7 @@ impl Front {
 
 async fn sent(reach: Reach, message: &[Observation]) -> Result<ReportOutcome, Lost> {
     if let Some(engine) = reach.engine() {
-        return match engine.report(message.to_vec()).await {
+        return match engine.report_once(message.to_vec()).await {
             Ok(outcome) => Ok(outcome),
             Err(EngineError::Stopped) => Err(Lost::Moved),
             Err(error) => Err(Lost::Broken(ApiError::from(error).into())),
@@ -239,6 +250,7 @@ async fn sent(reach: Reach, message: &[Observation]) -> Result<ReportOutcome, Lo
     match answer.map_err(Lost::Broken)? {
         Some(answer) => Ok(ReportOutcome {
             accepted: answer.accepted,
+            duplicates: answer.duplicates,
             rejected: answer.refused,
         }),
         None => Err(Lost::Broken(Status::unavailable(

@@ -32,9 +32,9 @@ const modelsPage = {
   title: () => "Models",
   async load() {
     const [listed, adaptation] = await Promise.all([ask("/admin/models"), ask("/api/v1/adaptation")]);
-    return { models: listed.models || [], groups: adaptation.groups || [] };
+    return { models: listed.models || [], latest: listed.latestTraining, groups: adaptation.groups || [] };
   },
-  draw: ({ models, groups }) => {
+  draw: ({ models, latest, groups }) => {
     const retrain = form("Train now", [], async () => {
       await ask("/admin/retrain", {});
       return "Asked for. It is taken up if it is better than the model in use.";
@@ -43,7 +43,8 @@ const modelsPage = {
     const worst = [...groups].sort((a, b) => count(b.drifts) - count(a.drifts)).slice(0, MOST_GROUPS);
     return [
       block("Models that retraining has made", table("models", heads, modelRows(models),
-        "Retraining has made no model yet: forecasts come from the one that was configured, or the simple ones."), retrain),
+        "Retraining has made no model yet: forecasts come from the one that was configured, or the simple ones."),
+        latest ? soft(`Latest training: ${latest}`) : undefined, retrain),
       block("Actual against predicted", table("accuracy", ["Of", "Name", "Points", "WAPE", "Pinball ÷ mean", "80 % covers", "Hits", "Kept idle", "Drift"],
         accuracyRows(worst), "No forecast has been compared with what came yet."),
         groups.length > worst.length ? soft(`${groups.length - worst.length} more, with fewer drifts.`) : undefined)];

@@ -34,7 +34,11 @@ pub(crate) fn adaptation_to_proto(groups: Vec<GroupAccuracy>) -> v1::Adaptation 
     }
 }
 
-pub(crate) fn models_to_proto(models: Vec<ModelView>) -> v1::ListModelsResponse {
+/// The models there are, and what became of the latest training.
+pub(crate) fn models_to_proto(
+    models: Vec<ModelView>,
+    latest: Option<String>,
+) -> v1::ListModelsResponse {
     let models = models.into_iter().map(|model| v1::Model {
         name: model.name,
         in_use: model.in_use,
@@ -50,6 +54,7 @@ pub(crate) fn models_to_proto(models: Vec<ModelView>) -> v1::ListModelsResponse 
     });
     v1::ListModelsResponse {
         models: models.collect(),
+        latest_training: latest.unwrap_or_default(),
     }
 }
 

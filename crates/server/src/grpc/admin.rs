@@ -191,6 +191,12 @@ pub(crate) async fn delete_user(
     })
 }
 
+/// The models there are: for gRPC and HTTP alike.
+pub(crate) async fn models(engine: &EngineHandle) -> Result<v1::ListModelsResponse, ApiError> {
+    let listed = engine.models().await?;
+    Ok(models_to_proto(listed, engine.latest_training()))
+}
+
 /// Takes a model up: for gRPC and HTTP alike.
 pub(crate) async fn use_model(
     engine: &EngineHandle,
@@ -205,7 +211,7 @@ pub(crate) async fn use_model(
         |engine: EngineHandle, request: v1::UseModelRequest| async move {
             let name = (!request.name.is_empty()).then_some(request.name);
             engine.use_model(name).await?;
-            Ok(models_to_proto(engine.models().await?))
+            models(&engine).await
         },
     )
     .await
@@ -402,8 +408,7 @@ impl Admin for AdminService {
         &self,
         _: Request<v1::ListModelsRequest>,
     ) -> Result<Response<v1::ListModelsResponse>, Status> {
-        let models = self.engine.models().await.map_err(ApiError::from)?;
-        Ok(Response::new(models_to_proto(models)))
+        Ok(models(&self.engine).await.map(Response::new)?)
     }
 
     async fn use_model(

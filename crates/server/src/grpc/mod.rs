@@ -12,8 +12,8 @@ mod stream;
 mod telemetry;
 
 pub(crate) use admin::{
-    AdminService, delete_user, drain_instance, drain_pool, explain, make_live, overrides, retrain,
-    set_override, set_shadow_config, set_tenant_quota, tenant_quotas, use_model,
+    AdminService, delete_user, drain_instance, drain_pool, explain, make_live, models, overrides,
+    retrain, set_override, set_shadow_config, set_tenant_quota, tenant_quotas, use_model,
 };
 pub(crate) use allocations::{AllocationsService, check_token};
 pub(crate) use audit::audit_events;

@@ -1,6 +1,7 @@
 //! `foreshadow.v1.Telemetry`.
 
 use foreshadow_api::v1::{self, telemetry_server::Telemetry};
+use foreshadow_engine::ReportOutcome;
 use foreshadow_telemetry::{IntakeLimits, Refusals, batch_from_report};
 use futures::{StreamExt, stream::BoxStream};
 use tokio_util::sync::CancellationToken;
@@ -49,19 +50,19 @@ impl TelemetryService {
         credentials: Option<Credentials>,
     ) -> Result<v1::ReportResponse, ApiError> {
         let batch = batch_from_report(report, now(), &self.limits)?;
-        let outcome = self.reports.take(batch.observations, credentials).await?;
-        Ok(acknowledgement(
-            outcome.accepted,
-            outcome.rejected,
-            &batch.refusals,
-        ))
+        let outcome = self
+            .reports
+            .take_once(batch.observations, credentials)
+            .await?;
+        Ok(acknowledgement(&outcome, &batch.refusals))
     }
 }
 
-fn acknowledgement(accepted: u64, rejected: u64, refusals: &Refusals) -> v1::ReportResponse {
+fn acknowledgement(outcome: &ReportOutcome, refusals: &Refusals) -> v1::ReportResponse {
     v1::ReportResponse {
-        accepted,
-        refused: rejected + refusals.total(),
+        accepted: outcome.accepted,
+        duplicates: outcome.duplicates,
+        refused: outcome.rejected + refusals.total(),
         refused_not_finite: refusals.not_finite,
         refused_future: refusals.future,
         refused_past: refusals.past,

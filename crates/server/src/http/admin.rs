@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     access::Caller,
-    convert::{adaptation_to_proto, config_to_proto, models_to_proto},
+    convert::{adaptation_to_proto, config_to_proto},
     error::ApiError,
     grpc,
 };
@@ -89,7 +89,7 @@ pub(crate) async fn explain(
 pub(crate) async fn models(
     State(state): State<HttpState>,
 ) -> Result<Json<v1::ListModelsResponse>, ApiError> {
-    Ok(Json(models_to_proto(state.engine.models().await?)))
+    grpc::models(&state.engine).await.map(Json)
 }
 
 pub(crate) async fn use_model(

@@ -357,6 +357,7 @@ fn telemetry(text: &mut Exposition, metrics: &MetricsSnapshot) {
     let numbers = &metrics.telemetry;
     let outcomes = [
         ("accepted", numbers.accepted),
+        ("duplicate", numbers.duplicates),
         ("rejected", numbers.rejected),
     ];
     text.family(

@@ -28,6 +28,7 @@ mod tally;
 mod together;
 mod trace;
 mod waits;
+mod wishes;
 
 #[cfg(test)]
 mod tests;
@@ -46,3 +47,4 @@ pub use startup::{MOST_FAILURES, StartupTime};
 pub use tally::{QUARTERS, Tally};
 pub use together::{Planned, simulate_together};
 pub use trace::{PoolTrace, Times, Trace, TraceBuilder, TraceError, Walk};
+pub use wishes::{Wishes, replay_wishes};

@@ -67,11 +67,28 @@ impl Setting {
         if from < start || from > end {
             return Err(SettingError::FromOutside { from, start, end });
         }
+        Self::within(trace, (from, end), tick, startup)
+    }
+
+    /// The same over a window that may reach beyond the requests on either side.
+    ///
+    /// # Errors
+    /// [`SettingError`] if the window ends before it begins or the tick does not suit it.
+    pub fn within(
+        trace: &Trace,
+        (from, to): (Timestamp, Timestamp),
+        tick: Duration,
+        startup: StartupTime,
+    ) -> Result<Self, SettingError> {
+        let (start, end) = (trace.start().min(from), trace.end().max(to));
         if tick < Duration::from_millis(1) {
             return Err(SettingError::ZeroTick);
         }
         if end.since(start).as_millis() / tick.as_millis() > MAX_TICKS {
             return Err(SettingError::TooManyTicks { tick });
+        }
+        if from > to {
+            return Err(SettingError::FromOutside { from, start, end });
         }
         Ok(Self {
             start,

@@ -15,6 +15,7 @@ use foreshadow_types::{EntityId, PoolName};
 pub(crate) use self::{
     config::{read_config, write_config},
     overrides::{read_overrides, write_overrides},
+    trigger::{ShapeRecord, TriggerRecord, read_trigger, trigger_record},
 };
 
 /// Names of the documents in the ledger.

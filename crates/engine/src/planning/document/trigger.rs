@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Unreadable, entity, millis, pool};
 
-#[derive(Serialize, Deserialize)]
-pub(super) struct TriggerRecord {
+/// A rule.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct TriggerRecord {
     name: String,
     entity: Option<String>,
     category: Option<String>,
@@ -22,12 +23,13 @@ pub(super) struct TriggerRecord {
     #[serde(default)]
     count: u32,
     #[serde(default)]
-    amount: Option<AmountRecord>,
+    amount: Option<ShapeRecord>,
     keep_ms: u64,
 }
 
-#[derive(Serialize, Deserialize)]
-struct AmountRecord {
+/// What is wanted, or what an instance offers.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ShapeRecord {
     gpus: u32,
     cpu_thousandths: u64,
     memory_bytes: u64,
@@ -35,7 +37,7 @@ struct AmountRecord {
     network_mbps: u64,
 }
 
-pub(super) fn trigger_record(rule: &TriggerRule) -> TriggerRecord {
+pub(crate) fn trigger_record(rule: &TriggerRule) -> TriggerRecord {
     let (entity, category) = match &rule.subject {
         RuleSubject::Entity(entity) => (Some(entity.as_str().to_owned()), None),
         RuleSubject::Category(category) => (None, Some(category.clone())),
@@ -43,7 +45,7 @@ pub(super) fn trigger_record(rule: &TriggerRule) -> TriggerRecord {
     };
     let (count, amount) = match rule.wanted {
         Wanted::Instances(count) => (count, None),
-        Wanted::Amount(shape) => (0, Some(amount_record(&shape))),
+        Wanted::Amount(shape) => (0, Some(ShapeRecord::from(&shape))),
     };
     TriggerRecord {
         name: rule.name.clone(),
@@ -61,27 +63,31 @@ pub(super) fn trigger_record(rule: &TriggerRule) -> TriggerRecord {
     }
 }
 
-fn amount_record(shape: &Shape) -> AmountRecord {
-    AmountRecord {
-        gpus: shape.gpus,
-        cpu_thousandths: shape.vcpus.thousandths(),
-        memory_bytes: shape.memory.0,
-        storage_iops: shape.storage_iops,
-        network_mbps: shape.network_mbps,
+impl From<&Shape> for ShapeRecord {
+    fn from(shape: &Shape) -> Self {
+        Self {
+            gpus: shape.gpus,
+            cpu_thousandths: shape.vcpus.thousandths(),
+            memory_bytes: shape.memory.0,
+            storage_iops: shape.storage_iops,
+            network_mbps: shape.network_mbps,
+        }
     }
 }
 
-fn read_amount(record: &AmountRecord) -> Shape {
-    Shape {
-        gpus: record.gpus,
-        vcpus: Vcpus::from_thousandths(record.cpu_thousandths),
-        memory: Bytes(record.memory_bytes),
-        storage_iops: record.storage_iops,
-        network_mbps: record.network_mbps,
+impl ShapeRecord {
+    pub(crate) fn read(&self) -> Shape {
+        Shape {
+            gpus: self.gpus,
+            vcpus: Vcpus::from_thousandths(self.cpu_thousandths),
+            memory: Bytes(self.memory_bytes),
+            storage_iops: self.storage_iops,
+            network_mbps: self.network_mbps,
+        }
     }
 }
 
-pub(super) fn read_trigger(record: TriggerRecord) -> Result<TriggerRule, Unreadable> {
+pub(crate) fn read_trigger(record: TriggerRecord) -> Result<TriggerRule, Unreadable> {
     let subject = match (record.entity, record.category) {
         (Some(name), _) => RuleSubject::Entity(entity(&name)?),
         (None, Some(category)) => RuleSubject::Category(category),
@@ -97,7 +103,7 @@ pub(super) fn read_trigger(record: TriggerRecord) -> Result<TriggerRule, Unreada
         within: Duration::from_millis(record.within_ms),
         pool: pool(&record.pool)?,
         wanted: match &record.amount {
-            Some(amount) => Wanted::Amount(read_amount(amount)),
+            Some(amount) => Wanted::Amount(amount.read()),
             None => Wanted::Instances(record.count),
         },
         keep: Duration::from_millis(record.keep_ms),
@@ -115,6 +121,6 @@ mod tests {
             memory: Bytes(5),
             ..Shape::default()
         };
-        assert_eq!(read_amount(&amount_record(&amount)), amount);
+        assert_eq!(ShapeRecord::from(&amount).read(), amount);
     }
 }

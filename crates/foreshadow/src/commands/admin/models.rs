@@ -51,8 +51,12 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 fn table(found: &ListModelsResponse) -> String {
+    let latest = match found.latest_training.as_str() {
+        "" => String::new(),
+        latest => format!("latest training: {latest}\n"),
+    };
     if found.models.is_empty() {
-        return "retraining has made no model yet\n".to_owned();
+        return format!("retraining has made no model yet\n{latest}");
     }
     let mut table = Table::new([
         "model",
@@ -85,5 +89,5 @@ fn table(found: &ListModelsResponse) -> String {
             model.problem.clone(),
         ]);
     }
-    table.to_string()
+    format!("{table}{latest}")
 }

@@ -90,7 +90,8 @@ async fn started(args: Args) -> Result<(), Failure> {
     options.intake = loaded.telemetry.limits;
     options.traces = traces.as_ref().map(|_| Arc::new(W3c) as _);
     let mut engine = loaded.engine;
-    engine.retraining.command = Some(train_command()?);
+    engine.retraining.command = Some(own_command("train")?);
+    engine.retraining.replay = Some(own_command("replay-pools")?);
     let stop = stop_signal();
     let reloading = tokio::spawn(reload_signals(move || {
         let loaded = config::load(args.config.as_deref(), &args.data)?;
@@ -165,11 +166,11 @@ pub(super) fn not_started(error: StartError) -> Failure {
     Failure::bad_input(error)
 }
 
-/// This program's own `train` command.
-pub(super) fn train_command() -> Result<Vec<String>, Failure> {
+/// A command of this program.
+fn own_command(name: &str) -> Result<Vec<String>, Failure> {
     let program = std::env::current_exe()?;
     Ok(vec![
         program.to_string_lossy().into_owned(),
-        "train".to_owned(),
+        name.to_owned(),
     ])
 }
