@@ -3,6 +3,7 @@
 
 use foreshadow_shadow::Observation;
 use tokio::sync::Mutex;
+use tonic::Code;
 
 use crate::{cluster::Credentials, error::ApiError};
 
@@ -20,17 +21,24 @@ impl Debt {
         self.0.lock().await.push(owed);
     }
 
-    /// Hands over all that is owed.
+    /// Hands over all that is owed. What is refused for another reason than that it cannot be kept now,
+    /// as where its sender's token is over, is owed no more: it would keep out what comes after it.
     ///
     /// # Errors
-    /// The first failure; what is left is owed still.
+    /// That it cannot be kept now; what is left is owed still.
     pub(super) async fn pay<F>(&self, keep: impl Fn(Owed) -> F) -> Result<(), ApiError>
     where
         F: Future<Output = Result<(), ApiError>>,
     {
         let mut debt = self.0.lock().await;
         while let Some(owed) = debt.last() {
-            keep(owed.clone()).await?;
+            if let Err(error) = keep(owed.clone()).await {
+                if error.code == Code::Unavailable {
+                    return Err(error);
+                }
+                let samples = owed.0.len();
+                tracing::error!(%error, samples, "samples that could not be kept are lost");
+            }
             debt.pop();
         }
         Ok(())
@@ -41,6 +49,7 @@ impl Debt {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use axum::http::StatusCode;
     use foreshadow_types::{EntityId, Timestamp};
 
     use super::*;
@@ -70,5 +79,21 @@ mod tests {
         debt.pay(keeping).await.unwrap();
         debt.pay(keeping).await.unwrap();
         assert_eq!(kept.into_inner(), 2, "once each");
+    }
+
+    #[tokio::test]
+    async fn what_nobody_will_ever_take_keeps_nothing_out() {
+        let debt = Debt::default();
+        debt.add(owed(1.0)).await;
+        let over = |_| async {
+            Err(ApiError::new(
+                Code::Unauthenticated,
+                StatusCode::UNAUTHORIZED,
+                "over",
+            ))
+        };
+        debt.pay(over).await.unwrap();
+        let none = |_| async { Err(ApiError::unavailable("nothing is owed")) };
+        debt.pay(none).await.unwrap();
     }
 }
