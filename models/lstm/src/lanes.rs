@@ -14,32 +14,69 @@ pub(crate) fn clamp<S: Simd>(simd: S, x: S::f32s, low: f32, high: f32) -> S::f32
     simd.min_f32s(simd.splat_f32s(high), x)
 }
 
-/// The exponential to about 2e-7, for `x` within ±87.
+/// The bits of 1.
+const ONE: u32 = 0x3f80_0000;
+
+/// Of the exponential's polynomial over the remainder, the highest power first, down to the square.
+const TERMS: [f32; 6] = [
+    1.987_569_1e-4,
+    1.398_2e-3,
+    8.333_452e-3,
+    4.166_579_6e-2,
+    1.666_666_5e-1,
+    0.5,
+];
+
+/// `x` as a multiple of ln 2, whose integer is given in the exponent's place, and a remainder.
 #[inline(always)]
-pub(crate) fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+fn reduce<S: Simd>(simd: S, x: S::f32s) -> (S::u32s, S::f32s) {
     /// Adding this rounds to an integer and leaves it in the low bits.
     const ROUNDER: f32 = 12_582_912.0;
-    const TERMS: [f32; 5] = [
-        1.398_2e-3,
-        8.333_452e-3,
-        4.166_579_6e-2,
-        1.666_666_5e-1,
-        0.5,
-    ];
     let number = |x| simd.splat_f32s(x);
     let shifted = simd.mul_add_e_f32s(x, number(std::f32::consts::LOG2_E), number(ROUNDER));
     let whole = simd.sub_f32s(shifted, number(ROUNDER));
     let r = simd.mul_add_e_f32s(whole, number(-0.693_359_4), x);
     let r = simd.mul_add_e_f32s(whole, number(2.121_944_4e-4), r);
-    let mut p = number(1.987_569_1e-4);
-    for term in TERMS {
-        p = simd.mul_add_e_f32s(p, r, number(term));
-    }
-    let one = number(1.0);
-    let p = simd.mul_add_e_f32s(simd.mul_f32s(p, r), r, simd.add_f32s(r, one));
     let bits = simd.wrapping_dyn_shl_u32s(simd.transmute_u32s_f32s(shifted), simd.splat_u32s(23));
-    let power = simd.add_u32s(bits, simd.splat_u32s(0x3f80_0000));
+    (bits, r)
+}
+
+/// The exponential to about 2e-7, for `x` within ±87.
+#[inline(always)]
+pub(crate) fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    let (bits, r) = reduce(simd, x);
+    let mut p = simd.splat_f32s(TERMS[0]);
+    for &term in &TERMS[1..] {
+        p = simd.mul_add_e_f32s(p, r, simd.splat_f32s(term));
+    }
+    let one = simd.splat_f32s(1.0);
+    let p = simd.mul_add_e_f32s(simd.mul_f32s(p, r), r, simd.add_f32s(r, one));
+    let power = simd.add_u32s(bits, simd.splat_u32s(ONE));
     simd.mul_f32s(p, simd.transmute_f32s_u32s(power))
+}
+
+/// The exponentials of `x` and of `-x`, as [`exp`] and without a division: they share the even and
+/// the odd powers of one polynomial.
+#[inline(always)]
+pub(crate) fn exp_both<S: Simd>(simd: S, x: S::f32s) -> [S::f32s; 2] {
+    let (bits, r) = reduce(simd, x);
+    let square = simd.mul_f32s(r, r);
+    let mut even = simd.splat_f32s(TERMS[1]);
+    for term in [TERMS[3], TERMS[5], 1.0] {
+        even = simd.mul_add_e_f32s(even, square, simd.splat_f32s(term));
+    }
+    let mut odd = simd.splat_f32s(TERMS[0]);
+    for term in [TERMS[2], TERMS[4], 1.0] {
+        odd = simd.mul_add_e_f32s(odd, square, simd.splat_f32s(term));
+    }
+    let odd = simd.mul_f32s(r, odd);
+    let ones = simd.splat_u32s(ONE);
+    let power = simd.transmute_f32s_u32s(simd.add_u32s(ones, bits));
+    let inverse = simd.transmute_f32s_u32s(simd.sub_u32s(ones, bits));
+    [
+        simd.mul_f32s(simd.add_f32s(even, odd), power),
+        simd.mul_f32s(simd.sub_f32s(even, odd), inverse),
+    ]
 }
 
 /// The hyperbolic tangent, within 1e-6.
@@ -106,6 +143,9 @@ mod tests {
         for step in -4000..=4000 {
             let x = step as f32 * 0.02;
             assert!((exp(Scalar, x) - x.exp()).abs() <= 4e-7 * x.exp(), "{x}");
+            for (found, x) in exp_both(Scalar, x).into_iter().zip([x, -x]) {
+                assert!((found - x.exp()).abs() <= 4e-7 * x.exp(), "{x}");
+            }
             assert!((tanh(Scalar, x) - x.tanh()).abs() < 1e-6, "{x}");
             let logistic = 1.0 / (1.0 + (-x).exp());
             assert!((sigmoid(Scalar, x) - logistic).abs() < 1e-6, "{x}");

@@ -1,8 +1,9 @@
 //! Layers of the served network: weights laid out once, products with bias and rectifier in one go.
 //!
 //! The matrices of a block are so small that a general product spends most of its time on laying
-//! out its operands. Here the weights are laid out when a network is made, and sixteen columns of
-//! six rows stay in registers from the bias to the rectifier.
+//! out its operands. Here the weights are laid out when a network is made, and six rows of sixteen columns,
+//! or of thirty-two where registers hold sixteen numbers, stay in registers from the bias to the
+//! rectifier.
 
 #![expect(
     clippy::inline_always,
@@ -104,7 +105,26 @@ impl Layer<'_> {
         }
     }
 
-    /// One tile of one panel, in `VECTORS` registers a row.
+    /// One tile of all columns, in `VECTORS` registers a row, or in two where `VECTORS` is one and
+    /// as many columns are left. Columns that do not fill a register are computed with some before
+    /// them once more.
+    #[inline(always)]
+    fn columns<S: Simd, const VECTORS: usize>(&self, simd: S, out: &mut [f32], tile: usize) {
+        let mut column = 0;
+        while column < self.columns {
+            let left = self.columns - column;
+            if VECTORS == 1 && left >= 2 * PANEL {
+                self.tile::<S, 2>(simd, out, tile, column);
+                column += 2 * PANEL;
+            } else {
+                let from = column.min(self.columns - PANEL);
+                self.tile::<S, VECTORS>(simd, out, tile, from);
+                column = from + PANEL;
+            }
+        }
+    }
+
+    /// One tile of neighbouring columns, in `VECTORS` registers a row.
     #[inline(always)]
     fn tile<S: Simd, const VECTORS: usize>(
         &self,
@@ -115,6 +135,7 @@ impl Layer<'_> {
     ) {
         let first = tile * TILE;
         let rows = TILE.min(self.bias.len() - first);
+        let width = VECTORS * S::F32_LANES;
         let mut sums = [[simd.splat_f32s(0.0); VECTORS]; TILE];
         for (sums, &bias) in sums.iter_mut().zip(&self.bias[first..first + rows]) {
             *sums = [simd.splat_f32s(bias); VECTORS];
@@ -122,7 +143,7 @@ impl Layer<'_> {
         for (weights, input) in self.parts {
             let mut at = column;
             for weights in weights.tile(tile) {
-                let inputs = S::as_simd_f32s(&input[at..at + PANEL]).0;
+                let inputs = S::as_simd_f32s(&input[at..at + width]).0;
                 for row in 0..TILE {
                     let weight = simd.splat_f32s(weights[row]);
                     for vector in 0..VECTORS {
@@ -136,7 +157,7 @@ impl Layer<'_> {
         let zero = simd.splat_f32s(0.0);
         for (row, sums) in sums.iter().enumerate().take(rows) {
             let at = (first + row) * self.columns + column;
-            let out = S::as_mut_simd_f32s(&mut out[at..at + PANEL]).0;
+            let out = S::as_mut_simd_f32s(&mut out[at..at + width]).0;
             for (out, &sum) in out.iter_mut().zip(sums) {
                 *out = if self.rectified {
                     simd.max_f32s(zero, sum)
@@ -148,8 +169,7 @@ impl Layer<'_> {
     }
 }
 
-/// A layer of at least one panel. The last panel overlaps the one before it where the columns are
-/// no multiple of its width.
+/// A layer of at least one panel.
 struct Wide<'a> {
     layer: &'a Layer<'a>,
     out: &'a mut [f32],
@@ -161,17 +181,13 @@ impl WithSimd for Wide<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { layer, out } = self;
-        let panels = layer.columns.div_ceil(PANEL);
         for tile in 0..layer.bias.len().div_ceil(TILE) {
-            for panel in 0..panels {
-                let column = (panel * PANEL).min(layer.columns - PANEL);
-                match S::F32_LANES {
-                    16 => layer.tile::<S, 1>(simd, out, tile, column),
-                    8 => layer.tile::<S, 2>(simd, out, tile, column),
-                    4 => layer.tile::<S, 4>(simd, out, tile, column),
-                    2 => layer.tile::<S, 8>(simd, out, tile, column),
-                    _ => layer.tile::<S, 16>(simd, out, tile, column),
-                }
+            match S::F32_LANES {
+                16 => layer.columns::<S, 1>(simd, out, tile),
+                8 => layer.columns::<S, 2>(simd, out, tile),
+                4 => layer.columns::<S, 4>(simd, out, tile),
+                2 => layer.columns::<S, 8>(simd, out, tile),
+                _ => layer.columns::<S, PANEL>(simd, out, tile),
             }
         }
     }
@@ -190,7 +206,7 @@ mod tests {
         let mut random = Random::new(1, 1);
         let mut numbers =
             |count: usize| -> Vec<f32> { (0..count).map(|_| 2.0 * random.unit() - 1.0).collect() };
-        for (rows, depth, columns) in [(1, 1, 1), (6, 3, 16), (13, 7, 15), (34, 32, 50)] {
+        for (rows, depth, columns) in [(1, 1, 1), (6, 3, 16), (13, 7, 15), (34, 32, 50), (32, 9, 79)] {
             let (left, right) = (numbers(rows * depth), numbers(rows * 2));
             let (input, more) = (numbers(depth * columns), numbers(2 * columns));
             let bias = numbers(rows);

@@ -213,11 +213,11 @@ impl Forward<'_> {
             for (anchor, &share) in shares.iter().enumerate() {
                 let slope = simd.mul_f32s(row(out.slopes, anchor), simd.splat_f32s(score));
                 let slope = lanes::clamp(simd, slope, -MOST_BY_SLOPE, MOST_BY_SLOPE);
-                let factor = lanes::exp(simd, slope);
+                let [rising, falling] = lanes::exp_both(simd, slope);
                 let value = row(self.anchors, anchor);
-                up = weigh(simd, up, simd.mul_f32s(share, factor), value);
+                up = weigh(simd, up, simd.mul_f32s(share, rising), value);
                 if mirror.is_some() {
-                    down = weigh(simd, down, simd.div_f32s(share, factor), value);
+                    down = weigh(simd, down, simd.mul_f32s(share, falling), value);
                 }
             }
             for (level, [sum, weighted]) in [(Some(level), up), (mirror, down)] {
@@ -225,11 +225,9 @@ impl Forward<'_> {
                 let distance = simd.mul_f32s(row(out.distances, level), width);
                 let squashed =
                     lanes::tanh(simd, simd.mul_f32s(distance, simd.splat_f32s(1.0 / REACH)));
-                let far = lanes::exp(simd, simd.mul_f32s(squashed, simd.splat_f32s(REACH)));
-                let sinh = simd.mul_f32s(
-                    simd.splat_f32s(0.5),
-                    simd.sub_f32s(far, simd.div_f32s(one, far)),
-                );
+                let reached = simd.mul_f32s(squashed, simd.splat_f32s(REACH));
+                let [far, near] = lanes::exp_both(simd, reached);
+                let sinh = simd.mul_f32s(simd.splat_f32s(0.5), simd.sub_f32s(far, near));
                 let blend = simd.div_f32s(weighted, sum);
                 let at = level * n..(level + 1) * n;
                 store(simd, &mut self.spread.sums[at.clone()], column, sum);
