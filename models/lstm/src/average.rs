@@ -48,8 +48,13 @@ impl Half {
 
     /// The value, `None` if it is not known.
     pub(crate) fn get(self) -> Option<f32> {
-        let value = f32::from_bits(u32::from(self.0) << 16);
+        let value = self.or_nan();
         (!value.is_nan()).then_some(value)
+    }
+
+    /// The value, not a number if it is not known.
+    pub(crate) fn or_nan(self) -> f32 {
+        f32::from_bits(u32::from(self.0) << 16)
     }
 }
 

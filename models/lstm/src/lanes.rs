@@ -7,6 +7,26 @@
 
 use pulp::Simd;
 
+/// A register of a row, from `column` on; zeros beyond the row's end.
+#[inline(always)]
+pub(crate) fn load<S: Simd>(simd: S, row: &[f32], column: usize) -> S::f32s {
+    let (whole, rest) = S::as_simd_f32s(&row[column..]);
+    match whole.first() {
+        Some(&register) => register,
+        None => simd.partial_load_f32s(rest),
+    }
+}
+
+/// Writes a register to a row, from `column` on, up to the row's end.
+#[inline(always)]
+pub(crate) fn store<S: Simd>(simd: S, row: &mut [f32], column: usize, values: S::f32s) {
+    let (whole, rest) = S::as_mut_simd_f32s(&mut row[column..]);
+    match whole.first_mut() {
+        Some(register) => *register = values,
+        None => simd.partial_store_f32s(rest, values),
+    }
+}
+
 /// `x` held between two bounds; what is not a number stays so where the machine's minimum does so.
 #[inline(always)]
 pub(crate) fn clamp<S: Simd>(simd: S, x: S::f32s, low: f32, high: f32) -> S::f32s {
@@ -131,6 +151,17 @@ pub(crate) fn ln<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let tail = simd.mul_add_e_f32s(exponent, number(-2.121_944_4e-4), tail);
     let tail = simd.mul_add_e_f32s(square, number(-0.5), tail);
     simd.mul_add_e_f32s(exponent, number(0.693_359_4), simd.add_f32s(r, tail))
+}
+
+/// [`crate::features::compress`].
+#[inline(always)]
+pub(crate) fn compress<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    let magnitude = simd.min_f32s(simd.splat_f32s(1e18), simd.abs_f32s(x));
+    let one = simd.splat_f32s(1.0);
+    let root = simd.sqrt_f32s(simd.mul_add_e_f32s(magnitude, magnitude, one));
+    let log = ln(simd, simd.add_f32s(magnitude, root));
+    let negative = simd.less_than_f32s(x, simd.splat_f32s(0.0));
+    simd.select_f32s(negative, simd.neg_f32s(log), log)
 }
 
 #[cfg(test)]

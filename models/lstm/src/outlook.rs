@@ -4,8 +4,9 @@ use foreshadow_types::Timestamp;
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::{
+    average::Half,
     clock::Clock,
-    features::{ANCHORS, MOVING, View, compress},
+    features::{ANCHORS, MOVING, View},
     lanes,
     memory::Seasons,
 };
@@ -22,6 +23,8 @@ const SEASONAL: [usize; 4] = [1, 2, 3, 7];
 pub(crate) struct Horizon {
     slots_per_day: usize,
     steps: Vec<Step>,
+    /// Whether each step's slot is the one after that of the step before.
+    slot_by_slot: bool,
     /// How far ahead the steps are, as the head is shown it: `[2, steps]`.
     distances: Vec<f32>,
 }
@@ -56,6 +59,7 @@ impl Horizon {
         let hours = ahead.map(|step| 0.4 * (step as f32 * clock.hours()).ln_1p());
         Self {
             slots_per_day,
+            slot_by_slot: steps.iter().enumerate().all(|(i, step)| step.offset == i),
             distances: logs.chain(hours).collect(),
             steps,
         }
@@ -63,6 +67,11 @@ impl Horizon {
 
     pub(crate) fn len(&self) -> usize {
         self.steps.len()
+    }
+
+    /// How many slots the steps reach over.
+    fn slots(&self) -> usize {
+        self.steps.last().map_or(0, |last| last.offset + 1)
     }
 }
 
@@ -80,106 +89,129 @@ impl Outlook {
     /// What [`View::write_ahead`] and [`View::anchors`] say of each step.
     pub(crate) fn fill(&mut self, view: &View<'_>, horizon: &Horizon) {
         let n = horizon.len();
+        if n == 0 {
+            return;
+        }
         self.features.resize(MOVING.len() * n, 0.0);
         self.anchors.resize(ANCHORS * n, 0.0);
-        let seasons = view.seasons();
-        self.surroundings.fill(&seasons, horizon);
+        self.surroundings.fill(&view.seasons(), horizon);
         for (row, value) in self.anchors.chunks_exact_mut(n).zip(view.fixed_anchors()) {
             row.fill(value);
         }
         let (distances, features) = self.features.split_at_mut(2 * n);
         distances.copy_from_slice(&horizon.distances);
-        let day = view.level_day();
-        let scaled = view.inverse();
-        for (index, step) in horizon.steps.iter().enumerate() {
-            let near = &self.surroundings;
-            let latest = known(near.latest(step.offset), day);
-            let around = known(near.mean[step.offset], latest);
-            let profile = seasons.profile[step.slot].get().unwrap_or(latest);
-            let week = seasons.week[step.hour_of_week].get().unwrap_or(around);
-            let before = seasons.day_before[step.slot].get().unwrap_or(latest) * scaled;
-            let (low, high) = (near.low[step.offset], near.high[step.offset]);
-            let (low, high) = if low <= high {
-                (low, high)
-            } else {
-                (latest, latest)
-            };
-            let levels = [latest, around, profile, week].map(|level| level * scaled);
-            let change = (levels[0] - before).abs();
-            for (anchor, level) in SEASONAL.into_iter().zip(levels) {
-                self.anchors[anchor * n + index] = level;
-            }
-            let shown = [before, change, low * scaled, high * scaled].into_iter();
-            for (row, value) in shown.chain(levels).enumerate() {
-                features[row * n + index] = value;
-            }
-        }
-        Arch::new().dispatch(Compress(features));
+        Arch::new().dispatch(Levels {
+            by_step: self.surroundings.by_step(horizon),
+            week: &self.surroundings.week,
+            day: view.level_day(),
+            scaled: view.inverse(),
+            features,
+            anchors: &mut self.anchors,
+        });
     }
 }
 
-/// The latest day around the steps' slots; what is not known is not a number.
+/// What is known of each step's slot; what is not known is not a number.
+#[derive(Debug, Clone, Copy)]
+enum Known {
+    /// The latest day.
+    Latest,
+    /// The mean around it.
+    Mean,
+    /// The least around it, above the greatest where there is none.
+    Low,
+    /// The greatest around it.
+    High,
+    /// The average day.
+    Profile,
+    /// The day before the latest.
+    Before,
+}
+
+/// How many kinds of [`Known`] there are.
+const KNOWN: usize = 6;
+
+/// A row for each kind of [`Known`].
+type Rows = [Vec<f32>; KNOWN];
+
+/// The seasons around the steps.
 #[derive(Debug, Clone, Default)]
 struct Surroundings {
-    /// From `MEAN_REACH` slots before the first step's slot on.
+    /// The latest day, from `MEAN_REACH` slots before the first step's slot on.
     latest: Vec<f32>,
     /// By the slot's offset from the first step's.
-    mean: Vec<f32>,
-    low: Vec<f32>,
-    high: Vec<f32>,
+    by_slot: Rows,
+    /// By step, where steps are not slots.
+    by_step: Rows,
+    /// The hour of the week, by step.
+    week: Vec<f32>,
 }
 
 impl Surroundings {
     fn fill(&mut self, seasons: &Seasons<'_>, horizon: &Horizon) {
         let slots = horizon.slots_per_day;
-        let (Some(first), Some(last)) = (horizon.steps.first(), horizon.steps.last()) else {
-            return;
-        };
-        let count = last.offset + 1;
-        self.latest.clear();
-        let mut slot = (first.slot + MEAN_REACH * slots - MEAN_REACH) % slots;
-        for _ in 0..count + 2 * MEAN_REACH {
-            self.latest
-                .push(seasons.latest_day[slot].get().unwrap_or(f32::NAN));
-            slot = if slot + 1 == slots { 0 } else { slot + 1 };
+        let (first, count) = (horizon.steps[0].slot, horizon.slots());
+        self.latest.resize(count + 2 * MEAN_REACH, 0.0);
+        for row in &mut self.by_slot {
+            row.resize(count, 0.0);
         }
-        for rows in [&mut self.mean, &mut self.low, &mut self.high] {
-            rows.resize(count, 0.0);
+        let [_, _, _, _, profile, before] = &mut self.by_slot;
+        let reached = (first + MEAN_REACH * slots - MEAN_REACH) % slots;
+        for (row, season, slot) in [
+            (&mut self.latest, seasons.latest_day, reached),
+            (profile, seasons.profile, first),
+            (before, seasons.day_before, first),
+        ] {
+            round(row, season, slot);
         }
-        let mean_reach = MEAN_REACH.min(slots / 12);
-        let range_reach = RANGE_REACH.min(slots / 12);
-        for offset in 0..count {
-            let middle = offset + MEAN_REACH;
-            self.mean[offset] = mean(&self.latest[middle - mean_reach..=middle + mean_reach]);
-            let near = &self.latest[middle - range_reach..=middle + range_reach];
-            self.low[offset] = near.iter().fold(f32::INFINITY, |low, &x| low.min(x));
-            self.high[offset] = near.iter().fold(f32::NEG_INFINITY, |high, &x| high.max(x));
+        self.by_slot[Known::Latest as usize].copy_from_slice(&self.latest[MEAN_REACH..][..count]);
+        self.week.clear();
+        let hours = horizon.steps.iter().map(|step| step.hour_of_week);
+        self.week
+            .extend(hours.map(|hour| seasons.week[hour].or_nan()));
+        Arch::new().dispatch(Around {
+            latest: &self.latest,
+            rows: &mut self.by_slot,
+            reaches: [MEAN_REACH, RANGE_REACH].map(|reach| reach.min(slots / 12)),
+        });
+        if !horizon.slot_by_slot {
+            for (row, by_slot) in self.by_step.iter_mut().zip(&self.by_slot) {
+                row.clear();
+                row.extend(horizon.steps.iter().map(|step| by_slot[step.offset]));
+            }
         }
     }
 
-    fn latest(&self, offset: usize) -> f32 {
-        self.latest[offset + MEAN_REACH]
+    fn by_step(&self, horizon: &Horizon) -> &Rows {
+        if horizon.slot_by_slot {
+            &self.by_slot
+        } else {
+            &self.by_step
+        }
     }
 }
 
-fn known(value: f32, otherwise: f32) -> f32 {
-    if value.is_nan() { otherwise } else { value }
-}
-
-/// Of what is known; not a number where nothing is.
-fn mean(values: &[f32]) -> f32 {
-    let (mut sum, mut count) = (0.0, 0.0);
-    for &value in values {
-        sum += known(value, 0.0);
-        count += f32::from(u8::from(!value.is_nan()));
+/// Fills `row` with the season from a slot on, day after day.
+fn round(row: &mut [f32], season: &[Half], slot: usize) {
+    let (mut row, mut rest) = (row, &season[slot..]);
+    while !row.is_empty() {
+        let (now, later) = row.split_at_mut(row.len().min(rest.len()));
+        for (value, half) in now.iter_mut().zip(rest) {
+            *value = half.or_nan();
+        }
+        (row, rest) = (later, season);
     }
-    sum / count
 }
 
-/// [`compress`] of many numbers.
-struct Compress<'a>(&'a mut [f32]);
+/// Mean and range of the latest day around each slot.
+struct Around<'a> {
+    latest: &'a [f32],
+    rows: &'a mut Rows,
+    /// Slots to each side: of the mean, of the range.
+    reaches: [usize; 2],
+}
 
-impl WithSimd for Compress<'_> {
+impl WithSimd for Around<'_> {
     type Output = ();
 
     #[expect(
@@ -188,20 +220,102 @@ impl WithSimd for Compress<'_> {
     )]
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let (whole, rest) = S::as_mut_simd_f32s(self.0);
-        for value in whole {
-            let x = *value;
-            let magnitude = simd.min_f32s(simd.splat_f32s(1e18), simd.abs_f32s(x));
-            let one = simd.splat_f32s(1.0);
-            let root = simd.sqrt_f32s(simd.mul_add_e_f32s(magnitude, magnitude, one));
-            let log = lanes::ln(simd, simd.add_f32s(magnitude, root));
-            let negative = simd.less_than_f32s(x, simd.splat_f32s(0.0));
-            *value = simd.select_f32s(negative, simd.neg_f32s(log), log);
-        }
-        for value in rest {
-            *value = compress(*value);
+        let [mean_reach, range_reach] = self.reaches;
+        let zero = simd.splat_f32s(0.0);
+        let one = simd.splat_f32s(1.0);
+        let [least, greatest] = [f32::NEG_INFINITY, f32::INFINITY];
+        for column in (0..self.rows[0].len()).step_by(S::F32_LANES) {
+            let (mut sum, mut count) = (zero, zero);
+            let (mut low, mut high) = (simd.splat_f32s(greatest), simd.splat_f32s(least));
+            for place in MEAN_REACH - mean_reach..=MEAN_REACH + mean_reach {
+                let value = lanes::load(simd, self.latest, column + place);
+                let known = simd.equal_f32s(value, value);
+                sum = simd.add_f32s(sum, simd.select_f32s(known, value, zero));
+                count = simd.add_f32s(count, simd.select_f32s(known, one, zero));
+                if place.abs_diff(MEAN_REACH) <= range_reach {
+                    low = simd.min_f32s(low, simd.select_f32s(known, value, low));
+                    high = simd.max_f32s(high, simd.select_f32s(known, value, high));
+                }
+            }
+            for (kind, values) in [
+                (Known::Mean, simd.div_f32s(sum, count)),
+                (Known::Low, low),
+                (Known::High, high),
+            ] {
+                lanes::store(simd, &mut self.rows[kind as usize], column, values);
+            }
         }
     }
+}
+
+/// The seasonal anchors of each step, and the features made of them.
+struct Levels<'a> {
+    by_step: &'a Rows,
+    week: &'a [f32],
+    /// The day's average.
+    day: f32,
+    /// One over the scale.
+    scaled: f32,
+    /// `[MOVING, steps]` after the distances.
+    features: &'a mut [f32],
+    anchors: &'a mut [f32],
+}
+
+impl WithSimd for Levels<'_> {
+    type Output = ();
+
+    #[expect(
+        clippy::inline_always,
+        reason = "what is not inlined is not compiled for the vector instructions found"
+    )]
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let n = self.week.len();
+        let (day, scaled) = (simd.splat_f32s(self.day), simd.splat_f32s(self.scaled));
+        for column in (0..n).step_by(S::F32_LANES) {
+            let row = |kind: Known| lanes::load(simd, &self.by_step[kind as usize], column);
+            let latest = known(simd, row(Known::Latest), day);
+            let around = known(simd, row(Known::Mean), latest);
+            let profile = known(simd, row(Known::Profile), latest);
+            let week = known(simd, lanes::load(simd, self.week, column), around);
+            let before = known(simd, row(Known::Before), latest);
+            let (low, high) = (row(Known::Low), row(Known::High));
+            let any = simd.less_than_or_equal_f32s(low, high);
+            let low = simd.select_f32s(any, low, latest);
+            let high = simd.select_f32s(any, high, latest);
+            let before = simd.mul_f32s(before, scaled);
+            let mut levels = [latest, around, profile, week];
+            for (level, anchor) in levels.iter_mut().zip(SEASONAL) {
+                *level = simd.mul_f32s(*level, scaled);
+                let row = &mut self.anchors[anchor * n..(anchor + 1) * n];
+                lanes::store(simd, row, column, *level);
+            }
+            let [latest, around, profile, week] = levels;
+            let shown = [
+                before,
+                simd.abs_f32s(simd.sub_f32s(latest, before)),
+                simd.mul_f32s(low, scaled),
+                simd.mul_f32s(high, scaled),
+                latest,
+                around,
+                profile,
+                week,
+            ];
+            for (row, value) in self.features.chunks_exact_mut(n).zip(shown) {
+                lanes::store(simd, row, column, lanes::compress(simd, value));
+            }
+        }
+    }
+}
+
+/// `value` where it is a number.
+#[expect(
+    clippy::inline_always,
+    reason = "what is not inlined is not compiled for the vector instructions found"
+)]
+#[inline(always)]
+fn known<S: Simd>(simd: S, value: S::f32s, otherwise: S::f32s) -> S::f32s {
+    simd.select_f32s(simd.equal_f32s(value, value), value, otherwise)
 }
 
 #[cfg(test)]

@@ -191,12 +191,13 @@ impl Forward<'_> {
     #[inline(always)]
     fn column<S: Simd>(&mut self, simd: S, column: usize) {
         let n = self.out.width.len();
-        let row = |matrix: &[f32], row: usize| load(simd, &matrix[row * n..(row + 1) * n], column);
+        let row =
+            |matrix: &[f32], row: usize| lanes::load(simd, &matrix[row * n..(row + 1) * n], column);
         let out = &self.out;
         let one = simd.splat_f32s(1.0);
         let bounded = lanes::clamp(simd, row(out.width, 0), LOG_WIDTH.0, LOG_WIDTH.1);
         let width = lanes::exp(simd, bounded);
-        store(simd, &mut self.spread.width, column, width);
+        lanes::store(simd, &mut self.spread.width, column, width);
         let mut shares = [one; ANCHORS];
         for (anchor, share) in shares.iter_mut().enumerate() {
             let logit = row(out.logits, anchor);
@@ -230,10 +231,10 @@ impl Forward<'_> {
                 let sinh = simd.mul_f32s(simd.splat_f32s(0.5), simd.sub_f32s(far, near));
                 let blend = simd.div_f32s(weighted, sum);
                 let at = level * n..(level + 1) * n;
-                store(simd, &mut self.spread.sums[at.clone()], column, sum);
-                store(simd, &mut self.spread.blends[at.clone()], column, blend);
+                lanes::store(simd, &mut self.spread.sums[at.clone()], column, sum);
+                lanes::store(simd, &mut self.spread.blends[at.clone()], column, blend);
                 let quantile = simd.add_f32s(blend, sinh);
-                store(simd, &mut self.spread.quantiles[at], column, quantile);
+                lanes::store(simd, &mut self.spread.quantiles[at], column, quantile);
             }
         }
     }
@@ -251,33 +252,6 @@ fn weigh<S: Simd>(simd: S, sums: [S::f32s; 2], share: S::f32s, value: S::f32s) -
         simd.add_f32s(sum, share),
         simd.mul_add_e_f32s(share, value, weighted),
     ]
-}
-
-/// A register of a row; zeros beyond its end.
-#[expect(
-    clippy::inline_always,
-    reason = "what is not inlined is not compiled for the vector instructions found"
-)]
-#[inline(always)]
-fn load<S: Simd>(simd: S, row: &[f32], column: usize) -> S::f32s {
-    let (whole, rest) = S::as_simd_f32s(&row[column..]);
-    match whole.first() {
-        Some(&register) => register,
-        None => simd.partial_load_f32s(rest),
-    }
-}
-
-#[expect(
-    clippy::inline_always,
-    reason = "what is not inlined is not compiled for the vector instructions found"
-)]
-#[inline(always)]
-fn store<S: Simd>(simd: S, row: &mut [f32], column: usize, values: S::f32s) {
-    let (whole, rest) = S::as_mut_simd_f32s(&mut row[column..]);
-    match whole.first_mut() {
-        Some(register) => *register = values,
-        None => simd.partial_store_f32s(rest, values),
-    }
 }
 
 #[cfg(test)]
