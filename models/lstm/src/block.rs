@@ -90,8 +90,8 @@ impl Block {
         }
     }
 
-    /// Quantiles of the chosen rows for `horizon` bins after the one at `at`, each row-major
-    /// `[horizon, levels]` with the network's levels.
+    /// Shows `sink` each of the chosen rows' quantiles for `horizon` bins after the one at `at`, with
+    /// the row's place in `chosen`: row-major `[horizon, levels]` at the network's levels.
     pub(crate) fn forecast(
         &self,
         network: &Network,
@@ -99,18 +99,25 @@ impl Block {
         chosen: &[usize],
         horizon: usize,
         scratch: &mut Scratch,
-    ) -> Vec<Vec<f32>> {
+        mut sink: impl FnMut(usize, &[f32]),
+    ) {
         let levels = network.size().levels.len();
-        let mut answers = vec![Vec::with_capacity(horizon * levels); chosen.len()];
         self.read_state(network, at, chosen, scratch);
-        for first in (1..=horizon).step_by(STEPS_AT_ONCE) {
-            let wanted = STEPS_AT_ONCE.min(horizon + 1 - first);
-            let steps = Horizon::new(self.clock, at, first, wanted.max(PANEL));
-            for (column, (&row, answer)) in chosen.iter().zip(&mut answers).enumerate() {
-                let memory = &self.memories[row];
-                scratch
-                    .outlook
-                    .fill(&View::new(memory, self.clock, at), &steps);
+        let parts: Vec<Horizon> = (1..=horizon)
+            .step_by(STEPS_AT_ONCE)
+            .map(|first| {
+                let wanted = STEPS_AT_ONCE.min(horizon + 1 - first);
+                Horizon::new(self.clock, at, first, wanted.max(PANEL))
+            })
+            .collect();
+        let mut answer = std::mem::take(&mut scratch.answer);
+        answer.resize(horizon * levels, 0.0);
+        for (column, &row) in chosen.iter().enumerate() {
+            let memory = &self.memories[row];
+            let least = if memory.signed { f32::MIN } else { 0.0 };
+            let view = View::new(memory, self.clock, at);
+            for (steps, answer) in parts.iter().zip(answer.chunks_mut(STEPS_AT_ONCE * levels)) {
+                scratch.outlook.fill(&view, steps);
                 let quantiles = network.served().quantiles(
                     column,
                     StepFeatures::Moving(&scratch.outlook.features),
@@ -118,16 +125,11 @@ impl Block {
                     steps.len(),
                     &mut scratch.head,
                 );
-                let least = if memory.signed { f32::MIN } else { 0.0 };
-                finish(quantiles, steps.len(), memory.scale(), least);
-                answer.extend((0..wanted).flat_map(|step| {
-                    quantiles
-                        .chunks_exact(steps.len())
-                        .map(move |level| level[step])
-                }));
+                finish(quantiles, steps.len(), memory.scale(), least, answer);
             }
+            sink(column, &answer);
         }
-        answers
+        scratch.answer = answer;
     }
 
     /// Prepares the head for the chosen rows.
@@ -139,28 +141,34 @@ impl Block {
         scratch: &mut Scratch,
     ) {
         let columns = chosen.len();
-        let mut fixed = vec![0.0; FIXED.len() * columns];
+        scratch.fixed.resize(FIXED.len() * columns, 0.0);
         for (column, &row) in chosen.iter().enumerate() {
             View::new(&self.memories[row], self.clock, at)
-                .write_fixed(&mut fixed[column..], columns);
+                .write_fixed(&mut scratch.fixed[column..], columns);
         }
-        let hidden = self.chosen_state(network, chosen);
-        let served = network.served();
-        served.read_state(&hidden, Some(&fixed), columns, &mut scratch.head);
+        self.read_top(network, chosen, &mut scratch.hidden);
+        network.served().read_state(
+            &scratch.hidden,
+            Some(&scratch.fixed),
+            columns,
+            &mut scratch.head,
+        );
     }
 
     /// The top layer's output of the chosen rows, `[hidden, chosen]`.
-    fn chosen_state(&self, network: &Network, chosen: &[usize]) -> Vec<f32> {
+    fn read_top(&self, network: &Network, chosen: &[usize], hidden: &mut Vec<f32>) {
         let (rows, size) = (self.rows(), network.size());
         let top = &self.state[2 * (size.layers - 1) * size.hidden * rows..][..size.hidden * rows];
-        top.chunks_exact(rows)
-            .flat_map(|unit| chosen.iter().map(|&row| unit[row]))
-            .collect()
+        hidden.clear();
+        for unit in top.chunks_exact(rows) {
+            hidden.extend(chosen.iter().map(|&row| unit[row]));
+        }
     }
 }
 
-/// Back from scales to the series' units, `[levels, steps]`, sorted within each step.
-fn finish(quantiles: &mut [f32], steps: usize, scale: f32, least: f32) {
+/// Back from scales to the series' units, `[levels, steps]`, sorted within each step; into `answer`
+/// `[steps, levels]`, which may be of the first steps only.
+fn finish(quantiles: &mut [f32], steps: usize, scale: f32, least: f32, answer: &mut [f32]) {
     vectorised(
         #[inline(always)]
         move || {
@@ -177,6 +185,11 @@ fn finish(quantiles: &mut [f32], steps: usize, scale: f32, least: f32) {
                         *low = if b < a { b } else { a };
                         *high = if b < a { a } else { b };
                     }
+                }
+            }
+            for (level, row) in quantiles.chunks_exact(steps).enumerate() {
+                for (out, &value) in answer[level..].iter_mut().step_by(levels).zip(row) {
+                    *out = value;
                 }
             }
         },

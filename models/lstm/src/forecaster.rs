@@ -87,13 +87,16 @@ impl LstmForecaster {
             } else {
                 panel.bin_start(done - 1)
             };
-            let known = block.forecast(&self.network, at, &all, horizon, &mut scratch);
-            answers.push(
-                known
-                    .into_iter()
-                    .map(|values| self.at_levels(levels, values))
-                    .collect(),
+            let mut known = Vec::with_capacity(rows);
+            block.forecast(
+                &self.network,
+                at,
+                &all,
+                horizon,
+                &mut scratch,
+                |_, values| known.push(self.at_levels(levels, values.to_vec())),
             );
+            answers.push(known);
         }
         answers
     }

@@ -43,8 +43,14 @@ pub enum NetworkError {
 pub(crate) struct Scratch {
     pub(crate) inputs: Vec<f32>,
     pub(crate) gates: Vec<f32>,
+    /// Features of the steps ahead that are the same for all, `[FIXED, rows]`.
+    pub(crate) fixed: Vec<f32>,
+    /// The top layer's output, `[hidden, rows]`.
+    pub(crate) hidden: Vec<f32>,
     pub(crate) outlook: Outlook,
     pub(crate) head: HeadRoom,
+    /// One series' quantiles, `[horizon, levels]`.
+    pub(crate) answer: Vec<f32>,
 }
 
 impl Network {

@@ -1,6 +1,11 @@
 //! Series that are served: each has a slot of fixed memory and advances by one step a tick.
 
-use std::{num::NonZero, sync::OnceLock, thread, time::Duration};
+use std::{
+    num::NonZero,
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+    thread,
+    time::Duration,
+};
 
 use foreshadow_forecast::{ForecastError, Panel, QuantileForecast};
 use foreshadow_types::Timestamp;
@@ -30,6 +35,26 @@ pub struct LiveBatch {
     taken: Vec<bool>,
     /// Start of the latest bin taken in.
     latest: Option<Timestamp>,
+    rooms: Rooms,
+}
+
+/// Room for intermediate results, kept from tick to tick: one for each thread there has been at once.
+#[derive(Debug, Default)]
+struct Rooms(Mutex<Vec<Scratch>>);
+
+impl Rooms {
+    fn take(&self) -> Scratch {
+        self.kept().pop().unwrap_or_default()
+    }
+
+    fn give_back(&self, scratch: Scratch) {
+        self.kept().push(scratch);
+    }
+
+    /// What a thread that panicked left behind is whole: it is only taken from and added to.
+    fn kept(&self) -> MutexGuard<'_, Vec<Scratch>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Slot {
@@ -58,6 +83,7 @@ impl LiveBatch {
             free: Vec::new(),
             taken: Vec::new(),
             latest: None,
+            rooms: Rooms::default(),
         }
     }
 
@@ -132,9 +158,9 @@ impl LiveBatch {
     /// Takes the bin that starts at `at`, of every series at once; NaN where there is no sample.
     pub fn advance(&mut self, at: Timestamp, value: impl Fn(Slot) -> f32 + Sync) {
         self.latest = Some(at);
-        let (network, taken, value) = (&self.network, &self.taken, &value);
+        let (network, taken, rooms) = (&self.network, &self.taken, &self.rooms);
         in_shares(&mut self.blocks, BLOCKS_A_THREAD, |first, blocks| {
-            let mut scratch = Scratch::default();
+            let mut scratch = rooms.take();
             for (offset, block) in blocks.iter_mut().enumerate() {
                 let start = (first + offset) * BLOCK_ROWS;
                 block.remember(at, |row| {
@@ -146,6 +172,7 @@ impl LiveBatch {
                 });
                 block.advance(network, at, &mut scratch);
             }
+            rooms.give_back(scratch);
         });
     }
 
@@ -182,7 +209,7 @@ impl LiveBatch {
         order.sort_by_key(|&place| slots[place]);
         let sorted: Vec<Slot> = order.iter().map(|&place| slots[place]).collect();
         self.for_each(&sorted, horizon, |place, values| {
-            answers[order[place]].get_or_init(|| at_levels(known, values, levels));
+            answers[order[place]].get_or_init(|| at_levels(known, values.to_vec(), levels));
         })?;
         Ok(answers
             .into_iter()
@@ -200,7 +227,7 @@ impl LiveBatch {
         &self,
         slots: &[Slot],
         horizon: usize,
-        sink: impl Fn(usize, Vec<f32>) + Sync,
+        sink: impl Fn(usize, &[f32]) + Sync,
     ) -> Result<(), ForecastError> {
         let longest = longest_steps(self.interval);
         if horizon > longest {
@@ -214,17 +241,22 @@ impl LiveBatch {
         };
         let mut groups = in_blocks(slots);
         in_shares(&mut groups, 1, |_, groups| {
-            let mut scratch = Scratch::default();
+            let mut scratch = self.rooms.take();
             for (place, group) in groups {
                 let Some(block) = self.blocks.get(group[0].block()) else {
                     continue;
                 };
                 let rows: Vec<usize> = group.iter().map(|slot| slot.row()).collect();
-                let answers = block.forecast(&self.network, at, &rows, horizon, &mut scratch);
-                for (offset, values) in answers.into_iter().enumerate() {
-                    sink(*place + offset, values);
-                }
+                block.forecast(
+                    &self.network,
+                    at,
+                    &rows,
+                    horizon,
+                    &mut scratch,
+                    |offset, values| sink(*place + offset, values),
+                );
             }
+            self.rooms.give_back(scratch);
         });
         Ok(())
     }
@@ -244,7 +276,7 @@ fn in_blocks(slots: &[Slot]) -> Vec<(usize, &[Slot])> {
 }
 
 /// Runs `work` on contiguous shares of the items, each with the index of its first one; a thread
-/// has at least `least` of them.
+/// has at least `least` of them. The first share is the calling thread's.
 fn in_shares<T: Send>(items: &mut [T], least: usize, work: impl Fn(usize, &mut [T]) + Sync) {
     let threads = thread::available_parallelism().map_or(1, NonZero::get);
     let share = items.len().div_ceil(threads).max(least);
@@ -253,10 +285,12 @@ fn in_shares<T: Send>(items: &mut [T], least: usize, work: impl Fn(usize, &mut [
         return;
     }
     let work = &work;
+    let (first, rest) = items.split_at_mut(share);
     thread::scope(|scope| {
-        for (index, part) in items.chunks_mut(share).enumerate() {
-            scope.spawn(move || work(index * share, part));
+        for (index, part) in rest.chunks_mut(share).enumerate() {
+            scope.spawn(move || work((index + 1) * share, part));
         }
+        work(0, first);
     });
 }
 
