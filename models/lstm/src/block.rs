@@ -3,10 +3,11 @@
 use foreshadow_types::Timestamp;
 
 use crate::{
+    average::Half,
     clock::Clock,
     features::{FIXED, INPUTS, View},
     kernel::{Network, Scratch},
-    memory::Memory,
+    memory::{Memory, Seasons},
     outlook::Horizon,
     packed::PANEL,
     pointwise::vectorised,
@@ -23,6 +24,8 @@ const STEPS_AT_ONCE: usize = 48;
 pub(crate) struct Block {
     clock: Clock,
     memories: Vec<Memory>,
+    /// `[rows, seasons]`.
+    seasons: Vec<Half>,
     /// For each layer `h [hidden, rows]`, `c [hidden, rows]`.
     state: Vec<f32>,
 }
@@ -32,7 +35,8 @@ impl Block {
     pub(crate) fn new(network: &Network, clock: Clock, rows: usize) -> Self {
         Self {
             clock,
-            memories: vec![Memory::new(clock); rows],
+            memories: vec![Memory::new(); rows],
+            seasons: vec![Half::UNKNOWN; Seasons::count(clock) * rows],
             state: vec![0.0; network.size().state() * rows],
         }
     }
@@ -43,14 +47,28 @@ impl Block {
 
     /// Forgets one series.
     pub(crate) fn clear(&mut self, row: usize) {
-        self.memories[row] = Memory::new(self.clock);
+        self.memories[row] = Memory::new();
+        self.seasons_mut(row).fill(Half::UNKNOWN);
         self.clear_state(row);
+    }
+
+    fn seasons_mut(&mut self, row: usize) -> &mut [Half] {
+        let count = Seasons::count(self.clock);
+        &mut self.seasons[row * count..][..count]
+    }
+
+    /// A series after the bin that starts at `at` was remembered.
+    fn view(&self, row: usize, at: Timestamp) -> View<'_> {
+        let count = Seasons::count(self.clock);
+        let seasons = &self.seasons[row * count..][..count];
+        View::new(&self.memories[row], seasons, self.clock, at)
     }
 
     /// Takes over the only series of another block.
     pub(crate) fn adopt(&mut self, row: usize, alone: &Self) {
         let rows = self.rows();
         self.memories[row].clone_from(&alone.memories[0]);
+        self.seasons_mut(row).copy_from_slice(&alone.seasons);
         for (unit, &value) in self.state.chunks_exact_mut(rows).zip(&alone.state) {
             unit[row] = value;
         }
@@ -65,8 +83,9 @@ impl Block {
 
     /// Takes the bin at `at` of each series, without advancing the recurrent state.
     pub(crate) fn remember(&mut self, at: Timestamp, value: impl Fn(usize) -> f32) {
-        for (row, memory) in self.memories.iter_mut().enumerate() {
-            memory.push(self.clock, at, value(row));
+        let seasons = self.seasons.chunks_exact_mut(Seasons::count(self.clock));
+        for (row, (memory, seasons)) in self.memories.iter_mut().zip(seasons).enumerate() {
+            memory.push(seasons, self.clock, at, value(row));
         }
     }
 
@@ -77,7 +96,8 @@ impl Block {
         scratch.inputs.resize(INPUTS * rows, 0.0);
         for (row, memory) in self.memories.iter().enumerate() {
             if memory.started() {
-                View::new(memory, self.clock, at).write_inputs(&mut scratch.inputs[row..], rows);
+                self.view(row, at)
+                    .write_inputs(&mut scratch.inputs[row..], rows);
             }
         }
         network
@@ -115,7 +135,7 @@ impl Block {
         for (column, &row) in chosen.iter().enumerate() {
             let memory = &self.memories[row];
             let least = if memory.signed { f32::MIN } else { 0.0 };
-            let view = View::new(memory, self.clock, at);
+            let view = self.view(row, at);
             for (steps, answer) in parts.iter().zip(answer.chunks_mut(STEPS_AT_ONCE * levels)) {
                 scratch.outlook.fill(&view, steps);
                 let quantiles = network.served().quantiles(
@@ -143,7 +163,7 @@ impl Block {
         let columns = chosen.len();
         scratch.fixed.resize(FIXED.len() * columns, 0.0);
         for (column, &row) in chosen.iter().enumerate() {
-            View::new(&self.memories[row], self.clock, at)
+            self.view(row, at)
                 .write_fixed(&mut scratch.fixed[column..], columns);
         }
         self.read_top(network, chosen, &mut scratch.hidden);

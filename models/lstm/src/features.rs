@@ -6,6 +6,7 @@
 use foreshadow_types::Timestamp;
 
 use crate::{
+    average::Half,
     clock::Clock,
     memory::{Memory, Seasons},
 };
@@ -31,6 +32,7 @@ pub(crate) const INITIAL_LOGITS: [f32; ANCHORS] = [
 /// A series seen in units of its scale, at the start of its next bin.
 pub(crate) struct View<'a> {
     memory: &'a Memory,
+    seasons: Seasons<'a>,
     clock: Clock,
     /// The start of the latest bin.
     at: Timestamp,
@@ -39,10 +41,16 @@ pub(crate) struct View<'a> {
 
 impl<'a> View<'a> {
     /// After the bin that starts at `at` was pushed.
-    pub(crate) fn new(memory: &'a Memory, clock: Clock, at: Timestamp) -> Self {
+    pub(crate) fn new(
+        memory: &'a Memory,
+        seasons: &'a [Half],
+        clock: Clock,
+        at: Timestamp,
+    ) -> Self {
         let scale = memory.scale();
         Self {
             memory,
+            seasons: Seasons::of(seasons, clock),
             clock,
             at,
             inverse: if scale > f32::MIN_POSITIVE {
@@ -65,15 +73,16 @@ impl<'a> View<'a> {
         let next = self.clock.later(self.at, 1);
         let slot = self.clock.slot(next);
         let here = self.clock.slot(self.at);
-        let yesterday = m.day_before(self.clock, here).unwrap_or(m.last);
+        let seasons = self.seasons;
+        let yesterday = seasons.day_before[here].get().unwrap_or(m.last);
         let inputs: [f32; INPUTS] = [
             c(m.last),
             c(m.last - m.previous),
             c(m.last - yesterday),
-            or_level(m.latest_day(slot)),
-            or_level(m.day_before(self.clock, slot)),
-            or_level(m.profile(self.clock, slot)),
-            or_level(m.week(self.clock, Clock::hour_of_week(next))),
+            or_level(seasons.latest_day[slot].get()),
+            or_level(seasons.day_before[slot].get()),
+            or_level(seasons.profile[slot].get()),
+            or_level(seasons.week[Clock::hour_of_week(next)].get()),
             c(m.level_hour.get()),
             c(m.level_quarter.get()),
             c(m.level_week.get()),
@@ -159,7 +168,7 @@ impl<'a> View<'a> {
 
     /// All seasons, not in units of the scale.
     pub(crate) fn seasons(&self) -> Seasons<'a> {
-        self.memory.seasons(self.clock)
+        self.seasons
     }
 
     /// The day's average, not in units of the scale.
@@ -174,15 +183,16 @@ impl<'a> View<'a> {
 
     /// The levels that a forecast for the bin at `target` blends, in units of the scale.
     pub(crate) fn anchors(&self, target: Timestamp) -> [f32; ANCHORS] {
-        let m = self.memory;
         let slot = self.clock.slot(target);
-        let latest = m.latest_day(slot).unwrap_or(m.level_day.get());
+        let seasons = self.seasons;
+        let latest = seasons.latest_day[slot].get();
+        let latest = latest.unwrap_or(self.memory.level_day.get());
         let around = self.mean_around(slot).unwrap_or(latest);
-        let week = m.week(self.clock, Clock::hour_of_week(target));
+        let week = seasons.week[Clock::hour_of_week(target)].get();
         let mut anchors = self.fixed_anchors();
         anchors[1] = latest * self.inverse;
         anchors[2] = around * self.inverse;
-        anchors[3] = m.profile(self.clock, slot).unwrap_or(latest) * self.inverse;
+        anchors[3] = seasons.profile[slot].get().unwrap_or(latest) * self.inverse;
         anchors[7] = week.unwrap_or(around) * self.inverse;
         anchors
     }
@@ -192,8 +202,8 @@ impl<'a> View<'a> {
     }
 
     fn day_before(&self, slot: usize, otherwise: f32) -> f32 {
-        self.memory
-            .day_before(self.clock, slot)
+        self.seasons.day_before[slot]
+            .get()
             .map_or(otherwise, |value| value * self.inverse)
     }
 
@@ -201,8 +211,7 @@ impl<'a> View<'a> {
         let slots = self.clock.slots_per_day();
         let reach = reach.min(slots / 12);
         (0..=2 * reach).filter_map(move |offset| {
-            self.memory
-                .latest_day((slot + slots + offset - reach) % slots)
+            self.seasons.latest_day[(slot + slots + offset - reach) % slots].get()
         })
     }
 

@@ -1,5 +1,6 @@
 //! What is remembered of a series beside the recurrent state: scales, levels and seasons in a fixed
-//! number of bytes, updated once a step and never looking ahead.
+//! number of bytes, updated once a step and never looking ahead. The seasons lie apart, so that those
+//! of many series can share one allocation.
 
 use foreshadow_types::Timestamp;
 
@@ -23,7 +24,7 @@ const HOURS_A_WEEK: usize = 168;
 /// A change by more than this share of the recent range is a jump.
 const JUMP: f32 = 0.25;
 
-/// Running facts of one series. Everything that the network sees comes from here.
+/// Running facts of one series. Everything that the network sees comes from here and its seasons.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Memory {
     /// Steps since the first sample.
@@ -57,8 +58,6 @@ pub(crate) struct Memory {
     hour: u16,
     hour_mean: f32,
     hour_samples: u16,
-    /// The latest day, the day before it, the profile of a day; then the hours of the week.
-    seasons: Box<[Half]>,
 }
 
 /// What a series usually does, by the slot of the day and the hour of the week.
@@ -70,9 +69,30 @@ pub(crate) struct Seasons<'a> {
     pub(crate) week: &'a [Half],
 }
 
+impl<'a> Seasons<'a> {
+    /// How many numbers they are.
+    pub(crate) fn count(clock: Clock) -> usize {
+        3 * clock.slots_per_day() + HOURS_A_WEEK
+    }
+
+    /// From the latest day, the day before it, the profile of a day and the hours of the week.
+    pub(crate) fn of(all: &'a [Half], clock: Clock) -> Self {
+        let slots = clock.slots_per_day();
+        let (latest_day, rest) = all.split_at(slots);
+        let (day_before, rest) = rest.split_at(slots);
+        let (profile, week) = rest.split_at(slots);
+        Self {
+            latest_day,
+            day_before,
+            profile,
+            week,
+        }
+    }
+}
+
 impl Memory {
     /// Of a series that has not been seen.
-    pub(crate) fn new(clock: Clock) -> Self {
+    pub(crate) fn new() -> Self {
         let none = Average::default();
         Self {
             age: 0,
@@ -100,8 +120,6 @@ impl Memory {
             hour: u16::MAX,
             hour_mean: 0.0,
             hour_samples: 0,
-            seasons: vec![Half::UNKNOWN; 3 * clock.slots_per_day() + HOURS_A_WEEK]
-                .into_boxed_slice(),
         }
     }
 
@@ -118,8 +136,9 @@ impl Memory {
             .max(0.02 * self.magnitude_ever.get())
     }
 
-    /// Takes the bin that starts at `at`; a value that is not finite counts as missing.
-    pub(crate) fn push(&mut self, clock: Clock, at: Timestamp, value: f32) {
+    /// Takes the bin that starts at `at`; a value that is not finite counts as missing. `seasons` are
+    /// the series' own, as [`Seasons::of`] has them, [`Half::UNKNOWN`] before the first bin.
+    pub(crate) fn push(&mut self, seasons: &mut [Half], clock: Clock, at: Timestamp, value: f32) {
         self.missing = !value.is_finite();
         if self.started() {
             self.age = self.age.saturating_add(1);
@@ -130,7 +149,7 @@ impl Memory {
         }
         self.track_range(at, value);
         self.track_levels(clock, value);
-        self.track_seasons(clock, at, value);
+        self.track_seasons(seasons, clock, at, value);
         self.previous = if self.age > 1 { self.last } else { value };
         self.last = value;
     }
@@ -178,23 +197,23 @@ impl Memory {
         self.signed |= value < 0.0;
     }
 
-    fn track_seasons(&mut self, clock: Clock, at: Timestamp, value: f32) {
+    fn track_seasons(&mut self, seasons: &mut [Half], clock: Clock, at: Timestamp, value: f32) {
         let slots = clock.slots_per_day();
         let slot = clock.slot(at);
         if usize::from(self.slot) == slot {
             self.slot_samples = self.slot_samples.saturating_add(1);
-            let mean = self.seasons[slot].get().unwrap_or(value);
-            self.seasons[slot] = Half::new(mean + (value - mean) / f32::from(self.slot_samples));
+            let mean = seasons[slot].get().unwrap_or(value);
+            seasons[slot] = Half::new(mean + (value - mean) / f32::from(self.slot_samples));
         } else {
-            self.close_slot(slots);
-            self.seasons[slots + slot] = self.seasons[slot];
-            self.seasons[slot] = Half::new(value);
+            self.close_slot(seasons, slots);
+            seasons[slots + slot] = seasons[slot];
+            seasons[slot] = Half::new(value);
             self.slot = slot as u16;
             self.slot_samples = 1;
         }
         let hour = Clock::hour_of_week(at);
         if usize::from(self.hour) != hour {
-            self.close_hour(slots);
+            self.close_hour(seasons, slots);
             self.hour = hour as u16;
             self.hour_samples = 0;
             self.hour_mean = 0.0;
@@ -203,52 +222,40 @@ impl Memory {
         self.hour_mean += (value - self.hour_mean) / f32::from(self.hour_samples);
     }
 
-    fn close_slot(&mut self, slots: usize) {
+    fn close_slot(&self, seasons: &mut [Half], slots: usize) {
         let slot = usize::from(self.slot);
         if slot < slots {
-            let latest = self.seasons[slot].get();
-            fold(&mut self.seasons[2 * slots + slot], latest, PROFILE_RATE);
+            let latest = seasons[slot].get();
+            fold(&mut seasons[2 * slots + slot], latest, PROFILE_RATE);
         }
     }
 
-    fn close_hour(&mut self, slots: usize) {
-        if let Some(kept) = self.seasons.get_mut(3 * slots + usize::from(self.hour)) {
+    fn close_hour(&self, seasons: &mut [Half], slots: usize) {
+        if let Some(kept) = seasons.get_mut(3 * slots + usize::from(self.hour)) {
             fold(kept, Some(self.hour_mean), WEEK_RATE);
         }
     }
+}
 
-    /// All seasons.
-    pub(crate) fn seasons(&self, clock: Clock) -> Seasons<'_> {
-        let slots = clock.slots_per_day();
-        let (latest_day, rest) = self.seasons.split_at(slots);
-        let (day_before, rest) = rest.split_at(slots);
-        let (profile, week) = rest.split_at(slots);
-        Seasons {
-            latest_day,
-            day_before,
-            profile,
-            week,
+/// A series by itself, with its seasons.
+#[derive(Debug, Clone)]
+pub(crate) struct Remembered {
+    pub(crate) memory: Memory,
+    pub(crate) seasons: Box<[Half]>,
+}
+
+impl Remembered {
+    /// Of a series that has not been seen.
+    pub(crate) fn new(clock: Clock) -> Self {
+        Self {
+            memory: Memory::new(),
+            seasons: vec![Half::UNKNOWN; Seasons::count(clock)].into_boxed_slice(),
         }
     }
 
-    /// The value at the same time on the latest day known.
-    pub(crate) fn latest_day(&self, slot: usize) -> Option<f32> {
-        self.seasons[slot].get()
-    }
-
-    /// The value at the same time on the day before the latest.
-    pub(crate) fn day_before(&self, clock: Clock, slot: usize) -> Option<f32> {
-        self.seasons[clock.slots_per_day() + slot].get()
-    }
-
-    /// The average at the same time of day.
-    pub(crate) fn profile(&self, clock: Clock, slot: usize) -> Option<f32> {
-        self.seasons[2 * clock.slots_per_day() + slot].get()
-    }
-
-    /// The average at the same hour of the week.
-    pub(crate) fn week(&self, clock: Clock, hour: usize) -> Option<f32> {
-        self.seasons[3 * clock.slots_per_day() + hour].get()
+    /// [`Memory::push`].
+    pub(crate) fn push(&mut self, clock: Clock, at: Timestamp, value: f32) {
+        self.memory.push(&mut self.seasons, clock, at, value);
     }
 }
 

@@ -323,10 +323,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{features::AHEAD, memory::Memory, random::Random};
+    use crate::{features::AHEAD, memory::Remembered, random::Random};
 
-    fn remembered(clock: Clock, bins: usize, random: &mut Random) -> (Memory, Timestamp) {
-        let mut memory = Memory::new(clock);
+    fn remembered(clock: Clock, bins: usize, random: &mut Random) -> (Remembered, Timestamp) {
+        let mut memory = Remembered::new(clock);
         let mut at = Timestamp::from_millis(1_372_636_800_000);
         for _ in 0..bins {
             let value = if random.unit() < 0.2 {
@@ -353,7 +353,7 @@ mod tests {
         ] {
             let clock = Clock::new(Duration::from_secs(seconds));
             let (memory, at) = remembered(clock, bins, &mut random);
-            let view = View::new(&memory, clock, at);
+            let view = View::new(&memory.memory, &memory.seasons, clock, at);
             let (first, n) = (3, 50);
             let horizon = Horizon::new(clock, at, first, n);
             let mut outlook = Outlook::default();

@@ -374,7 +374,7 @@ impl Collector {
             self.clustered_at = Some(now);
         }
         let series = closed.map(|(panel, keys)| GatheredSeries {
-            panel: Arc::new(panel),
+            panel,
             keys: keys.into(),
         });
         let categories = series.as_ref().map(|series| self.categories(&series.keys));

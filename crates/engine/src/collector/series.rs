@@ -1,12 +1,15 @@
 //! Recent values of each series on one grid of time.
 
-use std::{collections::VecDeque, hash::BuildHasher as _, sync::Arc, time::Duration};
+mod bins;
+
+use std::{hash::BuildHasher as _, sync::Arc, time::Duration};
 
 use foldhash::fast::RandomState;
 use foreshadow_forecast::{Panel, SeriesId, SeriesKind};
 use foreshadow_types::{EntityId, PoolName, Timestamp};
 use hashbrown::HashTable;
 
+use self::bins::Bins;
 use super::WarmSeries;
 use crate::planning::REQUESTS;
 
@@ -44,8 +47,7 @@ enum Kind {
 #[derive(Debug)]
 struct Series {
     kind: Kind,
-    /// Closed bins, the latest last.
-    bins: VecDeque<f32>,
+    bins: Bins,
     /// The number of the bin that is being filled; bins are numbered from the epoch.
     open: i64,
     sum: f64,
@@ -63,6 +65,8 @@ pub(crate) struct SeriesStore {
     /// In the order of their keys, but for those that have come since the last bin closed.
     series: Vec<(SeriesKey, Series)>,
     sorted: usize,
+    /// The latest panel, in which most bins are.
+    panel: Option<Arc<Panel>>,
     /// Where each series is among them.
     index: HashTable<u32>,
     hasher: RandomState,
@@ -79,6 +83,7 @@ impl SeriesStore {
             limit,
             series: Vec::new(),
             sorted: 0,
+            panel: None,
             index: HashTable::new(),
             hasher: RandomState::default(),
             asked_at: i64::MIN,
@@ -125,10 +130,7 @@ impl SeriesStore {
             let kind = if requests { Kind::Count } else { Kind::Mean };
             let mut series = Series::new(kind, open);
             let values = panel.series(index);
-            series.bins = values[values.len().saturating_sub(keep)..]
-                .iter()
-                .copied()
-                .collect();
+            series.bins = Bins::of(&values[values.len().saturating_sub(keep)..]);
             self.series.push((key, series));
         }
         self.sorted = 0;
@@ -243,7 +245,7 @@ impl SeriesStore {
     }
 
     /// All series with the bins that have closed, if any has since the last time.
-    pub(crate) fn closed(&mut self, now: Timestamp) -> Option<(Panel, Vec<SeriesKey>)> {
+    pub(crate) fn closed(&mut self, now: Timestamp) -> Option<(Arc<Panel>, Vec<SeriesKey>)> {
         let open = bin_of(now, self.interval);
         if open <= self.asked_at {
             return None;
@@ -255,33 +257,39 @@ impl SeriesStore {
         }
         self.forget_empty();
         self.arrange();
-        let bins = self.series.iter().map(|(_, one)| one.bins.len()).max()?;
+        let Some(bins) = self.series.iter().map(|(_, one)| one.bins.len()).max() else {
+            self.panel = None;
+            return None;
+        };
         (bins > 0).then(|| self.panel(open, bins))
     }
 
     /// Series in which nothing is left but absent values.
     fn forget_empty(&mut self) {
+        let panel = self.panel.clone();
         self.retain(|_, series| {
-            series.samples > 0
-                || series
-                    .bins
-                    .iter()
-                    .any(|value| value.is_finite() && *value != 0.0)
+            let mut bins = series.bins.iter(panel.as_deref());
+            series.samples > 0 || bins.any(|value| value.is_finite() && value != 0.0)
         });
     }
 
-    fn panel(&self, open: i64, bins: usize) -> (Panel, Vec<SeriesKey>) {
+    /// All series' bins, which are kept there from now on.
+    fn panel(&mut self, open: i64, bins: usize) -> (Arc<Panel>, Vec<SeriesKey>) {
+        let latest = self.panel.take();
         let mut values = Vec::with_capacity(self.series.len() * bins);
-        for (_, series) in &self.series {
+        for (place, (_, series)) in self.series.iter_mut().enumerate() {
             let absent = bins - series.bins.len();
             values.extend(std::iter::repeat_n(f32::NAN, absent));
-            values.extend(series.bins.iter());
+            values.extend(series.bins.iter(latest.as_deref()));
+            series.bins.show(place);
         }
         let interval_ms = self.interval.as_millis() as i64;
         let start = Timestamp::from_millis((open - bins as i64) * interval_ms);
         let keys: Vec<SeriesKey> = self.series.iter().map(|(key, _)| key.clone()).collect();
         let ids = keys.iter().map(SeriesKey::id).collect();
-        (Panel::new(start, self.interval, ids, bins, values), keys)
+        let panel = Arc::new(Panel::new(start, self.interval, ids, bins, values));
+        self.panel = Some(panel.clone());
+        (panel, keys)
     }
 }
 
@@ -322,7 +330,7 @@ impl Series {
     fn new(kind: Kind, open: i64) -> Self {
         Self {
             kind,
-            bins: VecDeque::new(),
+            bins: Bins::default(),
             open,
             sum: 0.0,
             samples: 0,
@@ -352,28 +360,16 @@ impl Series {
             return;
         }
         let closed = self.value();
-        self.push(closed, keep);
+        self.bins.push(closed, keep);
         let skipped = (open - self.open - 1).min(keep as i64);
         for _ in 0..skipped {
-            self.push(self.absent(), keep);
+            self.bins.push(self.absent(), keep);
         }
         self.was_on_time = skipped == 0 && self.on_time;
         self.on_time = false;
         self.open = open;
         self.sum = 0.0;
         self.samples = 0;
-    }
-
-    fn push(&mut self, value: f32, keep: usize) {
-        if self.bins.len() >= keep {
-            self.bins.pop_front();
-        }
-        if self.bins.len() == self.bins.capacity() {
-            // Doubling would end with up to twice the memory that the kept bins need.
-            let more = self.bins.len().max(4).min(keep - self.bins.len());
-            self.bins.reserve_exact(more);
-        }
-        self.bins.push_back(value);
     }
 
     fn value(&self) -> f32 {

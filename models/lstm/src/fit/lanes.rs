@@ -11,7 +11,7 @@ use crate::{
         variety::{Followed, Variation, Variety},
     },
     forecaster::longest_steps,
-    memory::Memory,
+    memory::Remembered,
     network::NetworkSize,
     random::Random,
 };
@@ -65,7 +65,7 @@ pub(crate) struct Lanes {
     /// Units of the top layer.
     hidden: usize,
     held: LanesState,
-    memories: Vec<Memory>,
+    memories: Vec<Remembered>,
 }
 
 impl Lanes {
@@ -133,7 +133,7 @@ impl Lanes {
                 continue;
             }
             let place = restarted(data, self.variety, &mut self.held.random);
-            self.memories[row] = Memory::new(data.sources[place.source].clock);
+            self.memories[row] = Remembered::new(data.sources[place.source].clock);
             self.held.places[row] = place;
             for unit in self.held.state.chunks_exact_mut(rows) {
                 unit[row] = 0.0;
@@ -177,7 +177,7 @@ impl Lanes {
         let source = &data.sources[place.source];
         let candidate = source.candidate(place.candidate);
         let values = place.followed(data);
-        let memory = &mut self.memories[row];
+        let remembered = &mut self.memories[row];
         let longest = longest_steps(source.panel.interval());
         let first = place.next;
         let mut next = first;
@@ -187,12 +187,13 @@ impl Lanes {
                 break;
             };
             let at = source.panel.bin_start(bin);
-            memory.push(source.clock, at, value);
+            remembered.push(source.clock, at, value);
             next = bin + 1;
+            let Remembered { memory, seasons } = &*remembered;
             if !memory.started() {
                 continue;
             }
-            let view = View::new(memory, source.clock, at);
+            let view = View::new(memory, seasons, source.clock, at);
             let inputs = &mut chunk.inputs[step * INPUTS * chunk.rows..];
             view.write_inputs(&mut inputs[row..], chunk.rows);
             let Ok(origin) = chunk.origins.binary_search(&step) else {
@@ -273,10 +274,10 @@ fn drawn(data: &FitData, variety: Variety, random: &mut Random) -> Place {
     }
 }
 
-fn replay(data: &FitData, place: &Place) -> Memory {
+fn replay(data: &FitData, place: &Place) -> Remembered {
     let source = &data.sources[place.source];
     let values = place.followed(data);
-    let mut memory = Memory::new(source.clock);
+    let mut memory = Remembered::new(source.clock);
     for bin in place.from..place.next {
         let Some(value) = values.get(bin) else { break };
         memory.push(source.clock, source.panel.bin_start(bin), value);

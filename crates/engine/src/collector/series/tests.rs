@@ -86,13 +86,34 @@ fn series_beyond_the_limit_are_refused_until_old_ones_are_stale() {
 }
 
 #[test]
-fn a_series_has_room_for_the_bins_that_are_kept_and_no_more() {
-    let mut series = Series::new(Kind::Count, 0);
-    for bin in 1..2_000 {
-        series.advance(bin, 577);
-        assert!(series.bins.capacity() <= 577, "{}", series.bins.capacity());
+fn closed_bins_are_kept_in_the_latest_panel_alone() {
+    /// Two days and one more, of eight hours.
+    const KEEP: i64 = 7;
+    let bin = |number: i64| at(number * 8 * 3_600_000);
+    let mut store = SeriesStore::new(Duration::from_hours(8), 10);
+    for number in 0..20 {
+        sample(&mut store, &cpu(), bin(number), number as f64);
+        if (5..8).contains(&number) {
+            // Comes before the other one, which so changes its place twice.
+            sample(&mut store, &cpu_of("aaron"), bin(number), 100.0);
+        }
+        if number % 3 < 2 {
+            continue;
+        }
+        let (panel, keys) = store.closed(bin(number + 1)).unwrap();
+        let first = (number + 1 - KEEP).max(0);
+        let expected: Vec<f32> = (first..=number).map(|bin| bin as f32).collect();
+        let place = keys.iter().position(|key| *key == cpu()).unwrap();
+        assert_eq!(panel.series(place), expected);
+        if number == 11 {
+            assert_eq!(panel.series(0)[..3], [100.0; 3]);
+            assert!(panel.series(0)[3..].iter().all(|value| value.is_nan()));
+        }
+        assert!(store.series.iter().all(|(_, one)| one.bins.fresh() == 0));
+        assert!(Arc::ptr_eq(&panel, store.panel.as_ref().unwrap()));
+        let aaron = (5..=7 + KEEP - 1).contains(&number);
+        assert_eq!(keys.len(), 1 + usize::from(aaron), "{number}");
     }
-    assert_eq!(series.bins.len(), 577);
 }
 
 #[test]
