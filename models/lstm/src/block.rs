@@ -14,8 +14,9 @@ use crate::{
     served::StepFeatures,
 };
 
-/// Series a block holds at most: a size at which the matrices stay in the cache.
-pub(crate) const BLOCK_ROWS: usize = 128;
+/// Series a block holds at most: a size at which the matrices stay in the cache. A few below a power of
+/// two, beyond which an allocator that gives out pages of 64 KiB takes a further one for its header.
+pub(crate) const BLOCK_ROWS: usize = 120;
 /// Steps ahead that are computed together: as many as stay in the nearest cache.
 const STEPS_AT_ONCE: usize = 48;
 

@@ -206,7 +206,13 @@ mod tests {
         let mut random = Random::new(1, 1);
         let mut numbers =
             |count: usize| -> Vec<f32> { (0..count).map(|_| 2.0 * random.unit() - 1.0).collect() };
-        for (rows, depth, columns) in [(1, 1, 1), (6, 3, 16), (13, 7, 15), (34, 32, 50), (32, 9, 79)] {
+        for (rows, depth, columns) in [
+            (1, 1, 1),
+            (6, 3, 16),
+            (13, 7, 15),
+            (34, 32, 50),
+            (32, 9, 79),
+        ] {
             let (left, right) = (numbers(rows * depth), numbers(rows * 2));
             let (input, more) = (numbers(depth * columns), numbers(2 * columns));
             let bias = numbers(rows);
