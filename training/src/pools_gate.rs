@@ -50,8 +50,8 @@ impl PoolsReport {
         let requests: u64 = self.pools.iter().map(|pool| pool.requests).sum();
         let candidate = total(self.pools.iter().map(|pool| &pool.candidate));
         let current = total(self.pools.iter().map(|pool| &pool.current));
-        let rate = |served: &Served| served.hits as f64 / requests.max(1) as f64;
-        let lost = rate(&current) - rate(&candidate) > HIT_RATE_LOST;
+        let fewer_hits = current.hits as f64 - candidate.hits as f64;
+        let lost = fewer_hits > HIT_RATE_LOST * requests as f64;
         let dearer = candidate.idle_s > current.idle_s * (1.0 + IDLE_GAINED)
             && candidate.hits <= current.hits;
         (lost || dearer).then(|| {

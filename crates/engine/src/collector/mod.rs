@@ -82,7 +82,7 @@ pub(crate) struct Collector {
     /// Reports that wait until files have been written: senders wait for their answers.
     waiting: VecDeque<Report>,
     taken: Taken,
-    happenings: Vec<Happening>,
+    happenings: VecDeque<Happening>,
     clustered_at: Option<Timestamp>,
     /// How many of the shadows had given way when it was last looked.
     evicted: u64,
@@ -134,7 +134,7 @@ impl Collector {
             history: HistoryBuffer::new(history, owner, (upkeep, limits.unsealed), numbers.clone()),
             waiting: VecDeque::new(),
             taken: Taken::default(),
-            happenings: Vec::new(),
+            happenings: VecDeque::new(),
             clustered_at: None,
             evicted: 0,
             told_at: None,
@@ -338,9 +338,10 @@ impl Collector {
                 }
                 Happening::Started { .. } | Happening::StartFailed { .. } => {}
             }
-            self.happenings.push(happening);
+            self.happenings.push_back(happening);
         }
         let excess = self.happenings.len().saturating_sub(MOST_HAPPENINGS);
+        // From a vector all others would have to move each time.
         self.happenings.drain(..excess);
     }
 
@@ -379,7 +380,7 @@ impl Collector {
         });
         let categories = series.as_ref().map(|series| self.categories(&series.keys));
         Gathered {
-            happenings: std::mem::take(&mut self.happenings),
+            happenings: std::mem::take(&mut self.happenings).into(),
             series,
             categories: categories.unwrap_or_default(),
         }
