@@ -53,18 +53,18 @@ fn work() -> Vec<Point> {
         tolerance,
     };
     let forecasts =
-        |name, of_two| point(name, "series/core s", SERIES_A_CORE_S, of_two / 2.0, 0.15);
+        |name, of_two| point(name, "series/core s", SERIES_A_CORE_S, of_two / 2.0, 0.2);
     let plans = |name, pools, took| point(name, "us a pool", PLAN_S * 1e6, took / pools * 1e6, 0.4);
     let samples = |name, measured| point(name, "samples/core s", SAMPLES_A_CORE_S, measured, 0.1);
     vec![
-        forecasts("forecasts of 1,000 series", 76_026.0),
-        forecasts("of 100,000", 86_093.0),
-        forecasts("of a million", 97_243.0),
+        forecasts("forecasts of 1,000 series", 126_853.0),
+        forecasts("of 100,000", 173_661.0),
+        forecasts("of a million", 174_866.0),
         point(
             "the network alone",
             "series/core s",
             NETWORK_A_CORE_S,
-            141_947.0 / 2.0,
+            169_728.0 / 2.0,
             0.05,
         ),
         plans("plans of 1,000 pools", 1_000.0, 0.11),
