@@ -52,8 +52,7 @@ fn work() -> Vec<Point> {
         measured,
         tolerance,
     };
-    let forecasts =
-        |name, of_two| point(name, "series/core s", SERIES_A_CORE_S, of_two / 2.0, 0.2);
+    let forecasts = |name, of_two| point(name, "series/core s", SERIES_A_CORE_S, of_two / 2.0, 0.2);
     let plans = |name, pools, took| point(name, "us a pool", PLAN_S * 1e6, took / pools * 1e6, 0.4);
     let samples = |name, measured| point(name, "samples/core s", SAMPLES_A_CORE_S, measured, 0.1);
     vec![
