@@ -1,5 +1,5 @@
 //! What a cluster needs, as formulas of what it looks after. Each constant stands beside what it was
-//! taken from; [`super::points`] checks them.
+//! taken from; [`mod@super::points`] checks them.
 
 /// The day, in seconds.
 const DAY_S: f64 = 86_400.0;
