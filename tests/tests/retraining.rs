@@ -8,7 +8,7 @@ use std::{
 };
 
 use foreshadow_history::{RequestRecord, RequestWriter, UsageWriter};
-use foreshadow_tests::{Server, foreshadow, notebook_pool, until};
+use foreshadow_tests::{Server, foreshadow, notebook_pool};
 use foreshadow_types::{EntityId, PoolName, Timestamp};
 use serde_json::Value;
 
@@ -33,11 +33,18 @@ fn json(answer: &(u16, String)) -> Value {
 
 /// What became of the first training, when there is one.
 fn latest_training(server: &Server) -> String {
-    until("a training", || {
+    // Beside other work a training and a replay take their time.
+    for _ in 0..240 {
         let models = json(&server.http("GET", "/admin/models", ""));
-        let latest = models["latestTraining"].as_str()?;
-        (!latest.is_empty()).then(|| latest.to_owned())
-    })
+        if let Some(latest) = models["latestTraining"]
+            .as_str()
+            .filter(|told| !told.is_empty())
+        {
+            return latest.to_owned();
+        }
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    panic!("no training has ended");
 }
 
 #[test]
@@ -137,7 +144,7 @@ entity = "ada"
 
 [retrain]
 every = "24h"
-max_duration = "15s"
+max_duration = "40s"
 "#;
     // By itself the pool keeps next to nothing.
     let pool = notebook_pool(100, 0, 8)

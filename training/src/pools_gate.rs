@@ -37,7 +37,7 @@ pub struct PoolReplay {
 pub struct PoolsReport {
     /// The pools that were replayed, those with the most requests first.
     pub pools: Vec<PoolReplay>,
-    /// Pools for which there was no time.
+    /// Pools that were not replayed: there are too many, or there was no time.
     pub left_out: usize,
 }
 
@@ -45,8 +45,14 @@ impl PoolsReport {
     /// Why the candidate is not to be promoted, if so: over all pools together,
     ///
     /// - its hit rate is more than half a point below that of the model in use, or
-    /// - it keeps more than 5 % more idle, and hits no more requests.
+    /// - it keeps more than 5 % more idle, and hits no more requests;
+    ///
+    /// or there was no time to replay a single one.
     pub fn refusal(&self) -> Option<String> {
+        if self.pools.is_empty() && self.left_out > 0 {
+            let mend = "raise `max_duration` in [retrain]";
+            return Some(format!("there was no time to replay the pools; {mend}"));
+        }
         let requests: u64 = self.pools.iter().map(|pool| pool.requests).sum();
         let candidate = total(self.pools.iter().map(|pool| &pool.candidate));
         let current = total(self.pools.iter().map(|pool| &pool.current));
@@ -112,5 +118,14 @@ mod tests {
         assert!(!refused(0, (0, 0.0), (0, 60.0)));
         assert!(!refused(0, (0, 0.0), (0, 0.0)));
         assert_eq!(PoolsReport::default().refusal(), None);
+    }
+
+    #[test]
+    fn a_candidate_with_which_no_pool_was_replayed_is_refused() {
+        let none = PoolsReport {
+            pools: Vec::new(),
+            left_out: 2,
+        };
+        assert!(none.refusal().is_some());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{os::unix::process::CommandExt, process::Command};
 
-use rustix::process::{Resource, Rlimit, geteuid, setrlimit};
+use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit};
 
 /// What each process that a command starts may take at the most (setrlimit(2)); no limit where there is
 /// none.
@@ -50,10 +50,14 @@ impl Limits {
             (Resource::Nproc, self.processes),
             (Resource::Fsize, self.file_size),
         ] {
-            if most.is_some() {
+            if let Some(most) = most {
+                // Nobody may raise what is lower already.
+                let most = getrlimit(resource)
+                    .maximum
+                    .map_or(most, |hard| hard.min(most));
                 let limit = Rlimit {
-                    current: most,
-                    maximum: most,
+                    current: Some(most),
+                    maximum: Some(most),
                 };
                 setrlimit(resource, limit)?;
             }

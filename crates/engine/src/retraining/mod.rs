@@ -33,6 +33,7 @@ use self::{
     child::train_candidate,
     judge::{Rivals, Verdict, judge, length},
     outcome::Trained,
+    replayed::forget_case,
     turn::Turn,
 };
 use crate::{
@@ -157,9 +158,9 @@ impl Retraining {
             within: self.config.max_duration,
             ruled: now.ruled,
         };
-        let verdict = self.compared(case, held_out).await?;
+        let verdict = self.compared(case, held_out).await;
         self.prune(&name);
-        Ok((verdict, name))
+        Ok((verdict?, name))
     }
 
     /// What the gate says of a candidate: by the losses of its forecasts first, then by how the pools
@@ -246,6 +247,9 @@ impl Retraining {
             .ok()
             .flatten();
         let mut candidates = child::candidates(&self.models);
+        for one in &candidates {
+            forget_case(&one.folder);
+        }
         let kept = pinned(&self.models);
         candidates.retain(|one| {
             let named = one.name == newest || Some(&one.name) == kept.as_ref();

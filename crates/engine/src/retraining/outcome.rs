@@ -39,9 +39,8 @@ impl Retraining {
                 numbers.rejected.add(1);
                 (Some(name), reason.clone(), Some(reason))
             }
-            Ok(Trained::ByAnother) => {
-                return numbers.latest.set("another has just trained".to_owned());
-            }
+            // Who has trained tells of it.
+            Ok(Trained::ByAnother) => return,
             Err(reason) => {
                 tracing::warn!(reason, "training failed; the model in use stays");
                 numbers.failed.add(1);

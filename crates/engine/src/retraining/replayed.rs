@@ -1,6 +1,9 @@
 //! The pools replayed with a candidate, in a process of its own.
 
-use std::process::Stdio;
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+};
 
 use foreshadow_training::PoolsReport;
 
@@ -15,6 +18,23 @@ const CASE: &str = "pools-case.json";
 /// The answer, which stays there for inspection.
 const REPORT: &str = "pools.json";
 
+/// It names people, and models are shared: it goes with the replay, however that ends.
+struct CaseFile(PathBuf);
+
+impl Drop for CaseFile {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_file(&self.0) {
+            tracing::warn!(file = %self.0.display(), %error, "a file stays");
+        }
+    }
+}
+
+/// Removes what a crash has left of a replay in a candidate's folder.
+pub(super) fn forget_case(candidate: &Path) {
+    // Mostly there is none.
+    let _ = std::fs::remove_file(candidate.join(CASE));
+}
+
 impl Retraining {
     /// Replays the pools that rules keep warm by forecasts; none if there are none, or nothing to
     /// replay them with.
@@ -27,18 +47,15 @@ impl Retraining {
         }
         let failed = |reason: String| format!("the pools could not be replayed: {reason}");
         let folder = case.candidate.clone();
-        let file = folder.join(CASE);
-        let written = file.clone();
+        let file = CaseFile(folder.join(CASE));
+        let written = file.0.clone();
         let write = tokio::task::spawn_blocking(move || case.write(&written));
         let write = write.await.map_err(|error| error.to_string())?;
         write.map_err(failed)?;
         let mut command = yielding(program, &self.config);
-        command.arg("--case").arg(&file).stdout(Stdio::piped());
+        command.arg("--case").arg(&file.0).stdout(Stdio::piped());
         let answered = ended_well(command, &self.config).await;
-        // It names people, and models are shared.
-        if let Err(error) = std::fs::remove_file(&file) {
-            tracing::warn!(file = %file.display(), %error, "a file stays");
-        }
+        drop(file);
         let answer = answered.map_err(failed)?.stdout;
         let report: PoolsReport =
             serde_json::from_slice(&answer).map_err(|error| failed(error.to_string()))?;
@@ -63,7 +80,7 @@ fn tell(report: &PoolsReport) {
     if report.left_out > 0 {
         tracing::warn!(
             pools = report.left_out,
-            "there was no time to replay all pools"
+            "not all pools were replayed: there are too many, or there was no time"
         );
     }
 }
