@@ -11,17 +11,14 @@
 mod cluster;
 mod support;
 
-use std::{
-    net::TcpStream,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use cluster::Cluster;
 use foreshadow_api::v1::{
     Allocation, ListRequest, allocation::State, allocations_client::AllocationsClient,
 };
-use foreshadow_tests::{Running, Server, free_port, http, installed};
-use k8s_openapi::api::core::v1::{Node, Pod};
+use foreshadow_tests::Server;
+use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, Client, Config, ResourceExt,
     api::ListParams,
@@ -41,15 +38,12 @@ spec:
     ports: [{ containerPort: 8080 }]
 ";
 
-async fn client(cluster: &Cluster) -> Client {
+async fn pods(cluster: &Cluster) -> Api<Pod> {
     let kubeconfig = Kubeconfig::read_from(cluster.kubeconfig()).unwrap();
     let options = KubeConfigOptions::default();
     let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
-    Client::try_from(config.unwrap()).unwrap()
-}
-
-async fn pods(cluster: &Cluster) -> Api<Pod> {
-    Api::namespaced(client(cluster).await, "default")
+    let client = Client::try_from(config.unwrap()).unwrap();
+    Api::namespaced(client, "default")
 }
 
 /// The pod of what was handed out. Pods on hollow nodes all have the same address.
@@ -127,88 +121,4 @@ max = 4
             .all(|pod| pod.metadata.deletion_timestamp.is_some())
     };
     until("nothing is left", none).await;
-}
-
-const TELEMETRY: &str = include_str!("../../docs/telemetry.md");
-
-/// The page's configuration of a Prometheus in a cluster, for one beside it that knows the API server
-/// and reads a hollow node's kubelet on the port that asks for no certificate.
-fn scraping(cluster: &Cluster, server: &Server, kubelet: u16) -> String {
-    let (_, section) = TELEMETRY
-        .split_once("### Of a Kubernetes cluster")
-        .expect("the page has the section");
-    let page = section.split("```yaml\n").nth(1).expect("it has a block");
-    let page = page.split("```").next().expect("it ends");
-    let known = Kubeconfig::read_from(cluster.kubeconfig()).unwrap();
-    let api = known.clusters[0].cluster.as_ref().unwrap();
-    let api = api.server.as_ref().unwrap();
-    let user = serde_json::to_value(&known.auth_infos[0].auth_info).unwrap();
-    let token = &user["token"];
-    let seen_from_beside = format!(
-        "  - role: node\n    api_server: {api}\n    authorization: {{ credentials: {token} }}\n    \
-         tls_config: {{ insecure_skip_verify: true }}\n  relabel_configs:\n  - target_label: \
-         __address__\n    replacement: 127.0.0.1:{kubelet}\n"
-    );
-    let inside =
-        "authorization: { credentials_file: /var/run/secrets/kubernetes.io/serviceaccount/token }";
-    let edits = [
-        ("  - role: node\n", seen_from_beside.as_str()),
-        ("scheme: https", "scheme: http"),
-        (inside, "scrape_interval: 1s"),
-        (
-            "  authorization: { credentials_file: /etc/foreshadow/token }\n",
-            "",
-        ),
-        ("foreshadow.foreshadow.svc:7070", server.address()),
-    ];
-    edits
-        .into_iter()
-        .fold(page.to_owned(), |page, (there, here)| {
-            assert!(page.contains(there), "{there} in {page}");
-            page.replace(there, here)
-        })
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_pages_prometheus_of_a_cluster_finds_its_nodes_and_scrapes_their_kubelets() {
-    let Some(cluster) = Cluster::shared() else {
-        return;
-    };
-    if !installed(&["prometheus"]) {
-        return;
-    }
-    let folder = TempDir::new().unwrap();
-    let server = Server::start("", &folder.path().join("data"));
-    let nodes: Api<Node> = Api::all(client(&cluster).await);
-    let seen = async || nodes.list(&ListParams::default()).await.unwrap().items;
-    until("the node has joined", async || !seen().await.is_empty()).await;
-    let node = seen().await.remove(0);
-    let kubelet = node.status.unwrap().daemon_endpoints.unwrap();
-    let kubelet = kubelet.kubelet_endpoint.unwrap().port as u16;
-    let file = folder.path().join("prometheus.yml");
-    std::fs::write(&file, scraping(&cluster, &server, kubelet + 1)).unwrap();
-    let port = free_port();
-    let _prometheus = Running::start(
-        "prometheus",
-        &[
-            format!("--config.file={}", file.display()),
-            format!(
-                "--storage.tsdb.path={}",
-                folder.path().join("tsdb").display()
-            ),
-            format!("--web.listen-address=127.0.0.1:{port}"),
-        ],
-    );
-    let address = format!("127.0.0.1:{port}");
-    // What it says of the machine; no container runs on a hollow node.
-    let question = "/api/v1/query?query=machine_cpu_cores";
-    let scraped = async || {
-        if TcpStream::connect(&address).is_err() {
-            return false;
-        }
-        let (status, answer) = http(&address, "GET", question, "");
-        status == 200 && answer.contains("\"job\":\"kubelet\"")
-    };
-    until("a kubelet is scraped", scraped).await;
-    server.stop();
 }
