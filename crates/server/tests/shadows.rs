@@ -182,6 +182,11 @@ async fn hit_rates_and_idle_time_are_told_by_pool_and_by_category_of_the_users()
         shadow["category"]["label"].as_str().map(str::to_owned)
     };
     let category = eventually(in_a_category).await;
+    let is_warm = async || {
+        let pool = served.get("/api/v1/pools/notebook").await.json();
+        (pool["ready"] == 1).then_some(())
+    };
+    eventually(is_warm).await;
     let mut client = AllocationsClient::new(served.channel().await);
     granted(&mut client, notebook()).await;
     let counted = async || {

@@ -150,7 +150,9 @@ proptest! {
             let tally = score(&trace.pools()[0], &setting, &mut StaticPool::new(size));
             tally.hit_rate().is_none_or(|rate| rate >= goal - 1e-12)
         };
-        prop_assert!(reaches(found) || found as usize > times.len());
+        // A request that comes before the first instance can be ready is missed whatever is kept.
+        let none_reaches = !reaches(2 * times.len() as u32);
+        prop_assert!(reaches(found) || none_reaches);
         prop_assert!(found == 0 || !reaches(found - 1));
     }
 
