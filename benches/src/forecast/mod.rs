@@ -24,7 +24,7 @@ const INTERVAL: Duration = Duration::from_mins(5);
 /// The steps ahead that a tick forecasts.
 const STEPS: usize = 48;
 /// Rows of the bare network's chunks: those of serving.
-const CHUNK: usize = 128;
+const CHUNK: usize = LiveBatch::BLOCK_ROWS;
 /// How far the peers may be from our answers, relative to the larger of 1 and the answer.
 const TOLERANCE: f64 = 1e-5;
 const RUNS: usize = 5;

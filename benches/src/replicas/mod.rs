@@ -51,40 +51,59 @@ pub(crate) fn rows() -> anyhow::Result<Vec<Row>> {
             let database = Database::make(&postgres, replicas).await?;
             all.push(Servers::start(Setting::sharing(provider, replicas, database)?).await?);
         }
-        let idle = idle(&all).await?;
+        let idle = Idle::seen(&all, &postgres).await?;
         let mut results: Vec<Vec<Run>> = CASES.map(|_| Vec::new()).into();
         for _ in 0..ROUNDS {
             for ((name, replicas, route), runs) in CASES.into_iter().zip(&mut results) {
-                let run = measured(&all[replicas], route, &postgres, idle[replicas]).await?;
+                let run = measured(&all[replicas], route, &postgres, &idle, replicas).await?;
                 run.tell(name);
                 runs.push(run);
             }
         }
-        Ok(rows_of(&results, &idle))
+        Ok(rows_of(&results, &idle.databases))
     })
 }
 
-/// What the databases do a second while nobody calls, by replicas.
-async fn idle(all: &[Servers]) -> anyhow::Result<Vec<Activity>> {
-    sleep(TOLD).await;
-    let mut before = Vec::new();
-    for servers in all {
-        before.push(servers.activity().await?);
+/// What goes on a second while nobody calls: beats of ownership.
+struct Idle {
+    /// What each database does.
+    databases: Vec<Activity>,
+    /// Processor time of the servers of each, and of all of `PostgreSQL`, in seconds.
+    servers_s: Vec<f64>,
+    postgres_s: f64,
+}
+
+impl Idle {
+    async fn seen(all: &[Servers], postgres: &Private) -> anyhow::Result<Self> {
+        sleep(TOLD).await;
+        let (mut before, mut times) = (Vec::new(), Vec::new());
+        for servers in all {
+            before.push(servers.activity().await?);
+            times.push(servers.processor_s()?);
+        }
+        let postgres_s = processor_of_family_s(postgres.id())?;
+        sleep(IDLE).await;
+        let a_second = 1.0 / IDLE.as_secs_f64();
+        let mut idle = Self {
+            databases: Vec::new(),
+            servers_s: Vec::new(),
+            postgres_s: (processor_of_family_s(postgres.id())? - postgres_s) * a_second,
+        };
+        for (servers, (before, time)) in all.iter().zip(before.into_iter().zip(times)) {
+            let after = servers.activity().await?;
+            idle.databases.push(after.since(before).scaled(a_second));
+            let took = servers.processor_s()? - time;
+            idle.servers_s.push(took * a_second);
+        }
+        Ok(idle)
     }
-    sleep(IDLE).await;
-    let mut idle = Vec::new();
-    for (servers, before) in all.iter().zip(before) {
-        let after = servers.activity().await?;
-        idle.push(after.since(before).scaled(1.0 / IDLE.as_secs_f64()));
-    }
-    Ok(idle)
 }
 
 /// What was measured of one case in one round.
 #[derive(Debug)]
 struct Run {
     load: Load,
-    /// Processor time of all servers and of `PostgreSQL`, in microseconds a call.
+    /// Processor time of all servers and of `PostgreSQL` because of the calls, in microseconds a call.
     server_us: f64,
     postgres_us: f64,
     /// What the database did a second because of the calls.
@@ -110,7 +129,8 @@ async fn measured(
     servers: &Servers,
     route: Route,
     postgres: &Private,
-    idle: Activity,
+    idle: &Idle,
+    replicas: usize,
 ) -> anyhow::Result<Run> {
     let reached = servers.reached(route).await?;
     let before = servers.activity().await?;
@@ -119,13 +139,14 @@ async fn measured(
         processor_of_family_s(postgres.id())?,
     ];
     let load = load::run(&reached).await?;
-    let server_s = servers.processor_s()? - times[0];
-    let postgres_s = processor_of_family_s(postgres.id())? - times[1];
+    let idle_s = [idle.servers_s[replicas], idle.postgres_s].map(|rate| rate * load.seconds);
+    let server_s = servers.processor_s()? - times[0] - idle_s[0];
+    let postgres_s = processor_of_family_s(postgres.id())? - times[1] - idle_s[1];
     let mut database = Activity::default();
     if servers.share() {
         sleep(TOLD).await;
         let told = servers.activity().await?.since(before);
-        let unasked = idle.scaled(load.seconds + TOLD.as_secs_f64());
+        let unasked = idle.databases[replicas].scaled(load.seconds + TOLD.as_secs_f64());
         database = told.since(unasked).scaled(1.0 / load.seconds);
     }
     let calls = load.per_s * load.seconds;

@@ -64,6 +64,27 @@ impl Remote {
         self.understood(request.call())
     }
 
+    /// Walks the pages of a list, of which each tells the `next`, until there are no more or `more` says
+    /// that it is enough.
+    pub(crate) fn each_page<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+        next: impl Fn(&T) -> String,
+        mut more: impl FnMut(T) -> bool,
+    ) -> Result<(), Failure> {
+        let mut token = String::new();
+        loop {
+            let mut query = query.to_vec();
+            query.extend([("pageSize", "1000".to_owned()), ("pageToken", token)]);
+            let page: T = self.get(path, &query)?;
+            token = next(&page);
+            if !more(page) || token.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
     /// Sends a message to a path.
     pub(crate) fn post<T: DeserializeOwned>(
         &self,

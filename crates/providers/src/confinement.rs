@@ -35,8 +35,8 @@ impl Limits {
     )]
     pub fn confine(self, command: &mut Command) {
         // SAFETY: the closure runs in the child between fork and exec, where only async-signal-safe
-        // functions may be called. It makes the system call setrlimit(2), which is a plain call to the
-        // kernel, and neither allocates nor touches memory shared with other threads.
+        // functions may be called. It makes the system calls getrlimit(2) and setrlimit(2), which are
+        // plain calls to the kernel, and neither allocates nor touches memory shared with other threads.
         unsafe {
             command.pre_exec(move || self.apply());
         }

@@ -2,9 +2,15 @@
 //!
 //! All matrices are feature-major, so that gates are contiguous and each loop runs over whole rows.
 
-use pulp::{Arch, Scalar, Simd, WithSimd};
+#![expect(
+    clippy::inline_always,
+    reason = "what is not inlined is not compiled for the vector instructions found"
+)]
+
+use pulp::{Scalar, Simd, WithSimd};
 
 use crate::{
+    arch::arch,
     lanes,
     matmul::{Into, Operand, multiply},
     network::{Cell, Matrix},
@@ -38,7 +44,7 @@ pub(crate) fn activate(gates: &mut [f32], h: &mut [f32], c: &mut [f32]) {
     let (input, rest) = gates.split_at_mut(count);
     let (forget, rest) = rest.split_at_mut(count);
     let (output, candidate) = rest.split_at_mut(count);
-    Arch::new().dispatch(Activation([input, forget, output, candidate, h, c]));
+    arch().dispatch(Activation([input, forget, output, candidate, h, c]));
 }
 
 /// Input, forget and output gate, candidate, output and state of equally many units.
@@ -47,10 +53,6 @@ struct Activation<'a>([&'a mut [f32]; 6]);
 impl WithSimd for Activation<'_> {
     type Output = ();
 
-    #[expect(
-        clippy::inline_always,
-        reason = "what is not inlined is not compiled for the vector instructions found"
-    )]
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let split = self.0.map(|part| S::as_mut_simd_f32s(part));
@@ -78,10 +80,6 @@ impl WithSimd for Activation<'_> {
     }
 }
 
-#[expect(
-    clippy::inline_always,
-    reason = "what is not inlined is not compiled for the vector instructions found"
-)]
 #[inline(always)]
 fn advance<S: Simd>(simd: S, gates: [&mut S::f32s; 4], h: &mut S::f32s, c: &mut S::f32s) {
     let [input, forget, output, candidate] = gates;

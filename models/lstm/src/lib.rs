@@ -1,5 +1,6 @@
 //! The LSTM: features, definition in burn, training step and batched inference.
 
+mod arch;
 mod average;
 mod bare;
 mod block;

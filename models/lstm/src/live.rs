@@ -73,6 +73,9 @@ impl Slot {
 }
 
 impl LiveBatch {
+    /// How many series are computed together.
+    pub const BLOCK_ROWS: usize = BLOCK_ROWS;
+
     /// Without series, for bins of `interval`.
     pub fn new(network: Network, interval: Duration) -> Self {
         Self {

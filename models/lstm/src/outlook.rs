@@ -1,9 +1,15 @@
 //! What the head is shown of all steps ahead of one series at once.
 
+#![expect(
+    clippy::inline_always,
+    reason = "what is not inlined is not compiled for the vector instructions found"
+)]
+
 use foreshadow_types::Timestamp;
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 
 use crate::{
+    arch::arch,
     average::Half,
     clock::Clock,
     features::{ANCHORS, MOVING, View},
@@ -100,7 +106,7 @@ impl Outlook {
         }
         let (distances, features) = self.features.split_at_mut(2 * n);
         distances.copy_from_slice(&horizon.distances);
-        Arch::new().dispatch(Levels {
+        arch().dispatch(Levels {
             by_step: self.surroundings.by_step(horizon),
             week: &self.surroundings.week,
             day: view.level_day(),
@@ -169,7 +175,7 @@ impl Surroundings {
         let hours = horizon.steps.iter().map(|step| step.hour_of_week);
         self.week
             .extend(hours.map(|hour| seasons.week[hour].or_nan()));
-        Arch::new().dispatch(Around {
+        arch().dispatch(Around {
             latest: &self.latest,
             rows: &mut self.by_slot,
             reaches: [MEAN_REACH, RANGE_REACH].map(|reach| reach.min(slots / 12)),
@@ -214,10 +220,6 @@ struct Around<'a> {
 impl WithSimd for Around<'_> {
     type Output = ();
 
-    #[expect(
-        clippy::inline_always,
-        reason = "what is not inlined is not compiled for the vector instructions found"
-    )]
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let [mean_reach, range_reach] = self.reaches;
@@ -264,10 +266,6 @@ struct Levels<'a> {
 impl WithSimd for Levels<'_> {
     type Output = ();
 
-    #[expect(
-        clippy::inline_always,
-        reason = "what is not inlined is not compiled for the vector instructions found"
-    )]
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let n = self.week.len();
@@ -309,10 +307,6 @@ impl WithSimd for Levels<'_> {
 }
 
 /// `value` where it is a number.
-#[expect(
-    clippy::inline_always,
-    reason = "what is not inlined is not compiled for the vector instructions found"
-)]
 #[inline(always)]
 fn known<S: Simd>(simd: S, value: S::f32s, otherwise: S::f32s) -> S::f32s {
     simd.select_f32s(simd.equal_f32s(value, value), value, otherwise)
@@ -323,7 +317,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{features::AHEAD, memory::Remembered, random::Random};
+    use crate::{arch::tests::on_every_arch, features::AHEAD, memory::Remembered, random::Random};
 
     fn remembered(clock: Clock, bins: usize, random: &mut Random) -> (Remembered, Timestamp) {
         let mut memory = Remembered::new(clock);
@@ -342,38 +336,40 @@ mod tests {
 
     #[test]
     fn all_steps_at_once_are_what_each_is_alone() {
-        let mut random = Random::new(5, 0);
-        for (seconds, bins) in [
-            (10, 700),
-            (300, 1),
-            (300, 900),
-            (420, 400),
-            (3600, 70),
-            (30_000, 9),
-        ] {
-            let clock = Clock::new(Duration::from_secs(seconds));
-            let (memory, at) = remembered(clock, bins, &mut random);
-            let view = View::new(&memory.memory, &memory.seasons, clock, at);
-            let (first, n) = (3, 50);
-            let horizon = Horizon::new(clock, at, first, n);
-            let mut outlook = Outlook::default();
-            outlook.fill(&view, &horizon);
-            for step in 0..n {
-                let mut alone = [0.0; AHEAD];
-                view.write_ahead(first + step, &mut alone, 1);
-                let moving = MOVING.map(|feature| alone[feature]);
-                for (row, expected) in moving.into_iter().enumerate() {
-                    let found = outlook.features[row * n + step];
-                    assert!(
-                        (found - expected).abs() < 1e-6,
-                        "{seconds} {row} {found} {expected}"
-                    );
-                }
-                let anchors = view.anchors(clock.later(at, first + step));
-                for (row, expected) in anchors.into_iter().enumerate() {
-                    assert_eq!(outlook.anchors[row * n + step], expected);
+        on_every_arch(|| {
+            let mut random = Random::new(5, 0);
+            for (seconds, bins) in [
+                (10, 700),
+                (300, 1),
+                (300, 900),
+                (420, 400),
+                (3600, 70),
+                (30_000, 9),
+            ] {
+                let clock = Clock::new(Duration::from_secs(seconds));
+                let (memory, at) = remembered(clock, bins, &mut random);
+                let view = View::new(&memory.memory, &memory.seasons, clock, at);
+                let (first, n) = (3, 50);
+                let horizon = Horizon::new(clock, at, first, n);
+                let mut outlook = Outlook::default();
+                outlook.fill(&view, &horizon);
+                for step in 0..n {
+                    let mut alone = [0.0; AHEAD];
+                    view.write_ahead(first + step, &mut alone, 1);
+                    let moving = MOVING.map(|feature| alone[feature]);
+                    for (row, expected) in moving.into_iter().enumerate() {
+                        let found = outlook.features[row * n + step];
+                        assert!(
+                            (found - expected).abs() < 1e-6,
+                            "{seconds} {row} {found} {expected}"
+                        );
+                    }
+                    let anchors = view.anchors(clock.later(at, first + step));
+                    for (row, expected) in anchors.into_iter().enumerate() {
+                        assert_eq!(outlook.anchors[row * n + step], expected);
+                    }
                 }
             }
-        }
+        });
     }
 }

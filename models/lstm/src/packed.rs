@@ -10,7 +10,9 @@
     reason = "what is not inlined is not compiled for the vector instructions found"
 )]
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
+
+use crate::arch::arch;
 
 /// Rows that are computed together.
 const TILE: usize = 6;
@@ -81,7 +83,7 @@ impl Layer<'_> {
         if self.columns < PANEL {
             self.run_narrow(out);
         } else {
-            Arch::new().dispatch(Wide { layer: self, out });
+            arch().dispatch(Wide { layer: self, out });
         }
     }
 
@@ -197,65 +199,62 @@ impl WithSimd for Wide<'_> {
 mod tests {
     use super::*;
     use crate::{
+        arch::tests::on_every_arch,
         matmul::{Into, Operand, multiply},
         random::Random,
     };
 
     #[test]
     fn layers_of_any_size_equal_general_products() {
-        let mut random = Random::new(1, 1);
-        let mut numbers =
-            |count: usize| -> Vec<f32> { (0..count).map(|_| 2.0 * random.unit() - 1.0).collect() };
-        for (rows, depth, columns) in [
-            (1, 1, 1),
-            (6, 3, 16),
-            (13, 7, 15),
-            (34, 32, 50),
-            (32, 9, 79),
-        ] {
-            let (left, right) = (numbers(rows * depth), numbers(rows * 2));
-            let (input, more) = (numbers(depth * columns), numbers(2 * columns));
-            let bias = numbers(rows);
-            let mut expected: Vec<f32> = bias
-                .iter()
-                .flat_map(|&bias| std::iter::repeat_n(bias, columns))
-                .collect();
-            for (weights, input, depth) in [(&left, &input, depth), (&right, &more, 2)] {
-                multiply(
-                    &mut expected,
-                    Into::Add,
-                    Operand::new(weights, rows, depth),
-                    Operand::new(input, depth, columns),
-                );
-            }
-            let all: Vec<usize> = (0..depth).collect();
-            let left = Packed::new(&left, rows, &all);
-            let right = Packed::new(&right, rows, &[0, 1]);
-            for rectified in [false, true] {
-                let layer = Layer {
-                    parts: &[(&left, &input), (&right, &more)],
-                    bias: &bias,
-                    rectified,
-                    columns,
-                };
-                let mut out = Vec::new();
-                layer.run(&mut out);
-                let mut plain = out.clone();
-                if columns >= PANEL {
-                    plain.fill(f32::NAN);
-                    let out = &mut plain;
-                    Wide { layer: &layer, out }.with_simd(pulp::Scalar);
+        on_every_arch(|| {
+            let mut random = Random::new(1, 1);
+            let mut numbers = |count: usize| -> Vec<f32> {
+                (0..count).map(|_| 2.0 * random.unit() - 1.0).collect()
+            };
+            for (rows, depth, columns) in [
+                (1, 1, 1),
+                (6, 3, 16),
+                (13, 7, 15),
+                (34, 32, 50),
+                (32, 9, 79),
+            ] {
+                let (left, right) = (numbers(rows * depth), numbers(rows * 2));
+                let (input, more) = (numbers(depth * columns), numbers(2 * columns));
+                let bias = numbers(rows);
+                let mut expected: Vec<f32> = bias
+                    .iter()
+                    .flat_map(|&bias| std::iter::repeat_n(bias, columns))
+                    .collect();
+                for (weights, input, depth) in [(&left, &input, depth), (&right, &more, 2)] {
+                    multiply(
+                        &mut expected,
+                        Into::Add,
+                        Operand::new(weights, rows, depth),
+                        Operand::new(input, depth, columns),
+                    );
                 }
-                let both = out.iter().zip(&expected).chain(plain.iter().zip(&expected));
-                for (found, expected) in both {
-                    let expected = if rectified {
-                        expected.max(0.0)
-                    } else {
-                        *expected
+                let all: Vec<usize> = (0..depth).collect();
+                let left = Packed::new(&left, rows, &all);
+                let right = Packed::new(&right, rows, &[0, 1]);
+                for rectified in [false, true] {
+                    let layer = Layer {
+                        parts: &[(&left, &input), (&right, &more)],
+                        bias: &bias,
+                        rectified,
+                        columns,
                     };
-                    assert!((found - expected).abs() < 1e-5, "{found} {expected}");
+                    let mut out = Vec::new();
+                    layer.run(&mut out);
+                    for (found, expected) in out.iter().zip(&expected) {
+                        let expected = if rectified {
+                            expected.max(0.0)
+                        } else {
+                            *expected
+                        };
+                        assert!((found - expected).abs() < 1e-5, "{found} {expected}");
+                    }
                 }
             }
-        }
+        });
     }
 }

@@ -5,6 +5,7 @@ use burn::tensor::Device;
 #[cfg(feature = "gpu")]
 use crate::{Compute, DeviceChoice};
 use crate::{
+    arch::tests::on_every_arch,
     chunk::{Chunk, ChunkGradient},
     gradient::gradient,
     graph::Graph,
@@ -69,8 +70,10 @@ fn assert_equal(size: &NetworkSize, other: impl FnOnce(&[f32], &Chunk) -> ChunkG
 #[test]
 fn the_hand_written_gradient_equals_the_graphs() {
     let size = size();
-    assert_equal(&size, |weights, chunk| {
-        Graph::new(&size, weights, &Device::flex().autodiff()).gradient(chunk)
+    on_every_arch(|| {
+        assert_equal(&size, |weights, chunk| {
+            Graph::new(&size, weights, &Device::flex().autodiff()).gradient(chunk)
+        });
     });
 }
 

@@ -6,11 +6,11 @@
     reason = "what is not inlined is not compiled for the vector instructions found"
 )]
 
-use pulp::Arch;
+use crate::arch::arch;
 
 /// Runs `work`, which must be inlinable, compiled for the best vector instructions of this machine.
 pub(crate) fn vectorised<R>(work: impl FnOnce() -> R) -> R {
-    Arch::new().dispatch(work)
+    arch().dispatch(work)
 }
 
 /// The exponential to about 2e-7, with `x` held within ±87.

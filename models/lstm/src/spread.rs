@@ -5,9 +5,15 @@
 //! of a level rises with it. So low quantiles can lie on one anchor (idle) and high ones on another
 //! (full load), exactly and with a step between them at any level: what series that switch need.
 
-use pulp::{Arch, Simd, WithSimd};
+#![expect(
+    clippy::inline_always,
+    reason = "what is not inlined is not compiled for the vector instructions found"
+)]
+
+use pulp::{Simd, WithSimd};
 
 use crate::{
+    arch::arch,
     features::ANCHORS,
     lanes,
     pointwise::{exp, tanh, vectorised},
@@ -87,7 +93,7 @@ impl Spread {
         for rows in [&mut self.blends, &mut self.sums, &mut self.quantiles] {
             rows.resize(levels.scores.len() * n, 0.0);
         }
-        Arch::new().dispatch(Forward {
+        arch().dispatch(Forward {
             spread: self,
             out: Outputs::of(raw, n),
             anchors,
@@ -151,10 +157,6 @@ impl Spread {
     }
 }
 
-#[expect(
-    clippy::inline_always,
-    reason = "what is not inlined is not compiled for the vector instructions found"
-)]
 #[inline(always)]
 fn logit(logit: f32, slope: f32, score: f32) -> f32 {
     logit.clamp(-MOST, MOST) + (score * slope).clamp(-MOST_BY_SLOPE, MOST_BY_SLOPE)
@@ -171,10 +173,6 @@ struct Forward<'a> {
 impl WithSimd for Forward<'_> {
     type Output = ();
 
-    #[expect(
-        clippy::inline_always,
-        reason = "what is not inlined is not compiled for the vector instructions found"
-    )]
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
         for column in (0..self.out.width.len()).step_by(S::F32_LANES) {
@@ -183,10 +181,6 @@ impl WithSimd for Forward<'_> {
     }
 }
 
-#[expect(
-    clippy::inline_always,
-    reason = "what is not inlined is not compiled for the vector instructions found"
-)]
 impl Forward<'_> {
     #[inline(always)]
     fn column<S: Simd>(&mut self, simd: S, column: usize) {
@@ -241,10 +235,6 @@ impl Forward<'_> {
 }
 
 /// A sum of shares and of the values they weigh, with one more.
-#[expect(
-    clippy::inline_always,
-    reason = "what is not inlined is not compiled for the vector instructions found"
-)]
 #[inline(always)]
 fn weigh<S: Simd>(simd: S, sums: [S::f32s; 2], share: S::f32s, value: S::f32s) -> [S::f32s; 2] {
     let [sum, weighted] = sums;
@@ -257,7 +247,7 @@ fn weigh<S: Simd>(simd: S, sums: [S::f32s; 2], share: S::f32s, value: S::f32s) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::Random;
+    use crate::{arch::tests::on_every_arch, random::Random};
 
     const N: usize = 19;
 
@@ -286,16 +276,18 @@ mod tests {
 
     #[test]
     fn quantiles_are_blends_and_distances_by_the_book() {
-        let levels = levels();
-        let rows = 1 + 2 * ANCHORS + levels.scores.len();
-        let (raw, anchors) = (numbers(rows * N, 1), numbers(ANCHORS * N, 2));
-        let mut spread = Spread::default();
-        spread.forward(&raw, &anchors, &levels, N);
-        for (index, &found) in spread.quantiles.iter().enumerate() {
-            let expected = by_the_book(&raw, &anchors, index / N, index % N);
-            let error = (f64::from(found) - expected).abs();
-            assert!(error < 5e-6 * expected.abs().max(1.0), "{found} {expected}");
-        }
+        on_every_arch(|| {
+            let levels = levels();
+            let rows = 1 + 2 * ANCHORS + levels.scores.len();
+            let (raw, anchors) = (numbers(rows * N, 1), numbers(ANCHORS * N, 2));
+            let mut spread = Spread::default();
+            spread.forward(&raw, &anchors, &levels, N);
+            for (index, &found) in spread.quantiles.iter().enumerate() {
+                let expected = by_the_book(&raw, &anchors, index / N, index % N);
+                let error = (f64::from(found) - expected).abs();
+                assert!(error < 5e-6 * expected.abs().max(1.0), "{found} {expected}");
+            }
+        });
     }
 
     #[test]

@@ -345,10 +345,7 @@ async fn streams(round: &mut Round<'_>) {
 async fn shadows(round: &mut Round<'_>) {
     let users: Vec<_> = (0..6).map(|n| format!("user-{n}")).collect();
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let now = now.expect("it is after 1970");
-    let seconds = now.as_secs() as i64;
-    // Of the rounds before, the same values of the same seconds would be repetitions.
-    let value = f64::from(now.subsec_nanos());
+    let seconds = now.expect("it is after 1970").as_secs() as i64;
     let series = users.iter().map(|user| Series {
         entity: Some(series::Entity::UserId(user.clone())),
         metric: "cpu_usage_pct".to_owned(),
@@ -358,7 +355,7 @@ async fn shadows(round: &mut Round<'_>) {
                     seconds: seconds - 10 + ago,
                     nanos: 0,
                 }),
-                value,
+                value: 40.0,
             })
             .collect(),
     });

@@ -191,6 +191,7 @@ impl Collector {
                     recall.forget(&entity);
                 }
                 self.series.forget(&entity);
+                self.taken.forget(&entity);
                 self.history.forget(entity, known, reply);
             }
             CollectorCommand::Finish => {}

@@ -4,14 +4,18 @@ use std::hash::BuildHasher as _;
 
 use foldhash::quality::RandomState;
 use foreshadow_shadow::Observation;
+use foreshadow_types::EntityId;
 use hashbrown::HashSet;
 
 /// Of so many observations it is remembered at the least that they were taken, and of twice as many at
 /// the most: some 20 MB.
 const REMEMBERED: usize = 1 << 19;
 
-/// The observations that were taken latest, each by a hash of 64 bits: that another one has the same is
-/// once in ten million million.
+/// Bits of a mark that are of the entity alone.
+const OF_ENTITY: u64 = !(u64::MAX >> 20);
+
+/// The observations that were taken latest, each by a mark of 64 bits: 20 of its entity and 44 of all of
+/// it. That another one of the same entity has the same is once in ten million million.
 #[derive(Debug, Default)]
 pub(super) struct Taken {
     hasher: RandomState,
@@ -48,16 +52,29 @@ impl Taken {
         }
     }
 
+    /// Knows nothing any more of an entity, so that what is sent of it again is taken; nor, of others, of
+    /// one in a million.
+    pub(super) fn forget(&mut self, entity: &EntityId) {
+        let gone = self.of_entity(entity);
+        for marks in [&mut self.latest, &mut self.before] {
+            marks.retain(|mark| mark & OF_ENTITY != gone);
+        }
+    }
+
     fn mark(&self, one: &Observation) -> u64 {
         let value = one.value.to_bits();
-        self.hasher
-            .hash_one((&one.entity, &one.metric, one.at.as_millis(), value))
+        let all = (&one.entity, &one.metric, one.at.as_millis(), value);
+        self.of_entity(&one.entity) | (self.hasher.hash_one(all) & !OF_ENTITY)
+    }
+
+    fn of_entity(&self, entity: &EntityId) -> u64 {
+        self.hasher.hash_one(entity) & OF_ENTITY
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use foreshadow_types::{EntityId, Timestamp};
+    use foreshadow_types::Timestamp;
 
     use super::*;
 
@@ -91,6 +108,18 @@ mod tests {
         ];
         assert_eq!(taken.sift(&mut later).0, 1);
         assert_eq!(later.len(), 3);
+    }
+
+    #[test]
+    fn of_an_entity_that_is_forgotten_the_same_is_taken_again() {
+        let mut taken = Taken::default();
+        let all = || vec![seen("ada", 1, 2.0), seen("bob", 1, 2.0)];
+        let (_, marks) = taken.sift(&mut all());
+        taken.remember(marks);
+        taken.forget(&EntityId::new("ada").unwrap());
+        let mut again = all();
+        assert_eq!(taken.sift(&mut again).0, 1);
+        assert_eq!(again, [seen("ada", 1, 2.0)]);
     }
 
     #[test]

@@ -32,12 +32,13 @@ async fn calls_that_a_caller_may_not_make_count_against_its_rate() {
     let access = Access::new(directory(&tokens));
     let served = Served::start_with(|options| options.access = Some(access)).await;
     let mut statuses = Vec::new();
-    for _ in 0..10 {
+    // On a machine that has other things to do some are a second apart, and may be made.
+    while statuses.iter().filter(|&&status| status == 429).count() < 4 && statuses.len() < 100 {
         statuses.push(status(&served, "get", "/admin/audit", Some(CLIENT)).await);
     }
     let times = |wanted| statuses.iter().filter(|&&status| status == wanted).count() as u64;
-    assert!(times(403) >= 3 && times(429) >= 4, "{statuses:?}");
-    assert_eq!(times(403) + times(429), 10, "{statuses:?}");
+    assert!(times(403) >= 3 && times(429) == 4, "{statuses:?}");
+    assert_eq!(times(403) + 4, statuses.len() as u64, "{statuses:?}");
     assert_eq!(refused(&served, "forbidden").await, times(403));
     assert_eq!(refused(&served, "too_often").await, times(429));
     served.stop().await;

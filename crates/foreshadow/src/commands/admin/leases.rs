@@ -110,7 +110,7 @@ fn all(filter: &Filter, states: &str) -> Result<Vec<Allocation>, Failure> {
     ];
     let mut found = Vec::new();
     each_page(&filter.asked.remote, &query, |page| {
-        found.extend(page);
+        found.extend(page.allocations);
         true
     })?;
     Ok(found)
@@ -120,18 +120,10 @@ fn all(filter: &Filter, states: &str) -> Result<Vec<Allocation>, Failure> {
 fn each_page(
     remote: &Remote,
     query: &[(&str, String)],
-    mut more: impl FnMut(Vec<Allocation>) -> bool,
+    more: impl FnMut(ListResponse) -> bool,
 ) -> Result<(), Failure> {
-    let mut token = String::new();
-    loop {
-        let mut query = query.to_vec();
-        query.extend([("pageSize", "1000".to_owned()), ("pageToken", token)]);
-        let page: ListResponse = remote.get("/api/v1/allocations", &query)?;
-        token = page.next_page_token;
-        if !more(page.allocations) || token.is_empty() {
-            return Ok(());
-        }
-    }
+    let next = |page: &ListResponse| page.next_page_token.clone();
+    remote.each_page("/api/v1/allocations", query, next, more)
 }
 
 /// The lease of an id, for its fencing token.
@@ -139,7 +131,10 @@ fn holding(remote: &Remote, id: &str) -> Result<Allocation, Failure> {
     let mut found = None;
     let query = [("states", HELD.to_owned())];
     each_page(remote, &query, |page| {
-        found = page.into_iter().find(|one| one.allocation_id == id);
+        found = page
+            .allocations
+            .into_iter()
+            .find(|one| one.allocation_id == id);
         found.is_none()
     })?;
     found.ok_or_else(|| {

@@ -3,7 +3,7 @@
 use foreshadow_api::v1::{ListPoolsResponse, PoolStatus};
 
 use super::{Asked, percent};
-use crate::{failure::Failure, remote::Remote, table::Table};
+use crate::{failure::Failure, table::Table};
 
 /// Arguments of `foreshadow pools`.
 #[derive(Debug, clap::Args)]
@@ -14,25 +14,15 @@ pub(crate) struct Args {
 
 /// Runs the command.
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let found = ListPoolsResponse {
-        pools: all(&args.asked.remote)?,
-        ..ListPoolsResponse::default()
-    };
+    let mut found = ListPoolsResponse::default();
+    let next = |page: &ListPoolsResponse| page.next_page_token.clone();
+    args.asked
+        .remote
+        .each_page("/api/v1/pools", &[], next, |page| {
+            found.pools.extend(page.pools);
+            true
+        })?;
     args.asked.write(&found, |found| table(&found.pools))
-}
-
-/// All pools, page by page.
-fn all(remote: &Remote) -> Result<Vec<PoolStatus>, Failure> {
-    let (mut pools, mut token) = (Vec::new(), String::new());
-    loop {
-        let query = [("pageSize", "1000".to_owned()), ("pageToken", token)];
-        let page: ListPoolsResponse = remote.get("/api/v1/pools", &query)?;
-        pools.extend(page.pools);
-        token = page.next_page_token;
-        if token.is_empty() {
-            return Ok(pools);
-        }
-    }
 }
 
 /// The pools, a row each.
