@@ -19,8 +19,8 @@ use self::{commits::Commits, load::Rates, peers::Peers};
 use crate::report::{Row, median};
 
 pub(crate) use self::{
-    load::{Claims, p99_at, rate},
-    ours::{GrpcClient, Served, ask_for, clients, clients_of, connect},
+    load::{p99_at, rate},
+    ours::{Served, ask, ask_for, clients, clients_of, connect},
     worker::serve as serve_worker,
 };
 

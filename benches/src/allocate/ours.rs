@@ -2,12 +2,9 @@
 
 use std::{net::SocketAddr, path::Path, time::Duration};
 
-use foreshadow_api::{
-    duration_to_proto,
-    v1::{
-        AllocateRequest, Allocation, ReleaseRequest, allocate_request::Target, allocation::State,
-        allocations_client::AllocationsClient,
-    },
+use foreshadow_api::v1::{
+    AllocateRequest, Allocation, ReleaseRequest, allocate_request::Target, allocation::State,
+    allocations_client::AllocationsClient,
 };
 use foreshadow_engine::{
     Engine, EngineConfig, EngineHandle, LatencySnapshot,
@@ -150,7 +147,6 @@ pub(crate) async fn clients_of(
     let client = || GrpcClient {
         calls: AllocationsClient::new(channel.clone()),
         pool,
-        lease: None,
     };
     Ok(std::iter::repeat_with(client).take(count).collect())
 }
@@ -177,18 +173,6 @@ pub(crate) fn ask_for(pool: &str) -> AllocateRequest {
 pub(crate) struct GrpcClient {
     pub(crate) calls: AllocationsClient<Channel>,
     pool: &'static str,
-    /// How long its leases last; as the pool says if `None`.
-    lease: Option<Duration>,
-}
-
-impl GrpcClient {
-    /// The same with leases that last so long.
-    pub(crate) fn with_leases_of(self, lease: Duration) -> Self {
-        Self {
-            lease: Some(lease),
-            ..self
-        }
-    }
 }
 
 impl Claims for GrpcClient {
@@ -197,11 +181,8 @@ impl Claims for GrpcClient {
     async fn claim(&mut self, count: usize) -> anyhow::Result<Vec<Allocation>> {
         let mut leases = Vec::with_capacity(count);
         for _ in 0..count {
-            let request = AllocateRequest {
-                lease_duration: self.lease.map(duration_to_proto),
-                ..ask_for(self.pool)
-            };
-            let granted = self.calls.allocate(request).await?.into_inner();
+            let granted = self.calls.allocate(ask_for(self.pool)).await?;
+            let granted = granted.into_inner();
             let state = granted.state();
             anyhow::ensure!(state == State::Granted && granted.warm, "{state:?}");
             leases.push(granted);

@@ -115,10 +115,13 @@ impl Server {
     ) -> Result<(), ServeError> {
         let stopping = CancellationToken::new();
         let intake = Intake::new(self.options.mappings.clone(), self.options.intake);
-        let (grpc, pages) = services(&engine, &Arc::new(intake), &self.options, &stopping);
+        let turns = Turns::new(self.options.max_in_flight);
+        let state = state(&engine, &Arc::new(intake), &self.options, &turns, &stopping);
+        let (grpc, pages) = services(state, &self.options, &stopping);
         let ready = move || engine.ready() == Readiness::Ready;
         let pages = pages.fallback(http::not_found);
-        self.serve((grpc, pages), ready, stopping, shutdown).await
+        self.serve((grpc, pages), turns, ready, stopping, shutdown)
+            .await
     }
 
     /// Serves as [`run`](Self::run) does, as one replica of several: whatever it is asked, the shard
@@ -142,8 +145,10 @@ impl Server {
         let receivers = Receivers::new(reports.clone(), intake.clone(), options.intake);
         let grpc = telemetry_services(Routes::default(), reports, &receivers, &options, &stopping);
         let mut tasks = JoinSet::new();
+        let turns = Turns::new(options.max_in_flight);
+        let claims = turns.clone();
         let open = move |engine: &EngineHandle, stopping: CancellationToken| {
-            let state = state(engine, &intake, &options, &stopping);
+            let state = state(engine, &intake, &options, &turns, &stopping);
             let grpc = engine_services(engine, &options, state.allocations.clone());
             let pages = http::engine_routes(state, &options);
             merged(grpc, pages.fallback(http::not_found))
@@ -155,7 +160,8 @@ impl Server {
         let pages = traces::told(pages, &self.options);
         let pages = pages.fallback_service(cluster::calls(front.clone()));
         let ready = move || front.is_ready();
-        let served = self.serve((grpc, pages), ready, stopping, shutdown).await;
+        let served = self.serve((grpc, pages), claims, ready, stopping, shutdown);
+        let served = served.await;
         tasks.shutdown().await;
         served
     }
@@ -163,6 +169,7 @@ impl Server {
     async fn serve(
         self,
         (grpc, pages): (Routes, Router),
+        turns: Turns,
         ready: impl Fn() -> bool + Send + 'static,
         stopping: CancellationToken,
         shutdown: impl Future<Output = ()> + Send + 'static,
@@ -170,7 +177,7 @@ impl Server {
         let drain = self.options.drain;
         let (reporter, health) = tonic_health::server::health_reporter();
         let grpc = with_reflection(grpc)?.add_service(health);
-        let gate = Gate::of(&self.options);
+        let gate = Gate::of(&self.options, turns);
         // Pages and their answers, not calls of gRPC, which say for themselves how they are packed.
         let pages = pages.layer(CompressionLayer::new());
         let traced = Traced::new(self.options.traces.clone(), merged(grpc, pages));
@@ -261,14 +268,12 @@ async fn set_health(reporter: &HealthReporter, status: ServingStatus) {
 
 /// All services of one engine.
 fn services(
-    engine: &EngineHandle,
-    intake: &Arc<Intake>,
+    state: HttpState,
     options: &ServerOptions,
     stopping: &CancellationToken,
 ) -> (Routes, Router) {
-    let state = state(engine, intake, options, stopping);
-    let reports = Reports::Engine(engine.clone());
-    let grpc = engine_services(engine, options, state.allocations.clone());
+    let reports = Reports::Engine(state.engine.clone());
+    let grpc = engine_services(&state.engine, options, state.allocations.clone());
     let grpc = telemetry_services(grpc, reports, &state.receivers, options, stopping);
     (grpc, http::router(state, options))
 }
@@ -277,6 +282,7 @@ fn state(
     engine: &EngineHandle,
     intake: &Arc<Intake>,
     options: &ServerOptions,
+    turns: &Turns,
     stopping: &CancellationToken,
 ) -> HttpState {
     let reports = Reports::Engine(engine.clone());
@@ -285,7 +291,7 @@ fn state(
         receivers: Receivers::new(reports, intake.clone(), options.intake),
         allocations: AllocationsService {
             engine: engine.clone(),
-            turns: Turns::new(options.max_in_flight),
+            turns: turns.clone(),
             shutdown: stopping.clone(),
         },
         stopping: stopping.clone(),

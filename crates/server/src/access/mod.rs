@@ -1,5 +1,6 @@
 //! Who may call what: the gate that every request passes before anything looks at it.
 
+mod admission;
 mod caller;
 mod credentials;
 mod refusals;
@@ -21,14 +22,25 @@ use axum::{
 };
 use foreshadow_access::{Directory, Presented, Principal, Refusal};
 use futures::future::Either;
+use http_body::Body;
 use tonic::{Code, Status, codegen::Service};
 
 pub(crate) use self::caller::{Caller, is_grpc};
 pub(crate) use self::refusals::{Refusals, Why};
-use self::{credentials::bearer, table::Need};
+use self::{
+    admission::{InTurn, Refusing},
+    credentials::bearer,
+    table::Need,
+};
 use crate::{
-    arrival::Timely, clock::now, cluster::FORWARDED, error::ApiError, listen::Peer,
-    options::ServerOptions, traces::Traced,
+    arrival::Timely,
+    clock::now,
+    cluster::FORWARDED,
+    error::ApiError,
+    listen::Peer,
+    options::ServerOptions,
+    traces::Traced,
+    turns::{Turn, Turns},
 };
 
 /// What a name that resolves to this machine is told: a page of another site may have made it do so.
@@ -68,6 +80,8 @@ pub(crate) struct Gate {
     whom: Whom,
     refusals: Arc<Refusals>,
     arrival: Duration,
+    /// Of claims.
+    turns: Turns,
 }
 
 /// Of a server that knows its callers, or of one that is open to this machine.
@@ -78,7 +92,8 @@ enum Whom {
 }
 
 impl Gate {
-    pub(crate) fn of(options: &ServerOptions) -> Self {
+    /// `turns` are those that claims have.
+    pub(crate) fn of(options: &ServerOptions, turns: Turns) -> Self {
         let whom = match &options.access {
             Some(access) => Whom::Guarded(access.clone()),
             None => Whom::Open(Arc::new(Principal::admin("local"))),
@@ -87,6 +102,7 @@ impl Gate {
             whom,
             refusals: Arc::clone(&options.refusals),
             arrival: options.arrival,
+            turns,
         }
     }
 }
@@ -106,52 +122,77 @@ impl Gated {
     }
 }
 
+/// An answer of the services, in its turn; a refusal that is made at once; one after the call has arrived.
+type Answer<F, B> =
+    Either<InTurn<F>, Either<Ready<Result<Response, Infallible>>, Refusing<Timely<B>>>>;
+
 impl<B> Service<Request<B>> for Gated
 where
+    B: Body + Unpin,
+    Timely<B>: Body + Unpin,
     Traced: Service<Request<Timely<B>>, Response = Response, Error = Infallible>,
 {
     type Response = Response;
     type Error = Infallible;
-    type Future = Either<
-        <Traced as Service<Request<Timely<B>>>>::Future,
-        Ready<Result<Response, Infallible>>,
-    >;
+    type Future = Answer<<Traced as Service<Request<Timely<B>>>>::Future, B>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Service::<Request<Timely<B>>>::poll_ready(&mut self.inner, cx)
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        match self.gate.admitted(&request) {
-            Ok(caller) => {
-                if let Some(principal) = caller {
-                    let peer = request.extensions().get::<Peer>();
-                    let caller = Caller::new(
-                        principal,
-                        peer.and_then(|peer| peer.address),
-                        request.headers(),
-                    );
-                    request.extensions_mut().insert(caller);
-                }
-                let stream = table::is_stream(request.uri().path());
-                let within = (!stream).then_some(self.gate.arrival);
-                Either::Left(
-                    self.inner
-                        .call(request.map(|body| Timely::new(body, within))),
-                )
-            }
-            Err(refused) => {
-                let peer = request.extensions().get::<Peer>();
-                let refused = self.gate.told(refused, peer.and_then(|peer| peer.address));
-                Either::Right(ready(Ok(refused.answer(request.headers()))))
-            }
+        let (caller, turn) = match self.gate.admitted(&request) {
+            Ok(admitted) => admitted,
+            Err(refused) => return self.gate.refuse(refused, request),
+        };
+        if let Some(principal) = caller {
+            let peer = request.extensions().get::<Peer>();
+            let caller = Caller::new(
+                principal,
+                peer.and_then(|peer| peer.address),
+                request.headers(),
+            );
+            request.extensions_mut().insert(caller);
         }
+        let request = self.gate.timely(request);
+        Either::Left(InTurn::new(self.inner.call(request), turn))
     }
 }
 
 impl Gate {
+    /// Whoever makes a request that they may make, with the turn that it needs.
+    fn admitted<B>(
+        &self,
+        request: &Request<B>,
+    ) -> Result<(Option<Arc<Principal>>, Option<Turn>), Refused> {
+        let caller = self.known(request)?;
+        let claims = table::is_claim(request.method(), request.uri().path());
+        let turn = claims.then(|| self.turns.take()).transpose();
+        Ok((caller, turn.map_err(Refused::Busy)?))
+    }
+
+    /// The request with a bound on how long it may take to arrive.
+    fn timely<B>(&self, request: Request<B>) -> Request<Timely<B>> {
+        let stream = table::is_stream(request.uri().path());
+        let within = (!stream).then_some(self.arrival);
+        request.map(|body| Timely::new(body, within))
+    }
+
+    /// Answers a call that was refused.
+    fn refuse<F, B>(&self, refused: Refused, request: Request<B>) -> Answer<F, B> {
+        let peer = request.extensions().get::<Peer>();
+        let refused = self.told(refused, peer.and_then(|peer| peer.address));
+        let busy = matches!(refused, Refused::Busy(_));
+        let answer = refused.answer(request.headers());
+        Either::Right(if busy {
+            Either::Right(Refusing::new(self.timely(request).into_body(), answer))
+        } else {
+            Either::Left(ready(Ok(answer)))
+        })
+    }
+
     /// Whoever makes a request that they may make; nobody where nothing is needed.
-    fn admitted<B>(&self, request: &Request<B>) -> Result<Option<Arc<Principal>>, Refused> {
+    fn known<B>(&self, request: &Request<B>) -> Result<Option<Arc<Principal>>, Refused> {
         if !request.method().is_safe() && !sites::same_site(request) {
             return Err(Refused::Forbidden(OTHER_SITE.to_owned()));
         }
@@ -171,12 +212,13 @@ impl Gate {
                 Ok(()) => Refused::Unrecognised(refusal),
                 Err(delay) => Refused::TooOften(ApiError::too_often(TOO_MANY_TRIES, delay)),
             },
-            Refused::Forbidden(_) | Refused::TooOften(_) => refused,
+            Refused::Forbidden(_) | Refused::TooOften(_) | Refused::Busy(_) => refused,
         };
         let (why, said) = match &refused {
             Refused::Unrecognised(refusal) => (Why::Unauthenticated, refusal.to_string()),
             Refused::Forbidden(message) => (Why::Forbidden, message.clone()),
             Refused::TooOften(error) => (Why::TooOften, error.message.clone()),
+            Refused::Busy(error) => (Why::Busy, error.message.clone()),
         };
         self.refusals.note(why, peer, &said, now);
         refused
@@ -228,6 +270,7 @@ enum Refused {
     Unrecognised(Refusal),
     Forbidden(String),
     TooOften(ApiError),
+    Busy(ApiError),
 }
 
 impl Refused {
@@ -242,7 +285,7 @@ impl Refused {
             Self::Forbidden(message) => {
                 ApiError::new(Code::PermissionDenied, StatusCode::FORBIDDEN, message)
             }
-            Self::TooOften(error) => error,
+            Self::TooOften(error) | Self::Busy(error) => error,
         };
         if is_grpc(headers) {
             return Status::from(error).into_http();

@@ -30,12 +30,14 @@ pub(crate) enum Why {
     Forbidden,
     /// The caller calls more often than it may, or an address fails more often than it may.
     TooOften,
+    /// More calls are under way than the server keeps up with.
+    Busy,
 }
 
 /// What the gate has refused so far.
 #[derive(Debug)]
 pub(crate) struct Refusals {
-    counts: [AtomicU64; 3],
+    counts: [AtomicU64; 4],
     tries: Mutex<HashMap<IpAddr, Meter>>,
     others: Meter,
     lines: Meter,
@@ -55,7 +57,12 @@ impl Default for Refusals {
 }
 
 impl Why {
-    pub(crate) const ALL: [Self; 3] = [Self::Unauthenticated, Self::Forbidden, Self::TooOften];
+    pub(crate) const ALL: [Self; 4] = [
+        Self::Unauthenticated,
+        Self::Forbidden,
+        Self::TooOften,
+        Self::Busy,
+    ];
 
     /// As a label.
     pub(crate) fn key(self) -> &'static str {
@@ -63,6 +70,7 @@ impl Why {
             Self::Unauthenticated => "unauthenticated",
             Self::Forbidden => "forbidden",
             Self::TooOften => "too_often",
+            Self::Busy => "busy",
         }
     }
 }
@@ -176,7 +184,7 @@ mod tests {
             refusals.note(Why::Forbidden, None, "no", at(0));
         }
         refusals.note(Why::TooOften, None, "no", at(0));
-        assert_eq!(Why::ALL.map(|why| refusals.count(why)), [0, 50, 1]);
+        assert_eq!(Why::ALL.map(|why| refusals.count(why)), [0, 50, 1, 0]);
         let untold = refusals.untold.load(Ordering::Relaxed);
         assert_eq!(untold, 41, "ten lines are told");
     }

@@ -45,6 +45,12 @@ pub(super) fn is_stream(path: &str) -> bool {
     }
 }
 
+/// Whether a call asks for an allocation.
+pub(super) fn is_claim(method: &Method, path: &str) -> bool {
+    let claims = ["/foreshadow.v1.Allocations/Allocate", "/api/v1/allocations"];
+    method == Method::POST && claims.contains(&path)
+}
+
 fn other_service(service: &str) -> Permission {
     match service {
         "foreshadow.v1.Allocations" | "foreshadow.v1.Forecasts" | "foreshadow.v1.Shadows" => Claim,

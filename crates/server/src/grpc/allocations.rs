@@ -32,7 +32,7 @@ const STREAM_WINDOW: usize = 32;
 #[derive(Debug, Clone)]
 pub(crate) struct AllocationsService {
     pub(crate) engine: EngineHandle,
-    /// Of claims and of messages of streams.
+    /// Of messages of streams; claims had theirs at the gate.
     pub(crate) turns: Turns,
     pub(crate) shutdown: CancellationToken,
 }
@@ -52,7 +52,6 @@ impl AllocationsService {
         caller: &Caller,
         request: v1::AllocateRequest,
     ) -> Result<v1::Allocation, ApiError> {
-        let _turn = self.turns.take().map_err(not_taken)?;
         let request = own_request(caller, request).map_err(not_taken)?;
         self.answer(self.engine.allocate(request).await)
     }

@@ -1,19 +1,22 @@
 //! Calls that are refused count too.
 
 use foreshadow_access::{CallRate, Grant, Role};
+use foreshadow_api::v1::{ListRequest, allocations_client::AllocationsClient};
 use foreshadow_server::Access;
+use futures::future::join_all;
+use tonic::Code;
+use tonic_types::StatusExt as _;
 
 use crate::{
     ADMIN, CLIENT, bearer, guarded, status,
-    support::{Served, directory, grant},
+    support::{Served, directory, grant, notebook},
 };
 
 /// How many calls were refused for a reason, as the page of metrics has it.
 async fn refused(served: &Served, reason: &str) -> u64 {
     let shown = bearer(ADMIN);
-    let page = served
-        .ask("GET", "/metrics", &[("authorization", &shown)], "")
-        .await;
+    let shown = [("authorization", shown.as_str())];
+    let page = served.ask("GET", "/metrics", &shown, "").await;
     let sample = format!("foreshadow_calls_refused_total{{reason=\"{reason}\"}} ");
     let line = page
         .body
@@ -65,5 +68,29 @@ async fn who_fails_too_often_is_told_to_come_later_and_shuts_out_nobody() {
     let known = status(&served, "get", "/api/v1/pools", Some(ADMIN)).await;
     assert_eq!(known, 200, "from the same address");
     assert_eq!(refused(&served, "unauthenticated").await, times(401));
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn claims_beyond_what_is_kept_up_with_are_refused_and_nothing_else_is() {
+    let served = Served::start_with(|options| options.max_in_flight = 0).await;
+    let client = AllocationsClient::new(served.channel().await);
+    // One connection: many streams that end early would be held against it.
+    for _ in 0..30 {
+        let claims = (0..100).map(|_| {
+            let mut client = client.clone();
+            async move { client.allocate(notebook()).await.unwrap_err() }
+        });
+        for refused in join_all(claims).await {
+            assert_eq!(refused.code(), Code::ResourceExhausted, "{refused}");
+            let told = refused.get_details_retry_info();
+            assert!(told.and_then(|retry| retry.retry_delay).is_some());
+        }
+    }
+    let over_http = served.post("/api/v1/allocations", "{}").await;
+    assert_eq!(over_http.status, 429, "{over_http:?}");
+    assert!(over_http.header("retry-after").is_some(), "{over_http:?}");
+    assert_eq!(refused(&served, "busy").await, 3_001);
+    client.clone().list(ListRequest::default()).await.unwrap();
     served.stop().await;
 }
