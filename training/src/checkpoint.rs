@@ -3,7 +3,7 @@
 use std::{fs, io, path::Path};
 
 use foreshadow_forecast::Panel;
-use foreshadow_lstm::{FitOptions, FitState};
+use foreshadow_lstm::{FitOptions, FitState, Network};
 use serde::{Deserialize, Serialize};
 
 use crate::files;
@@ -44,25 +44,32 @@ pub(crate) fn write(path: &Path, checkpoint: &Checkpoint) -> io::Result<()> {
     files::write_atomically(path, &bytes)
 }
 
-/// A number that differs where options or data do (FNV-1a).
-pub(crate) fn fingerprint(options: &FitOptions, epochs: u64, panel: &Panel) -> u64 {
+/// A number that differs where options, weights to begin with or data do (FNV-1a).
+pub(crate) fn fingerprint<'a>(
+    options: &FitOptions,
+    epochs: u64,
+    from: Option<&Network>,
+    panels: impl Iterator<Item = &'a Panel>,
+) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     let mut add = |word: u64| hash = (hash ^ word).wrapping_mul(0x0100_0000_01b3);
-    for byte in format!(
-        "{options:?} {epochs} {:?} {:?}",
-        panel.start(),
-        panel.interval()
-    )
-    .bytes()
-    {
+    for byte in format!("{options:?} {epochs}").bytes() {
         add(u64::from(byte));
     }
-    for (series, id) in panel.ids().iter().enumerate() {
-        for byte in id.entity.as_str().bytes().chain(id.metric.bytes()) {
+    for weight in from.into_iter().flat_map(Network::weights) {
+        add(u64::from(weight.to_bits()));
+    }
+    for panel in panels {
+        for byte in format!("{:?} {:?}", panel.start(), panel.interval()).bytes() {
             add(u64::from(byte));
         }
-        for value in panel.series(series) {
-            add(u64::from(value.to_bits()));
+        for (series, id) in panel.ids().iter().enumerate() {
+            for byte in id.entity.as_str().bytes().chain(id.metric.bytes()) {
+                add(u64::from(byte));
+            }
+            for value in panel.series(series) {
+                add(u64::from(value.to_bits()));
+            }
         }
     }
     hash

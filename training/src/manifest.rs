@@ -36,6 +36,9 @@ pub struct Manifest {
     pub steps: u64,
     /// Seconds of training, validation included.
     pub training_seconds: f64,
+    /// Whose weights it began with, if not with fresh ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun_with: Option<String>,
     /// Where it was trained: `cpu`, or the name of the graphics adapter.
     pub device: String,
     /// Measures on the bins held out at the end.
@@ -104,6 +107,7 @@ pub(crate) fn blank() -> Manifest {
         series: 0,
         steps: 0,
         training_seconds: 0.0,
+        begun_with: None,
         device: "cpu".to_owned(),
         validation: Validation {
             horizon: 1,

@@ -5,15 +5,21 @@ use std::{path::Path, time::Duration};
 use foreshadow_forecast::{PLANNING_LEVELS, Panel};
 use foreshadow_lstm::{ChunkSize, FitOptions, NetworkSize, Variety};
 
+use crate::model::LoadedModel;
+
 /// What a training run is told.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct TrainOptions {
     /// The seed of all chance.
     pub seed: u64,
     /// When to stop at the latest, validation included; an interrupted run's time counts.
     pub longest: Duration,
-    /// Sizes of the network.
+    /// Sizes of the network, unless it is one that there is.
     pub network: NetworkSize,
+    /// The name and the model whose weights to begin with; fresh ones if nobody's.
+    pub from: Option<(String, LoadedModel)>,
+    /// Histories of other times and places that are learnt beside, each with its part of the training.
+    pub beside: Vec<(Panel, f32)>,
     /// Optimiser steps between checkpoints.
     pub epoch_steps: u64,
     /// Epochs at most; `None` takes as many as the amount of data asks for.
@@ -32,11 +38,16 @@ impl Default for TrainOptions {
                 head_inner: 32,
                 levels: PLANNING_LEVELS.to_vec(),
             },
+            from: None,
+            beside: Vec::new(),
             epoch_steps: 200,
             epochs: None,
         }
     }
 }
+
+/// The highest learning rate from fresh weights, and from those that know something already.
+const RATES: [f32; 2] = [2e-3, 1e-3];
 
 /// Steps that gradients flow back through.
 const CHUNK_STEPS: usize = 64;
@@ -65,7 +76,10 @@ impl TrainOptions {
         let epoch_steps = self.epoch_steps.max(1);
         FitPlan {
             fit: FitOptions {
-                network: self.network.clone(),
+                network: match &self.from {
+                    Some((_, model)) => model.network.size().clone(),
+                    None => self.network.clone(),
+                },
                 chunk: ChunkSize {
                     lanes,
                     steps,
@@ -77,7 +91,7 @@ impl TrainOptions {
                     mixed: 0.6,
                     reversed: 0.5,
                 },
-                rate: 2e-3,
+                rate: RATES[usize::from(self.from.is_some())],
                 decay: 0.0,
                 warm_up: 50,
                 average_over: 150.0,

@@ -9,6 +9,7 @@ use std::{
 
 use foreshadow_forecast::{EvaluationError, Panel};
 use foreshadow_lstm::{Compute, Fit, FitData, LstmForecaster, Network, NetworkError};
+use foreshadow_types::Timestamp;
 use thiserror::Error;
 
 use crate::{
@@ -69,14 +70,23 @@ pub fn train(
 ) -> Result<Manifest, TrainError> {
     let split = Split::of(panel).ok_or_else(|| too_short(panel))?;
     let plan = options.plan(panel);
-    let data = fit_data(panel, split.first);
+    let mut watched = vec![Watched::of(panel, split)];
+    let mut panels = resolutions(panel, split.first, 1.0);
+    for (other, share) in &options.beside {
+        let split = Split::of(other).ok_or_else(|| too_short(other))?;
+        watched.push(Watched::of(other, split));
+        panels.extend(resolutions(other, split.first, *share));
+    }
+    let data = FitData::new(panels);
     if data.is_empty() {
         return Err(TrainError::Data(
             "every value before the validation bins is missing or zero; there is nothing to learn from"
                 .to_owned(),
         ));
     }
-    let fingerprint = checkpoint::fingerprint(&plan.fit, plan.epochs, panel);
+    let begins = options.from.as_ref().map(|(_, model)| &model.network);
+    let panels = std::iter::once(panel).chain(options.beside.iter().map(|(other, _)| other));
+    let fingerprint = checkpoint::fingerprint(&plan.fit, plan.epochs, begins, panels);
     let path = out.join(CHECKPOINT);
     let (fit, best, epoch, before) = match checkpoint::read(&path, fingerprint) {
         Some(kept) => {
@@ -90,13 +100,12 @@ pub fn train(
             )
         }
         None => (
-            Fit::new(plan.fit.clone(), data, compute.clone())?,
+            begun(options, &plan, data, compute)?,
             Best::none(),
             0,
             Duration::ZERO,
         ),
     };
-    let watched = watched(panel);
     let mut run = Run {
         split,
         plan,
@@ -116,6 +125,20 @@ pub fn train(
         source,
     })?;
     Ok(manifest)
+}
+
+/// A fit of the weights that the options say.
+fn begun(
+    options: &TrainOptions,
+    plan: &FitPlan,
+    data: FitData,
+    compute: &Compute,
+) -> Result<Fit, NetworkError> {
+    let (fit, compute) = (plan.fit.clone(), compute.clone());
+    match &options.from {
+        Some((_, model)) => Ok(Fit::of(&model.network, fit, data, compute)),
+        None => Fit::new(fit, data, compute),
+    }
 }
 
 struct Run<'a> {
@@ -154,7 +177,11 @@ impl Run<'_> {
         self.elapsed().as_secs_f64() / available.max(1e-3)
     }
 
-    fn epochs(&mut self, watched: &Panel) -> Result<(), TrainError> {
+    fn epochs(&mut self, watched: &[Watched]) -> Result<(), TrainError> {
+        if self.epoch == 0 && self.options.from.is_some() {
+            // What is begun with is kept where nothing better is learnt.
+            self.validate(watched)?;
+        }
         while self.epoch < self.plan.epochs
             && (self.time_share() < 1.0 || self.best.weights.is_empty())
             && self.epoch - self.best.epoch.min(self.epoch) < PATIENCE
@@ -209,10 +236,14 @@ impl Run<'_> {
         Some(paced.min(allowed))
     }
 
-    fn validate(&mut self, watched: &Panel) -> Result<f64, TrainError> {
+    /// The mean loss over all histories.
+    fn validate(&mut self, watched: &[Watched]) -> Result<f64, TrainError> {
         let network = self.fit.network()?;
-        let mut model = self.forecaster(&network, watched);
-        let loss = validation::loss(watched, self.split.protocol, &mut model)?;
+        let mut loss = 0.0;
+        for Watched { panel, split } in watched {
+            let mut model = forecaster(&network, panel, *split);
+            loss += validation::loss(panel, split.protocol, &mut model)? / watched.len() as f64;
+        }
         if loss < self.best.loss || self.best.weights.is_empty() {
             self.best = Best {
                 epoch: self.epoch,
@@ -221,14 +252,6 @@ impl Run<'_> {
             };
         }
         Ok(loss)
-    }
-
-    /// Its recurrent state starts a day before the first window, which is long enough for it to
-    /// forget that it did; scales and seasons see everything.
-    fn forecaster(&self, network: &Network, panel: &Panel) -> LstmForecaster {
-        let lead = self.split.protocol.season;
-        LstmForecaster::new(network.clone(), panel.interval())
-            .recurring_from(self.split.first.saturating_sub(lead))
     }
 
     fn keep(&self) -> Result<(), TrainError> {
@@ -245,28 +268,39 @@ impl Run<'_> {
         })
     }
 
+    /// The latest bin that the weights have seen: of this history, or of those that they began with.
+    fn seen_through(&self, panel: &Panel) -> Timestamp {
+        let TrainOptions { from, beside, .. } = self.options;
+        let last = |panel: &Panel| panel.bin_start(panel.bins().saturating_sub(1));
+        let begun = from.iter().map(|(_, model)| model.trained_through);
+        let others = beside.iter().map(|(other, _)| last(other));
+        begun.chain(others).fold(last(panel), Timestamp::max)
+    }
+
     fn finish(
         &mut self,
         panel: &Panel,
         compute: &Compute,
         out: &Path,
     ) -> Result<Manifest, TrainError> {
-        let network = Network::new(self.options.network.clone(), self.best.weights.clone())?;
-        let mut model = self.forecaster(&network, panel);
+        let size = &self.plan.fit.network;
+        let network = Network::new(size.clone(), self.best.weights.clone())?;
+        let mut model = forecaster(&network, panel, self.split);
         let validation = validation::beside_naive(panel, self.split.protocol, &mut model)?;
         let metrics: BTreeSet<&str> = panel.ids().iter().map(|id| id.metric.as_str()).collect();
         let manifest = Manifest {
             schema: SCHEMA.to_owned(),
-            trained_through: panel.bin_start(panel.bins() - 1).to_string(),
+            trained_through: self.seen_through(panel).to_string(),
             interval_s: panel.interval().as_secs_f64(),
             metrics: metrics.into_iter().map(str::to_owned).collect(),
-            quantiles: self.options.network.levels.clone(),
-            parameters: self.options.network.parameters(),
-            network: self.options.network.clone(),
+            quantiles: size.levels.clone(),
+            parameters: size.parameters(),
+            network: size.clone(),
             seed: self.options.seed,
             series: panel.ids().len(),
             steps: self.fit.steps(),
             training_seconds: self.elapsed().as_secs_f64(),
+            begun_with: self.options.from.as_ref().map(|(name, _)| name.clone()),
             device: compute.name().to_owned(),
             validation,
             pools: Vec::new(),
@@ -284,29 +318,47 @@ fn too_short(panel: &Panel) -> TrainError {
     ))
 }
 
-/// The panel at its own resolution and at the coarser ones that are whole multiples of it.
-fn fit_data(panel: &Panel, first_held_out: usize) -> FitData {
+/// The panel at its own resolution and at the coarser ones that are whole multiples of it, which have a
+/// part of its share.
+fn resolutions(panel: &Panel, first_held_out: usize, whole: f32) -> Vec<(Panel, usize, f32)> {
     let own_ms = panel.interval().as_millis().max(1);
     let mut panels = Vec::new();
-    let mut left = 1.0;
+    let mut left = whole;
     for (seconds, share) in RESOLUTIONS {
         let wide_ms = u128::from(seconds) * 1_000;
         let multiple = (wide_ms / own_ms) as usize;
         if wide_ms % own_ms == 0 && multiple > 1 && first_held_out / multiple >= 2 {
+            let share = whole * share;
             panels.push((coarser(panel, multiple), first_held_out / multiple, share));
             left -= share;
         }
     }
     panels.insert(0, (panel.clone(), first_held_out, left));
-    FitData::new(panels)
+    panels
 }
 
-/// Evenly chosen series.
-fn watched(panel: &Panel) -> Panel {
-    let series = panel.ids().len();
-    let kept = series.min(WATCHED_SERIES);
-    let chosen: Vec<usize> = (0..kept).map(|place| place * series / kept).collect();
-    panel.only(&chosen)
+/// What is validated after each epoch.
+struct Watched {
+    panel: Panel,
+    split: Split,
+}
+
+impl Watched {
+    /// Evenly chosen series.
+    fn of(panel: &Panel, split: Split) -> Self {
+        let series = panel.ids().len();
+        let kept = series.min(WATCHED_SERIES);
+        let chosen: Vec<usize> = (0..kept).map(|place| place * series / kept).collect();
+        let panel = panel.only(&chosen);
+        Self { panel, split }
+    }
+}
+
+/// Its recurrent state starts a day before the first window, which is long enough for it to forget that it
+/// did; scales and seasons see everything.
+fn forecaster(network: &Network, panel: &Panel, split: Split) -> LstmForecaster {
+    LstmForecaster::new(network.clone(), panel.interval())
+        .recurring_from(split.first.saturating_sub(split.protocol.season))
 }
 
 fn remove_if_there(path: &Path) -> io::Result<()> {

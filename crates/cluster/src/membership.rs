@@ -4,7 +4,10 @@ use std::{fmt, time::Duration};
 
 use foreshadow_types::{ShardId, Shards};
 use tokio::time::Instant;
-use tokio_postgres::{Client, Row};
+use tokio_postgres::{
+    Client, Row,
+    types::{ToSql, Type},
+};
 
 use crate::{
     error::ClusterError,
@@ -89,7 +92,8 @@ impl Membership {
     }
 
     /// Renews the shards that this replica has under these epochs and tells how things stand. A replica
-    /// that is not `present` has no share.
+    /// that is not `present` has no share. It is asked several times a second for ever: no statement is
+    /// prepared first, which would be as much again.
     ///
     /// # Errors
     /// [`ClusterError`] if the database could not be asked in half the time of ownership.
@@ -102,14 +106,19 @@ impl Membership {
         self.within(async |client| {
             let asked = Instant::now();
             let (shards, epochs): (Vec<i32>, Vec<i64>) = columns(held);
+            let (name, time) = (text(&name), (&time as Value<'_>, Type::FLOAT8));
             if present {
-                client.execute(PRESENT, &[&name, &address]).await?;
+                client
+                    .query_typed(PRESENT, &[name.clone(), text(&address)])
+                    .await?;
             }
+            let shards = (&shards as Value<'_>, Type::INT4_ARRAY);
+            let epochs = (&epochs as Value<'_>, Type::INT8_ARRAY);
             client
-                .execute(RENEW, &[&name, &shards, &epochs, &time])
+                .query_typed(RENEW, &[name, shards, epochs, time.clone()])
                 .await?;
-            let rows = client.query(SHARDS, &[]).await?;
-            let replicas = client.query(REPLICAS, &[&time]).await?;
+            let rows = client.query_typed(SHARDS, &[]).await?;
+            let replicas = client.query_typed(REPLICAS, &[time]).await?;
             let there = replicas.iter().filter(|row| row.get(1));
             Ok(Observed {
                 asked,
@@ -243,6 +252,13 @@ const MAKE_SHARDS: &str = "INSERT INTO foreshadow.shards (shard)
     ON CONFLICT (shard) DO NOTHING";
 
 const COUNT_SHARDS: &str = "SELECT count(*) FROM foreshadow.shards";
+
+/// A parameter, without its type.
+type Value<'a> = &'a (dyn ToSql + Sync);
+
+fn text(value: &String) -> (Value<'_>, Type) {
+    (value, Type::TEXT)
+}
 
 fn columns(held: &[(ShardId, u64)]) -> (Vec<i32>, Vec<i64>) {
     held.iter()

@@ -1,15 +1,13 @@
-//! What forecasts until there is a model of one's own: for usage the pretrained network, at the width of
-//! its bins and whole multiples; for all else, what was a day before.
+//! What forecasts until there is a model of one's own: the pretrained network where bins are about as wide
+//! as those that it was trained on, else what was a day before.
 
 use std::time::Duration;
 
-use foreshadow_forecast::{
-    ForecastError, Forecaster, Panel, QuantileForecast, SeriesId, SeriesKind,
-};
+use foreshadow_forecast::{ForecastError, Forecaster, Panel, QuantileForecast, SeriesId};
 use foreshadow_training::LoadedModel;
 
 use super::seasonal_naive;
-use crate::{planning::REQUESTS, retraining::CarriedLstm};
+use crate::retraining::CarriedLstm;
 
 /// As reports and the list of models name it.
 pub const PRETRAINED: &str = "pretrained";
@@ -17,7 +15,11 @@ pub const PRETRAINED: &str = "pretrained";
 /// What it is called where the pretrained network does not answer.
 const NAIVE: &str = "seasonal-naive";
 
-/// The pretrained network and seasonal-naive, each for what it can.
+/// How much narrower bins may be than those that the network was trained on. It knows of hours and days, and
+/// little of bins: `docs/forecasting.md` has what this costs.
+const NARROWEST: u128 = 10;
+
+/// The pretrained network, and seasonal-naive for what it cannot forecast.
 pub(crate) struct Untrained {
     pretrained: Option<LoadedModel>,
     /// The network at the width of bins that it was last asked at, where it can answer there.
@@ -41,20 +43,15 @@ impl Untrained {
         }
     }
 
-    /// The network at this width of bins, and which series it forecasts; `None` where it cannot.
-    fn of_usage(&mut self, panel: &Panel) -> Option<(&mut CarriedLstm, Vec<usize>)> {
-        let interval = panel.interval();
+    /// The network at this width of bins; `None` where it cannot answer.
+    fn network(&mut self, interval: Duration) -> Option<&mut CarriedLstm> {
         if self.carried.as_ref().is_none_or(|(at, _)| *at != interval) {
             let fits = |model: &&LoadedModel| fits(interval, model.manifest.interval());
             let model = self.pretrained.as_ref().filter(fits);
             let carried = |model: &LoadedModel| CarriedLstm::new(model.network.clone(), interval);
             self.carried = model.map(|model| (interval, carried(model)));
         }
-        let (_, carried) = self.carried.as_mut()?;
-        let ids = panel.ids().iter().enumerate();
-        let usage = ids.filter(|(_, id)| is_usage(id)).map(|(index, _)| index);
-        let usage: Vec<usize> = usage.collect();
-        (!usage.is_empty()).then_some((carried, usage))
+        self.carried.as_mut().map(|(_, network)| network)
     }
 }
 
@@ -66,9 +63,8 @@ impl Forecaster for Untrained {
         }
     }
 
-    fn name_of(&self, series: &SeriesId) -> &str {
-        let pretrained = self.answered && is_usage(series);
-        if pretrained { PRETRAINED } else { NAIVE }
+    fn name_of(&self, _: &SeriesId) -> &str {
+        if self.answered { PRETRAINED } else { NAIVE }
     }
 
     fn forecast(
@@ -78,45 +74,28 @@ impl Forecaster for Untrained {
         horizon: usize,
         levels: &[f64],
     ) -> Result<Vec<Vec<QuantileForecast>>, ForecastError> {
-        let mut naive = seasonal_naive(panel.interval());
-        let mut answers = naive.forecast(panel, origins, horizon, levels)?;
-        self.answered = false;
-        let Some((network, usage)) = self.of_usage(panel) else {
-            return Ok(answers);
-        };
-        let better = if usage.len() == panel.ids().len() {
-            network.forecast(panel, origins, horizon, levels)
-        } else {
-            network.forecast(&panel.only(&usage), origins, horizon, levels)
-        };
-        if matches!(better, Err(ForecastError::Horizon { .. })) {
-            return Ok(answers);
-        }
-        let better = better?;
-        self.answered = true;
-        for (answer, better) in answers.iter_mut().zip(better) {
-            for (&series, forecast) in usage.iter().zip(better) {
-                answer[series] = forecast;
+        let network = self.network(panel.interval());
+        let answer = network.map(|network| network.forecast(panel, origins, horizon, levels));
+        self.answered = !matches!(answer, None | Some(Err(ForecastError::Horizon { .. })));
+        match answer {
+            None | Some(Err(ForecastError::Horizon { .. })) => {
+                seasonal_naive(panel.interval()).forecast(panel, origins, horizon, levels)
             }
+            Some(answer) => answer,
         }
-        Ok(answers)
     }
 
     fn catch_up(&mut self, past: &Panel) {
-        if let Some((network, usage)) = self.of_usage(past) {
-            network.catch_up(&past.only(&usage));
+        if let Some(network) = self.network(past.interval()) {
+            network.catch_up(past);
         }
     }
 }
 
-fn is_usage(id: &SeriesId) -> bool {
-    id.kind == SeriesKind::Entity && id.metric != REQUESTS
-}
-
-/// Whether bins are as wide as those of a model or several of them.
+/// Whether bins are as wide as those of a model, several of them, or a part of one.
 fn fits(interval: Duration, model: Duration) -> bool {
-    let (asked, own) = (interval.as_millis(), model.as_millis().max(1));
-    asked > 0 && asked.is_multiple_of(own)
+    let (asked, own) = (interval.as_millis().max(1), model.as_millis().max(1));
+    asked.is_multiple_of(own) || (own.is_multiple_of(asked) && own / asked <= NARROWEST)
 }
 
 #[cfg(test)]
@@ -125,6 +104,7 @@ mod tests {
     use foreshadow_types::{EntityId, PoolName, Timestamp};
 
     use super::*;
+    use crate::planning::REQUESTS;
 
     fn panel(interval: Duration, bins: usize) -> Panel {
         let (ada, pool) = (EntityId::new("ada").unwrap(), PoolName::new("web").unwrap());
@@ -148,29 +128,24 @@ mod tests {
     }
 
     #[test]
-    fn usage_at_its_bins_or_wider_ones_comes_from_the_pretrained_network() {
+    fn at_its_bins_and_at_wider_and_narrower_ones_the_pretrained_network_answers() {
         let mut model = Untrained::new(true);
-        for minutes in [5, 15, 60] {
-            let panel = panel(Duration::from_mins(minutes), 40);
+        for seconds in [30, 60, 300, 900, 3600] {
+            let panel = panel(Duration::from_secs(seconds), 40);
             let answers = asked(&mut model, &panel, 6);
-            assert_eq!(
-                panel
-                    .ids()
-                    .iter()
-                    .map(|id| model.name_of(id))
-                    .collect::<Vec<_>>(),
-                [PRETRAINED, NAIVE, NAIVE]
-            );
-            assert!(width(&answers[0]) > 0.0, "{minutes}");
-            assert_eq!(width(&answers[1]).max(width(&answers[2])), 0.0);
+            assert_eq!(model.name(), PRETRAINED);
+            for (id, answer) in panel.ids().iter().zip(&answers) {
+                assert_eq!(model.name_of(id), PRETRAINED);
+                assert!(width(answer) > 0.0, "{seconds} s: {id:?}");
+            }
         }
     }
 
     #[test]
-    fn at_finer_bins_and_when_switched_off_all_is_seasonal_naive() {
-        for (pretrained, minutes) in [(true, 1), (true, 7), (false, 5)] {
+    fn at_bins_of_no_kin_and_when_switched_off_all_is_seasonal_naive() {
+        for (pretrained, seconds) in [(true, 10), (true, 420), (false, 300)] {
             let mut model = Untrained::new(pretrained);
-            let answers = asked(&mut model, &panel(Duration::from_mins(minutes), 40), 6);
+            let answers = asked(&mut model, &panel(Duration::from_secs(seconds), 40), 6);
             assert_eq!(model.name(), NAIVE);
             assert!(answers.iter().all(|forecast| width(forecast) == 0.0));
         }

@@ -11,7 +11,7 @@ use foreshadow_types::{Bytes, Timestamp, format_duration};
 use tokio::time::timeout;
 
 use super::Retraining;
-use crate::config::RetrainingConfig;
+use crate::{config::RetrainingConfig, inference::PRETRAINED};
 
 /// What is added to the time that training was given before it is killed.
 const GRACE: Duration = Duration::from_mins(1);
@@ -89,6 +89,14 @@ pub(super) async fn train_candidate(
             &config.max_duration.as_secs().max(1).to_string(),
         ])
         .args(["--seed", &retraining.seed.to_string()])
+        .args([
+            "--from",
+            if retraining.pretrained {
+                PRETRAINED
+            } else {
+                "fresh"
+            },
+        ])
         .arg("--out")
         .arg(&candidate.folder);
     ended_well(command, config).await?;

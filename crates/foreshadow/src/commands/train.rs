@@ -8,15 +8,19 @@ use std::{
 };
 
 use clap::ValueEnum;
+use foreshadow_forecast::Panel;
 use foreshadow_lstm::{Compute, DeviceChoice};
 use foreshadow_training::{
-    DatasetOptions, Manifest, PoolFitOptions, TrainError, TrainOptions, fit_pools, load_dataset,
-    save_pools, train,
+    DatasetOptions, LoadedModel, Manifest, ModelError, PoolFitOptions, TrainError, TrainOptions,
+    fit_pools, load_dataset, load_model, pretrained, save_pools, train,
 };
 use foreshadow_types::{Timestamp, parse_duration};
 
 use crate::{failure::Failure, format::Format};
 use bars::Bars;
+
+/// How the model that every build holds is named.
+const PRETRAINED: &str = "pretrained";
 
 /// Arguments of `foreshadow train`.
 #[derive(Debug, clap::Args)]
@@ -40,6 +44,10 @@ pub(crate) struct Args {
     /// The time between two plans, for those models.
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = parse_duration)]
     tick: Duration,
+    /// Whose weights to begin with: a folder that was trained, `pretrained`, or nobody's: `fresh`. Unless
+    /// given, `pretrained` if what it was trained on ends before this history does.
+    #[arg(long, value_name = "MODEL")]
+    from: Option<PathBuf>,
     /// Where to compute.
     #[arg(long, value_enum, default_value_t = Device::Auto)]
     device: Device,
@@ -79,6 +87,7 @@ impl Args {
             until: None,
             startup: None,
             tick: Duration::from_mins(1),
+            from: None,
             device: Device::Cpu,
             seed: 0,
             max_seconds: longest.as_secs().max(1),
@@ -107,11 +116,33 @@ impl Args {
         })
     }
 
-    fn options(&self) -> TrainOptions {
-        TrainOptions {
+    fn options(&self, panel: &Panel) -> Result<TrainOptions, Failure> {
+        let from = self.begun_with(panel).transpose();
+        let from = from.map_err(|error| Failure::bad_input(format!("--from: {error}")))?;
+        Ok(TrainOptions {
             seed: self.seed,
             longest: Duration::from_secs(self.max_seconds),
+            from,
             ..TrainOptions::default()
+        })
+    }
+
+    /// The model whose weights are begun with.
+    fn begun_with(&self, panel: &Panel) -> Option<Result<(String, LoadedModel), ModelError>> {
+        let named = |model| (PRETRAINED.to_owned(), model);
+        let Some(from) = self.from.as_deref() else {
+            // A model that had seen what comes after this history could not be measured there.
+            let end = panel.bin_start(panel.bins().saturating_sub(1));
+            let earlier = |model: &LoadedModel| model.trained_through < end;
+            return pretrained().ok().filter(earlier).map(named).map(Ok);
+        };
+        match from.to_str() {
+            Some("fresh") => None,
+            Some(PRETRAINED) => Some(pretrained().map(named)),
+            _ => {
+                let name = from.display().to_string();
+                Some(load_model(from).map(|model| (name, model)))
+            }
         }
     }
 
@@ -142,9 +173,10 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
     let bars = Bars::start();
     let compute = args.compute()?;
     let panel = load_dataset(&args.dataset()).map_err(Failure::bad_input)?;
-    let mut bars = bars.training(&panel, compute.name());
-    let mut manifest =
-        train(&panel, &args.options(), &compute, &args.out, &mut bars).map_err(failure)?;
+    let options = args.options(&panel)?;
+    let begun_with = options.from.as_ref().map(|(name, _)| name.as_str());
+    let mut bars = bars.training(&panel, begun_with, compute.name());
+    let mut manifest = train(&panel, &options, &compute, &args.out, &mut bars).map_err(failure)?;
     bars.finish();
     if let Some(options) = args.pools() {
         let pools = fit_pools(&options).map_err(Failure::bad_input)?;

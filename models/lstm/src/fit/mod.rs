@@ -73,6 +73,19 @@ impl Fit {
     pub fn new(options: FitOptions, data: FitData, compute: Compute) -> Result<Self, NetworkError> {
         options.network.check().map_err(NetworkError::Size)?;
         let weights = options.network.initial_weights(options.seed);
+        Ok(Self::with(weights, options, data, compute))
+    }
+
+    /// Starts with the weights of a network.
+    pub fn of(network: &Network, options: FitOptions, data: FitData, compute: Compute) -> Self {
+        let options = FitOptions {
+            network: network.size().clone(),
+            ..options
+        };
+        Self::with(network.weights().to_vec(), options, data, compute)
+    }
+
+    fn with(weights: Vec<f32>, options: FitOptions, data: FitData, compute: Compute) -> Self {
         let rows = options.chunk.lanes.div_ceil(SHARDS).max(1);
         let lanes = (0..SHARDS)
             .map(|shard| {
@@ -86,13 +99,13 @@ impl Fit {
                 )
             })
             .collect();
-        Ok(Self {
+        Self {
             options,
             compute,
             data,
             adam: Adam::new(weights),
             lanes,
-        })
+        }
     }
 
     /// Goes on from a state.

@@ -30,10 +30,11 @@ impl Bars {
     }
 
     /// Says what will be trained on.
-    pub(crate) fn training(self, panel: &Panel, device: &str) -> Self {
+    pub(crate) fn training(self, panel: &Panel, begun_with: Option<&str>, device: &str) -> Self {
         let (series, bins) = (panel.ids().len(), panel.bins());
+        let weights = begun_with.unwrap_or("fresh");
         self.say(&format!(
-            "training on {series} series of {bins} bins, on {device}"
+            "training on {series} series of {bins} bins, on {device}, from {weights} weights"
         ));
         if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
             self.bar.set_style(style);
