@@ -101,7 +101,7 @@ impl Compute {
 
     #[cfg(feature = "gpu")]
     fn adapter(choice: DeviceChoice) -> Result<Self, DeviceError> {
-        Adapter::find(choice).map(|adapter| Self::on(adapter))
+        Adapter::find(choice).map(Self::on)
     }
 
     /// On a device of burn's.

@@ -97,6 +97,13 @@ impl Adapter {
         })
     }
 
+    /// Takes the adapter's device away from this process.
+    #[cfg(all(test, feature = "gpu"))]
+    pub(crate) fn destroy_device() {
+        let found = found::adapter().expect("there is an adapter");
+        (found.destroy)();
+    }
+
     /// burn's own CPU device, in place of a card.
     #[cfg(test)]
     pub(crate) fn stand_in() -> Self {
@@ -129,6 +136,9 @@ mod found {
         pub(super) device: Device,
         pub(super) lost: Arc<AtomicBool>,
         pub(super) software: bool,
+        /// Takes the device away from whoever uses it, as a driver that resets does.
+        #[cfg(test)]
+        pub(super) destroy: Arc<dyn Fn() + Send + Sync>,
     }
 
     static FOUND: OnceLock<Result<Found, DeviceError>> = OnceLock::new();
@@ -157,6 +167,8 @@ mod found {
             name: info.name,
             device,
             lost: Arc::default(),
+            #[cfg(test)]
+            destroy: Arc::new(move || setup.device.destroy()),
         })
     }
 }

@@ -5,7 +5,7 @@ use burn::tensor::{Tensor, TensorData};
 
 use super::{Graph, repeated, tensor};
 use crate::{
-    features::{AHEAD, FIXED, FIXED_ANCHORS, INPUTS, MOVING},
+    features::{AHEAD, ANCHORS, FIXED, FIXED_ANCHORS, INPUTS, MOVING},
     network::{Matrix, NetworkSize},
     outlook::{DISTANCES, SEASONAL, SHOWN},
 };
@@ -114,7 +114,7 @@ impl Graph {
             .by_moving
             .clone()
             .matmul(Tensor::cat(moving.to_vec(), 0));
-        let anchors = in_order(repeated(read.anchors.clone(), all), seasonal);
+        let anchors = in_order(&repeated(read.anchors.clone(), all), &seasonal);
         let quantiles = self.quantiles(read.by_state.clone(), by_ahead, &anchors);
         let levels = self.size.levels.len();
         quantiles.reshape([levels, rows, steps]).swap_dims(0, 1)
@@ -122,18 +122,15 @@ impl Graph {
 }
 
 /// All anchors, from those that are the same for all steps and the seasonal ones.
-fn in_order(fixed: Tensor<2>, seasonal: Tensor<2>) -> Tensor<2> {
-    let rows = (0..FIXED_ANCHORS.len() + SEASONAL.len()).map(|anchor| {
-        let place = |anchors: &[usize]| anchors.iter().position(|&one| one == anchor);
-        match place(&FIXED_ANCHORS) {
-            Some(at) => fixed.clone().narrow(0, at, 1),
-            None => {
-                let at = place(&SEASONAL).expect("each anchor is in one of the two");
-                seasonal.clone().narrow(0, at, 1)
-            }
-        }
-    });
-    Tensor::cat(rows.collect(), 0)
+fn in_order(fixed: &Tensor<2>, seasonal: &Tensor<2>) -> Tensor<2> {
+    let parts = [(fixed, &FIXED_ANCHORS[..]), (seasonal, &SEASONAL[..])];
+    let row = |anchor: usize| {
+        parts.iter().find_map(|(rows, anchors)| {
+            let at = anchors.iter().position(|&one| one == anchor)?;
+            Some((*rows).clone().narrow(0, at, 1))
+        })
+    };
+    Tensor::cat((0..ANCHORS).filter_map(row).collect(), 0)
 }
 
 /// As [`crate::features::compress`].
@@ -151,6 +148,6 @@ fn chosen(values: &[f32], matrix: Matrix, columns: &[usize]) -> Vec<f32> {
 }
 
 const _: () = assert!(
-    FIXED.len() + MOVING.len() == AHEAD && DISTANCES + SHOWN == MOVING.len(),
-    "each feature is in one of the parts"
+    FIXED.len() + MOVING.len() == AHEAD && FIXED_ANCHORS.len() + SEASONAL.len() == ANCHORS,
+    "each feature and each anchor is in one of the parts"
 );

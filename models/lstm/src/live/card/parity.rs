@@ -107,7 +107,7 @@ fn served_by(network: Network, panel: &Panel) -> (LiveBatch, Vec<Slot>) {
 }
 
 fn states(batch: &LiveBatch) -> Vec<f32> {
-    let states = batch.blocks.iter().flat_map(|block| block.state());
+    let states = batch.blocks.iter().flat_map(Block::state);
     states.copied().collect()
 }
 
@@ -216,4 +216,44 @@ fn a_device_that_fails_in_the_middle_of_a_step_leaves_the_rest_to_the_cpu() {
     assert!(device.is_lost());
     let apart = apart(&states(&card), &states(&cpu));
     assert!(apart < TOLERANCE, "{apart}");
+}
+
+/// In a process of its own, for no other test can use the adapter afterwards.
+#[cfg(feature = "gpu")]
+#[test]
+fn a_graphics_adapter_that_is_lost_leaves_its_work_to_the_cpu() {
+    const CHILD: &str = "FORESHADOW_TEST_LOST_ADAPTER";
+    let Some(found) = adapter() else { return };
+    if std::env::var_os(CHILD).is_some() {
+        return lost_between_two_ticks(found);
+    }
+    let name = "live::card::parity::a_graphics_adapter_that_is_lost_leaves_its_work_to_the_cpu";
+    let this = std::env::current_exe().unwrap();
+    let child = std::process::Command::new(this)
+        .args(["--exact", name, "--nocapture"])
+        .env(CHILD, "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&child.stderr);
+    assert!(child.status.success(), "{said}");
+}
+
+#[cfg(feature = "gpu")]
+fn lost_between_two_ticks(found: Adapter) {
+    let device = Compute::on(found);
+    let panel = panel(2 * BLOCK_ROWS, 20);
+    let (mut cpu, slots) = served_by(network(), &panel);
+    let (mut card, _) = served_by(network().on(&device), &panel);
+    assert!(!device.is_lost());
+    Adapter::destroy_device();
+    for batch in [&mut cpu, &mut card] {
+        batch.advance(panel.bin_start(20), |slot| slot.0 as f32);
+    }
+    assert!(device.is_lost());
+    let states = apart(&states(&card), &states(&cpu));
+    let quantiles = apart(&quantiles(&card, &slots, 48), &quantiles(&cpu, &slots, 48));
+    assert!(
+        states < TOLERANCE && quantiles < TOLERANCE,
+        "{states} {quantiles}"
+    );
 }
