@@ -129,6 +129,11 @@ impl Card {
         })
     }
 
+    /// Does without the adapter from now on.
+    pub(crate) fn lose(&self, reason: &str) {
+        self.adapter.lose(reason);
+    }
+
     /// Waits for an answer.
     pub(crate) fn read(&self, pending: Pending) -> Result<Vec<f32>, Lost> {
         guarded(&self.adapter, || {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 
 #[cfg(any(test, feature = "gpu"))]
-use crate::card::Card;
+use crate::{card::Card, live::tried};
 use crate::{
     device::Compute,
     network::NetworkSize,
@@ -110,7 +110,7 @@ impl Network {
     #[cfg(any(test, feature = "gpu"))]
     pub(crate) fn card(&self, series: usize) -> Option<&Card> {
         let adapter = self.compute.serving(series)?;
-        let upload = || Card::new(adapter, &self.size, &self.weights);
+        let upload = || tried(Card::new(adapter, &self.size, &self.weights)?, self);
         self.card.get_or_init(upload).as_ref()
     }
 

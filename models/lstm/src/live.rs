@@ -23,6 +23,9 @@ use crate::{
 /// Blocks that a second thread is worth starting for.
 const BLOCKS_A_THREAD: usize = 4;
 
+#[cfg(any(test, feature = "gpu"))]
+pub(crate) use card::tried;
+
 /// The place of one series in a [`LiveBatch`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(u32);

@@ -1,6 +1,10 @@
 //! A tick on a graphics card: while it computes a batch, the CPU makes the next one ready. A batch that the
 //! card does not answer is computed by the CPU.
 
+#[cfg(test)]
+mod parity;
+mod trial;
+
 use std::ops::Range;
 
 use foreshadow_types::Timestamp;
@@ -14,6 +18,7 @@ use crate::{
     kernel::Network,
     outlook::{Horizon, SHOWN},
 };
+pub(crate) use trial::tried;
 
 /// Series that a second thread is worth starting for.
 const SERIES_A_THREAD: usize = BLOCK_ROWS;
@@ -37,11 +42,12 @@ impl LiveBatch {
         value: impl Fn(Slot) -> f32 + Sync,
     ) {
         let (network, taken, rooms) = (&self.network, &self.taken, &self.rooms);
-        let settle = |(blocks, sent): (&mut [Block], Result<Pending, Lost>)| match sent
-            .and_then(|pending| card.read(pending))
-        {
-            Ok(state) => take_steps(blocks, &state),
-            Err(Lost) => step_here(blocks, network, at, rooms),
+        let settle = |(blocks, sent): (&mut [Block], Result<Pending, Lost>)| {
+            let here = |blocks: &mut [Block]| step_here(blocks, network, at, rooms);
+            match sent.and_then(|pending| card.read(pending)) {
+                Ok(state) => take_steps(blocks, &state, here),
+                Err(Lost) => here(blocks),
+            }
         };
         let mut before = None;
         for (index, blocks) in self.blocks.chunks_mut(card.blocks()).enumerate() {
@@ -212,11 +218,16 @@ fn send_steps(
     card.advance(batch)
 }
 
-/// Takes the state after a step into blocks.
-fn take_steps(blocks: &mut [Block], state: &[f32]) {
+/// Takes the state after a step into blocks. What is no number would stay with its series: such blocks are
+/// advanced `here`.
+fn take_steps(blocks: &mut [Block], state: &[f32], here: impl Fn(&mut [Block])) {
     let floats = blocks.first().map_or(1, |block| block.state().len());
     for (block, state) in blocks.iter_mut().zip(state.chunks_exact(floats)) {
-        block.take_step(state);
+        if state.iter().all(|unit| unit.is_finite()) {
+            block.take_step(state);
+        } else {
+            here(std::slice::from_mut(block));
+        }
     }
 }
 
@@ -230,6 +241,3 @@ fn step_here(blocks: &mut [Block], network: &Network, at: Timestamp, rooms: &Roo
         rooms.give_back(scratch);
     });
 }
-
-#[cfg(test)]
-mod parity;

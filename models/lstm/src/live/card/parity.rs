@@ -9,7 +9,7 @@ use std::{
 use foreshadow_forecast::{Forecaster, Panel, SeriesId};
 use foreshadow_types::{EntityId, Timestamp};
 
-use super::*;
+use super::{trial::apart, *};
 use crate::{
     card::Buckets, device::Adapter, device::Compute, forecaster::LstmForecaster,
     network::NetworkSize, parity::adapter, random::Random,
@@ -65,21 +65,6 @@ fn panel(series: usize, bins: usize) -> Panel {
     let start = Timestamp::from_millis(1_372_629_600_000);
     let interval = Duration::from_mins(5);
     Panel::new(start, interval, ids.collect(), bins, values)
-}
-
-/// The largest distance, relative to the larger of one and the second.
-fn apart(left: &[f32], right: &[f32]) -> f32 {
-    assert_eq!(left.len(), right.len());
-    let distance = |(a, b): (&f32, &f32)| (a - b).abs() / b.abs().max(1.0);
-    let all = left.iter().zip(right).map(distance);
-    // What is no number is no distance either.
-    all.fold(0.0, |most, one| {
-        if one > most || one.is_nan() {
-            one
-        } else {
-            most
-        }
-    })
 }
 
 /// All quantiles of all series, `[series, horizon, levels]`.
