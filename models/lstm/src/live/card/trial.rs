@@ -35,7 +35,7 @@ pub(crate) fn tried(card: Card, network: &Network) -> Option<Card> {
     }
     let expected = Answers::new(network);
     batches[0].for_each_here(at, &slots, STEPS, &|place, values| {
-        expected.take(place, values)
+        expected.take(place, values);
     });
     let found = Answers::new(network);
     batches[1].for_each_on(&card, at, &slots, STEPS, &|place, values| {
