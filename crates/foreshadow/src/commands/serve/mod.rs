@@ -123,9 +123,10 @@ async fn started(args: Args) -> Result<(), Failure> {
 /// Where forecasts are computed, which the log tells.
 fn compute(asked: Device) -> Result<Compute, Failure> {
     let (compute, fallback) = asked.compute("device")?;
-    match fallback {
-        Some(reason) => tracing::warn!(device = "cpu", %reason, "forecasts run on the cpu"),
-        None => tracing::info!(device = compute.name(), "forecasts run on this device"),
+    if let Some(reason) = fallback {
+        tracing::warn!(device = "cpu", %reason, "forecasts run on the cpu");
+    } else {
+        tracing::info!(device = compute.name(), "forecasts run on this device");
     }
     Ok(compute)
 }
