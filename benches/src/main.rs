@@ -19,6 +19,7 @@ mod scale;
 mod train;
 
 use clap::{Parser, ValueEnum};
+use foreshadow_lstm::{Compute, DeviceChoice};
 use mimalloc::MiMalloc;
 
 use report::Row;
@@ -34,6 +35,9 @@ struct Cli {
     /// Which part.
     #[arg(value_enum)]
     name: Name,
+    /// Where `forecast` computes its ticks: on a graphics card only with the feature `gpu`.
+    #[arg(long, value_enum, default_value_t = Device::Cpu)]
+    device: Device,
     /// How to print the rows.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -66,6 +70,14 @@ enum Name {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Device {
+    /// A graphics card where there is one, and enough series.
+    Auto,
+    Cpu,
+    Gpu,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
     Text,
     Json,
@@ -83,7 +95,7 @@ fn main() -> anyhow::Result<()> {
     }
     let cli = Cli::parse();
     let rows: Vec<Row> = match cli.name {
-        Name::Forecast => forecast::rows()?,
+        Name::Forecast => forecast::rows(&compute(cli.device)?)?,
         Name::Train => train::rows()?,
         Name::Allocate => allocate::rows()?,
         Name::Ledger => ledger::rows()?,
@@ -100,4 +112,16 @@ fn main() -> anyhow::Result<()> {
         Format::Json => println!("{:#}", report::json(&rows)),
     }
     Ok(())
+}
+
+fn compute(device: Device) -> anyhow::Result<Compute> {
+    let (compute, fallback) = Compute::probe(match device {
+        Device::Auto => DeviceChoice::Auto,
+        Device::Cpu => DeviceChoice::Cpu,
+        Device::Gpu => DeviceChoice::Gpu,
+    })?;
+    if let Some(reason) = fallback {
+        eprintln!("on the cpu: {reason}");
+    }
+    Ok(compute)
 }

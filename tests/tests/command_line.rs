@@ -290,6 +290,27 @@ fn a_variable_at_fault_is_named() {
     );
 }
 
+#[test]
+fn a_graphics_card_that_is_not_to_be_had_is_told_before_data_is_touched() {
+    let data = scratch("device").join("data");
+    let output = Command::new(foreshadow_tests::binary())
+        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+        .arg(&data)
+        .env("FORESHADOW__DEVICE", "gpu")
+        .env_remove("FORESHADOW_SOFTWARE_GPU")
+        .output()
+        .expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("error: device: "), "{said}");
+    assert!(said.contains("--features gpu"), "how to mend it: {said}");
+    assert!(!data.exists(), "nothing was written");
+    let history = ["--history", "/nowhere", "--device", "gpu"];
+    refused(&[&["evaluate"], &history[..]].concat(), &["--device: "]);
+    let train = [&["train", "--out", "/nowhere"], &history[..]].concat();
+    refused(&train, &["--device: ", "--features gpu"]);
+}
+
 /// The exit code of a command that asks a server which gives this answer to everything.
 fn answered(answer: &'static str) -> (Option<i32>, String) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");

@@ -41,6 +41,9 @@ fn each_line_of_the_log_is_a_json_object_where_that_is_wanted() {
         .find(|line| line["message"] == "processes of earlier runs");
     let adopted = adopted.unwrap_or_else(|| panic!("{log}"));
     assert_eq!(adopted["kept"], 0, "fields keep their kinds: {adopted}");
+    let device = lines.iter().find(|line| line["device"].is_string());
+    let device = device.unwrap_or_else(|| panic!("{log}"));
+    assert_eq!(device["device"], "cpu", "{device}");
     for key in ["timestamp", "level", "target"] {
         assert!(adopted[key].is_string(), "{adopted}");
     }

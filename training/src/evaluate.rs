@@ -13,6 +13,7 @@ use foreshadow_forecast::{
     Accuracy, Auto, Calibrated, EVALUATION_LEVELS, Evaluation, EvaluationError, Forecaster, Naive,
     PLANNING_LEVELS, Panel, Protocol, Scored, SeasonalNaive,
 };
+use foreshadow_lstm::Compute;
 use foreshadow_types::Timestamp;
 use serde::Serialize;
 use thiserror::Error;
@@ -116,20 +117,25 @@ impl CandidateModel {
 }
 
 impl Candidate {
-    /// The models of these names in their order; `auto` chooses among the others.
+    /// The models of these names in their order; `auto` chooses among the others. Networks are computed
+    /// there.
     ///
     /// # Errors
     /// [`ModelError`] if a folder does not hold a model that can be read.
-    pub fn load_all(names: &[ModelName], season: usize) -> Result<Vec<Self>, ModelError> {
-        let load = |name| Self::load(name, names, season);
+    pub fn load_all(
+        names: &[ModelName],
+        season: usize,
+        compute: &Compute,
+    ) -> Result<Vec<Self>, ModelError> {
+        let load = |name| Self::load(name, names, (season, compute));
         names.iter().map(load).collect()
     }
 
-    fn load(name: &ModelName, all: &[ModelName], season: usize) -> Result<Self, ModelError> {
+    fn load(name: &ModelName, all: &[ModelName], with: With<'_>) -> Result<Self, ModelError> {
         let (model, trained_through) = match name {
-            ModelName::Auto => best_of(all, season)?,
+            ModelName::Auto => best_of(all, with)?,
             name => {
-                let (model, trained_through) = one(name, season)?;
+                let (model, trained_through) = one(name, with)?;
                 (CandidateModel::One(model), trained_through)
             }
         };
@@ -141,15 +147,18 @@ impl Candidate {
     }
 }
 
+/// Bins of a season, and where networks are computed.
+type With<'a> = (usize, &'a Compute);
+
 /// A model and the start of the last bin it was trained on.
 type Loaded<M> = (M, Option<Timestamp>);
 
 /// For each series the one of the models named that did best lately; the last value if there is none.
-fn best_of(names: &[ModelName], season: usize) -> Result<Loaded<CandidateModel>, ModelError> {
+fn best_of(names: &[ModelName], with: With<'_>) -> Result<Loaded<CandidateModel>, ModelError> {
     let mut models = Vec::new();
     let mut latest = None;
     for name in names.iter().filter(|name| **name != ModelName::Auto) {
-        let (model, trained_through) = one(name, season)?;
+        let (model, trained_through) = one(name, with)?;
         latest = latest.max(trained_through);
         models.push((name.to_string(), model));
     }
@@ -160,19 +169,23 @@ fn best_of(names: &[ModelName], season: usize) -> Result<Loaded<CandidateModel>,
 }
 
 /// The model of this name, read from its folder if it is a trained one.
-fn one(name: &ModelName, season: usize) -> Result<Loaded<Box<dyn Forecaster>>, ModelError> {
+fn one(
+    name: &ModelName,
+    (season, compute): With<'_>,
+) -> Result<Loaded<Box<dyn Forecaster>>, ModelError> {
     Ok(match name {
         ModelName::Naive | ModelName::Auto => (Box::new(Naive), None),
         ModelName::SeasonalNaive => (Box::new(SeasonalNaive::new(season)), None),
         ModelName::Ets => (Box::new(Ets), None),
         ModelName::Mstl => (Box::new(Mstl::new(season)), None),
         ModelName::Prophet => (Box::new(Prophet), None),
-        ModelName::Pretrained => trained(&pretrained()?),
-        ModelName::Trained(folder) => trained(&load_model(folder)?),
+        ModelName::Pretrained => trained(pretrained()?, compute),
+        ModelName::Trained(folder) => trained(load_model(folder)?, compute),
     })
 }
 
-fn trained(model: &LoadedModel) -> Loaded<Box<dyn Forecaster>> {
+fn trained(model: LoadedModel, compute: &Compute) -> Loaded<Box<dyn Forecaster>> {
+    let model = model.on(compute);
     let forecaster = Box::new(model.forecaster());
     (forecaster, Some(model.trained_through))
 }
@@ -392,7 +405,9 @@ mod tests {
     }
 
     fn load(name: ModelName) -> Candidate {
-        Candidate::load_all(&[name], 4).unwrap().remove(0)
+        Candidate::load_all(&[name], 4, &Compute::cpu())
+            .unwrap()
+            .remove(0)
     }
 
     fn naive(trained_through: Option<&str>) -> Candidate {
@@ -443,7 +458,7 @@ mod tests {
     #[test]
     fn auto_chooses_among_the_others_and_says_whom() {
         let names = [ModelName::Auto, ModelName::Naive, ModelName::SeasonalNaive];
-        let mut candidates = Candidate::load_all(&names, 4).unwrap();
+        let mut candidates = Candidate::load_all(&names, 4, &Compute::cpu()).unwrap();
         let report = run(&mut candidates, false).unwrap();
         assert_eq!(report.models[0].model, "auto");
         let chosen = report.models[0].chosen.as_ref().unwrap();

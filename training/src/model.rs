@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use foreshadow_lstm::{LstmForecaster, Network, NetworkError, WeightsError};
+use foreshadow_lstm::{Compute, LstmForecaster, Network, NetworkError, WeightsError};
 use foreshadow_types::Timestamp;
 use thiserror::Error;
 
@@ -79,6 +79,15 @@ impl LoadedModel {
             trained_through,
             network,
         })
+    }
+
+    /// The same, whose network is computed there.
+    #[must_use]
+    pub fn on(self, compute: &Compute) -> Self {
+        Self {
+            network: self.network.on(compute),
+            ..self
+        }
     }
 
     /// The model as a forecaster.

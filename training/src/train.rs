@@ -136,7 +136,7 @@ fn begun(
 ) -> Result<Fit, NetworkError> {
     let (fit, compute) = (plan.fit.clone(), compute.clone());
     match &options.from {
-        Some((_, model)) => Ok(Fit::of(&model.network, fit, data, compute)),
+        Some((_, model)) => Fit::from_weights(model.network.weights().to_vec(), fit, data, compute),
         None => Fit::new(fit, data, compute),
     }
 }

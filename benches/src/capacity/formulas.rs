@@ -93,6 +93,10 @@ pub(crate) struct Network {
     pub(crate) inputs: f64,
     pub(crate) ahead: f64,
     pub(crate) anchors: f64,
+    /// Features and anchors that are the same for all steps of a series, and what a card is shown of each
+    /// step beside them.
+    pub(crate) fixed: f64,
+    pub(crate) shown: f64,
     pub(crate) hidden: f64,
     pub(crate) head: f64,
     pub(crate) inner: f64,
@@ -104,6 +108,8 @@ pub(crate) const NETWORK: Network = Network {
     inputs: 25.0,
     ahead: 22.0,
     anchors: 12.0,
+    fixed: 20.0,
+    shown: 8.0,
     hidden: 64.0,
     head: 48.0,
     inner: 32.0,
@@ -125,9 +131,15 @@ impl Network {
         self.head * self.ahead + self.inner * (self.head + self.outputs())
     }
 
-    /// What a forecast sends to a card: the features and levels of all steps, the state.
+    /// What a forecast sends to a card: what the recurrence takes, the state, what all steps have in
+    /// common, what each is shown.
     pub(crate) fn sent_bytes(self, steps: f64) -> f64 {
-        4.0 * (self.inputs + steps * (self.ahead + self.anchors) + 4.0 * self.hidden)
+        4.0 * (self.inputs + 5.0 * self.hidden + self.fixed + steps * self.shown)
+    }
+
+    /// What comes back: the state and all quantiles.
+    pub(crate) fn returned_bytes(self, steps: f64) -> f64 {
+        4.0 * (4.0 * self.hidden + steps * self.levels)
     }
 }
 
@@ -147,5 +159,8 @@ mod tests {
         let biases = 2.0 * 4.0 * NETWORK.hidden + NETWORK.head + NETWORK.inner + NETWORK.outputs();
         let weights = NETWORK.once() + NETWORK.each_step() + biases;
         assert_eq!(network.parameters() as f64, weights);
+        let bytes = [NETWORK.sent_bytes(48.0), NETWORK.returned_bytes(48.0)];
+        let numbers = network.traffic(48);
+        assert_eq!(bytes, numbers.map(|numbers| 4.0 * numbers as f64));
     }
 }

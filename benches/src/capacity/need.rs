@@ -27,7 +27,7 @@ const MEMORY_MB: f64 = 32_000.0;
 const SENT_ON: f64 = 0.5;
 
 /// A card: single precision, 67 TFLOP/s as its maker says, of which half is reached, as the CPU reaches
-/// half of what a large product does; 25 GB/s to it. Half of both is used.
+/// half of what a large product does; 25 GB/s each way. Half of both is used.
 const CARD_FLOP_S: f64 = 67.0e12 / 2.0 / 2.0;
 const CARD_BYTES_S: f64 = 25.0e9 / 2.0;
 
@@ -50,7 +50,7 @@ pub(super) struct Need {
     pub(super) beat_rows_s: f64,
     pub(super) beat_rows_read_s: f64,
     pub(super) history_bytes_a_day: f64,
-    /// Cards, if the network ran there: what its arithmetic asks for, and what is sent to it.
+    /// Cards, if the network runs there: what its arithmetic asks for, and what goes to it and comes back.
     pub(super) cards_for_flop: f64,
     pub(super) cards_for_bytes: f64,
     /// Cores that the features would still ask for.
@@ -92,7 +92,7 @@ impl Need {
             beat_rows_read_s: beat_rows_read(replicas, shards),
             history_bytes_a_day: history_bytes_a_day(series_s),
             cards_for_flop: series_s * forecast_flop(NETWORK, STEPS) / CARD_FLOP_S,
-            cards_for_bytes: series_s * NETWORK.sent_bytes(STEPS) / CARD_BYTES_S,
+            cards_for_bytes: series_s * bytes_one_way() / CARD_BYTES_S,
             feature_cores: forecast_cores - series_s / NETWORK_A_CORE_S,
         }
     }
@@ -120,6 +120,11 @@ impl Need {
     pub(super) fn commits_s(&self) -> f64 {
         self.calls_s + self.hourly_renewals_s + self.beat_commits_s
     }
+}
+
+/// A forecast's bytes on the busier way, to a card or from it: both are used at once.
+fn bytes_one_way() -> f64 {
+    NETWORK.sent_bytes(STEPS).max(NETWORK.returned_bytes(STEPS))
 }
 
 /// A power of two that gives each replica three at the least; sixteen unless more are useful.

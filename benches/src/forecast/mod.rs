@@ -1,5 +1,6 @@
 //! A tick of forecasts for many series, beside other runtimes and beside re-encoding a window.
 
+mod device;
 mod exported;
 
 use std::{
@@ -8,7 +9,7 @@ use std::{
 };
 
 use foreshadow_forecast::EVALUATION_LEVELS;
-use foreshadow_lstm::{Features, LiveBatch, Network, NetworkSize, Slot};
+use foreshadow_lstm::{Compute, Features, LiveBatch, Network, NetworkSize, Slot};
 use foreshadow_training::TrainOptions;
 use foreshadow_types::Timestamp;
 
@@ -39,18 +40,22 @@ pub(crate) fn network() -> anyhow::Result<Network> {
     Ok(Network::new(size, weights)?)
 }
 
-/// Series a second that a whole tick renews, state and all quantiles.
-pub(crate) fn rows() -> anyhow::Result<Vec<Row>> {
+/// Series a second that a whole tick renews, state and all quantiles; the ticks are computed there.
+pub(crate) fn rows(compute: &Compute) -> anyhow::Result<Vec<Row>> {
     let network = network()?;
     // Before anything is freed that could be taken again.
     let memory = memory(&network)?;
     let peers = peers(&network)?;
+    let placed = network.clone().on(compute);
     let ours = [
-        ("tick_1k", ticks(&network, 1_000, RUNS)?),
-        ("tick_100k", ticks(&network, 100_000, 3)?),
-        ("tick_1m", ticks(&network, 1_000_000, 3)?),
+        ("tick_1k", ticks(&placed, 1_000, RUNS)?),
+        ("tick_100k", ticks(&placed, 100_000, 3)?),
+        ("tick_1m", ticks(&placed, 1_000_000, 3)?),
         ("bare_network", bare(&network)),
     ];
+    if !compute.is_cpu() {
+        device::tell(&network, compute, &ours[..3])?;
+    }
     let beside = |(name, value): (&'static str, f64)| {
         peers.iter().map(move |&(peer, peer_value)| Row {
             name,

@@ -63,6 +63,7 @@ struct Connection {
     calls: HashMap<u32, Call>,
     /// Leases to be given back as soon as the server takes the call.
     due: Vec<ReleaseRequest>,
+    buffer: Vec<u8>,
 }
 
 /// Some connections to one server.
@@ -183,6 +184,7 @@ impl Connection {
             wire: Wire::new(address.to_string()),
             calls: HashMap::new(),
             due: Vec::new(),
+            buffer: vec![0; 1 << 16],
         })
     }
 
@@ -225,13 +227,12 @@ impl Connection {
 
     fn read(&mut self) -> anyhow::Result<Vec<(Call, Ended)>> {
         let mut ended = Vec::new();
-        let mut buffer = [0; 1 << 16];
         loop {
-            match self.stream.read(&mut buffer) {
+            match self.stream.read(&mut self.buffer) {
                 Ok(0) => bail!("the server has closed a connection"),
                 Ok(read) => {
                     let calls = &mut self.calls;
-                    self.wire.read(&buffer[..read], |stream, end| {
+                    self.wire.read(&self.buffer[..read], |stream, end| {
                         ended.extend(calls.remove(&stream).map(|call| (call, end)));
                     })?;
                 }

@@ -18,6 +18,7 @@ use std::{
 use foreshadow_allocator::{PriorityWeights, TenantQuota};
 use foreshadow_types::{Bytes, ShardId, TenantId};
 
+pub use foreshadow_lstm::Compute;
 pub use foreshadow_planner::{CronTime, Follow, RuleSubject, Schedule, TriggerRule, Wanted};
 pub use history::Downsampling;
 pub use model::{PoolModel, PoolModelError, SimpleModel};
@@ -58,6 +59,8 @@ pub struct EngineConfig {
     /// Whether the pretrained model forecasts usage, where bins are as wide as its own or several of them,
     /// until there is a model of one's own.
     pub pretrained: bool,
+    /// Where the network forecasts at each tick, whichever of them is in use.
+    pub compute: Compute,
     /// Where processes and external instances are recorded, which whoever owns them next must be able
     /// to read; `data_dir` if `None`.
     pub instances_dir: Option<PathBuf>,
@@ -95,6 +98,7 @@ impl EngineConfig {
             shadow: ShadowConfig::default(),
             model_dir: None,
             pretrained: true,
+            compute: Compute::cpu(),
             instances_dir: None,
             history_dir: None,
             written_by_others: Vec::new(),

@@ -6,6 +6,7 @@
 mod clock;
 mod commands;
 mod config;
+mod device;
 #[cfg(test)]
 #[path = "../../../tests/fuzz/edits.rs"]
 mod edits;

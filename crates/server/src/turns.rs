@@ -155,12 +155,12 @@ impl Turns {
     pub(crate) fn take(&self) -> Result<Turn, ApiError> {
         let shared = &self.0;
         let under_way = shared.most - shared.all.available_permits();
-        let busy = |_| ApiError::busy(self.delay());
+        let busy = || ApiError::busy(self.delay());
         if shared.queue.stands(under_way, Instant::now()) {
-            return Err(busy(()));
+            return Err(busy());
         }
         let permit = shared.all.clone().try_acquire_owned();
-        Ok(self.turn([Some(permit.map_err(|_| busy(()))?), None]))
+        Ok(self.turn([Some(permit.map_err(|_| busy())?), None]))
     }
 
     /// A turn for a message of a stream, when there is one: a caller that sends too much is not read

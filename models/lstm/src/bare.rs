@@ -2,9 +2,10 @@
 //! another runtime can hold as well, so it is where a comparison with one is made.
 
 use crate::{
-    features::{AHEAD, ANCHORS, INPUTS},
+    features::{AHEAD, ANCHORS, FIXED, FIXED_ANCHORS, INPUTS},
     kernel::Network,
     network::NetworkSize,
+    outlook::SHOWN,
     random::Random,
     served::{HeadRoom, StepFeatures},
 };
@@ -84,6 +85,14 @@ impl NetworkSize {
     /// Numbers of one series in [`Features`]: inputs, features of a step ahead, anchors.
     pub fn widths() -> [usize; 3] {
         [INPUTS, AHEAD, ANCHORS]
+    }
+
+    /// Numbers of one series that a graphics card is sent at a tick with `steps` steps ahead, and those that
+    /// it sends back: the state there and back, what the recurrence and the head are shown, the quantiles.
+    pub fn traffic(&self, steps: usize) -> [usize; 2] {
+        let head = self.hidden + FIXED.len() + FIXED_ANCHORS.len() + steps * SHOWN;
+        let quantiles = steps * self.levels.len();
+        [self.state() + INPUTS + head, self.state() + quantiles]
     }
 
     /// Multiplications in the matrix products of one step of one series, with the quantiles of

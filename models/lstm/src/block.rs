@@ -1,5 +1,8 @@
 //! A block of series that run together: memories and recurrent state, feature-major.
 
+#[cfg(any(test, feature = "gpu"))]
+mod card;
+
 use foreshadow_types::Timestamp;
 
 use crate::{
@@ -18,7 +21,7 @@ use crate::{
 /// two, beyond which an allocator that gives out pages of 64 KiB takes a further one for its header.
 pub(crate) const BLOCK_ROWS: usize = 120;
 /// Steps ahead that are computed together: as many as stay in the nearest cache.
-const STEPS_AT_ONCE: usize = 48;
+pub(crate) const STEPS_AT_ONCE: usize = 48;
 
 /// Up to [`BLOCK_ROWS`] series on one grid.
 #[derive(Debug, Clone)]
@@ -95,16 +98,27 @@ impl Block {
         let rows = self.rows();
         scratch.inputs.clear();
         scratch.inputs.resize(INPUTS * rows, 0.0);
-        for (row, memory) in self.memories.iter().enumerate() {
-            if memory.started() {
-                self.view(row, at)
-                    .write_inputs(&mut scratch.inputs[row..], rows);
-            }
-        }
+        self.write_inputs(at, &mut scratch.inputs);
         network
             .served()
             .step(&mut self.state, &scratch.inputs, rows, &mut scratch.gates);
-        for row in 0..rows {
+        self.clear_unseen();
+    }
+
+    /// Writes what the recurrence takes of the bin at `at`, `[INPUTS, rows]`; nothing of a series
+    /// that has not been seen.
+    fn write_inputs(&self, at: Timestamp, inputs: &mut [f32]) {
+        let rows = self.rows();
+        for (row, memory) in self.memories.iter().enumerate() {
+            if memory.started() {
+                self.view(row, at).write_inputs(&mut inputs[row..], rows);
+            }
+        }
+    }
+
+    /// Leaves no state to series that have not been seen.
+    fn clear_unseen(&mut self) {
+        for row in 0..self.rows() {
             if !self.memories[row].started() {
                 self.clear_state(row);
             }
@@ -134,8 +148,7 @@ impl Block {
         let mut answer = std::mem::take(&mut scratch.answer);
         answer.resize(horizon * levels, 0.0);
         for (column, &row) in chosen.iter().enumerate() {
-            let memory = &self.memories[row];
-            let least = if memory.signed { f32::MIN } else { 0.0 };
+            let (scale, least) = self.units(row);
             let view = self.view(row, at);
             for (steps, answer) in parts.iter().zip(answer.chunks_mut(STEPS_AT_ONCE * levels)) {
                 scratch.outlook.fill(&view, steps);
@@ -146,11 +159,18 @@ impl Block {
                     steps.len(),
                     &mut scratch.head,
                 );
-                finish(quantiles, steps.len(), memory.scale(), least, answer);
+                finish(quantiles, steps.len(), scale, least, answer);
             }
             sink(column, &answer);
         }
         scratch.answer = answer;
+    }
+
+    /// What the network's answers for a series are multiplied with, and below what no forecast is.
+    fn units(&self, row: usize) -> (f32, f32) {
+        let memory = &self.memories[row];
+        let least = if memory.signed { f32::MIN } else { 0.0 };
+        (memory.scale(), least)
     }
 
     /// Prepares the head for the chosen rows.

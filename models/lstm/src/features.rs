@@ -23,6 +23,9 @@ pub(crate) const MOVING: [usize; 10] = [0, 1, 3, 4, 5, 6, 11, 12, 13, 17];
 /// Those that are the same for all steps ahead of a series.
 pub(crate) const FIXED: [usize; 12] = [2, 7, 8, 9, 10, 14, 15, 16, 18, 19, 20, 21];
 
+/// The anchors that are the same for all steps ahead of a series.
+pub(crate) const FIXED_ANCHORS: [usize; 8] = [0, 4, 5, 6, 8, 9, 10, 11];
+
 /// How the blend begins, before anything is learned: at the last value, with a little of what is
 /// usual at the time, and hardly any of the extremes.
 pub(crate) const INITIAL_LOGITS: [f32; ANCHORS] = [
@@ -140,7 +143,7 @@ impl<'a> View<'a> {
             self.compressed(self.memory.quantiles[2]),
             self.log_roughness(),
         ];
-        let fixed = [0, 4, 5, 6, 8, 9, 10, 11].map(|anchor| compress(anchors[anchor]));
+        let fixed = FIXED_ANCHORS.map(|anchor| compress(anchors[anchor]));
         for (place, feature) in head.into_iter().chain(fixed).enumerate() {
             out[place * stride] = feature;
         }

@@ -4,6 +4,8 @@ use std::{num::NonZero, thread, time::Duration};
 
 use foreshadow_forecast::{ForecastError, Forecaster, Panel, QuantileForecast};
 
+#[cfg(any(test, feature = "gpu"))]
+use crate::live::LiveBatch;
 use crate::{
     block::{BLOCK_ROWS, Block},
     clock::Clock,
@@ -101,6 +103,29 @@ impl LstmForecaster {
         answers
     }
 
+    /// Forecasts of all series at each origin, with the network where it is computed for serving.
+    #[cfg(any(test, feature = "gpu"))]
+    fn run_live(
+        &self,
+        panel: &Panel,
+        origins: &[usize],
+        horizon: usize,
+        levels: &[f64],
+    ) -> Result<Vec<Vec<QuantileForecast>>, ForecastError> {
+        let mut batch = LiveBatch::new(self.network.clone(), panel.interval());
+        let slots: Vec<_> = panel.ids().iter().map(|_| batch.add()).collect();
+        let mut done = 0;
+        let mut answers = Vec::with_capacity(origins.len());
+        for &origin in origins {
+            for bin in done..origin.min(panel.bins()) {
+                batch.advance(panel.bin_start(bin), |slot| panel.series(slot.index())[bin]);
+            }
+            done = done.max(origin.min(panel.bins()));
+            answers.push(batch.forecast(&slots, horizon, levels)?);
+        }
+        Ok(answers)
+    }
+
     fn at_levels(&self, levels: &[f64], values: Vec<f32>) -> QuantileForecast {
         at_levels(&self.network.size().levels, values, levels)
     }
@@ -138,6 +163,13 @@ impl Forecaster for LstmForecaster {
     ) -> Result<Vec<Vec<QuantileForecast>>, ForecastError> {
         self.check(panel.interval(), horizon)?;
         let series = panel.ids().len();
+        #[cfg(any(test, feature = "gpu"))]
+        if self.recur_from == 0
+            && origins.iter().all(|&origin| origin > 0)
+            && self.network.card(series).is_some()
+        {
+            return self.run_live(panel, origins, horizon, levels);
+        }
         let blocks: Vec<(usize, usize)> = (0..series)
             .step_by(BLOCK_ROWS)
             .map(|first| (first, BLOCK_ROWS.min(series - first)))

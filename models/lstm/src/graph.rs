@@ -1,4 +1,7 @@
-//! The network as a burn graph: the reference for the hand-written kernel, and what a GPU runs.
+//! The network as a burn graph: the reference for the hand-written kernel, and what a graphics card
+//! runs, for training and for serving.
+
+mod serving;
 
 use burn::tensor::{Device, Tensor, TensorData, activation};
 
@@ -6,9 +9,11 @@ use crate::{
     chunk::{Chunk, ChunkGradient},
     features::{AHEAD, ANCHORS, INPUTS},
     network::{Layout, Matrix, NetworkSize},
-    spread::{LOG_WIDTH, REACH},
+    spread::{LOG_WIDTH, MOST, MOST_BY_SLOPE, REACH},
 };
+pub(crate) use serving::{HeadParts, ReadState};
 
+#[derive(Debug)]
 struct CellTensors {
     input: Tensor<2>,
     recurrent: Tensor<2>,
@@ -16,6 +21,7 @@ struct CellTensors {
 }
 
 /// The network's weights on a device.
+#[derive(Debug)]
 pub(crate) struct Graph {
     size: NetworkSize,
     layout: Layout,
@@ -96,9 +102,11 @@ impl Graph {
         let forecasts = chunk.forecasts();
         let on_device =
             |values: &[f32], rows| tensor(values.to_vec(), rows, forecasts, &self.device);
-        let ahead = on_device(&chunk.ahead, AHEAD);
+        let [from_state, from_ahead, ..] = self.head.clone();
+        let by_state = from_state.matmul(self.kept(hidden, chunk));
+        let by_ahead = from_ahead.matmul(on_device(&chunk.ahead, AHEAD));
         let anchors = on_device(&chunk.anchors, ANCHORS);
-        let quantiles = self.quantiles(self.kept(hidden, chunk), chunk.draws, ahead, &anchors);
+        let quantiles = self.quantiles(by_state, by_ahead, &anchors);
         let levels = self.size.levels.iter().map(|&level| level as f32).collect();
         let levels = tensor(levels, self.size.levels.len(), 1, &self.device);
         let error = on_device(&chunk.targets, 1) - quantiles;
@@ -127,45 +135,41 @@ impl Graph {
             .collect();
         let mut emitted = Vec::with_capacity(chunk.origins.len());
         for (step, inputs) in chunk.inputs.chunks_exact(INPUTS * rows).enumerate() {
-            let mut input = tensor(inputs.to_vec(), INPUTS, rows, &self.device);
-            for (cell, pair) in self.cells.iter().zip(state.chunks_exact_mut(2)) {
-                let (h, c) = advance(cell, input, pair[0].clone(), pair[1].clone(), hidden);
-                input = h.clone();
-                pair[0] = h;
-                pair[1] = c;
-            }
+            let input = tensor(inputs.to_vec(), INPUTS, rows, &self.device);
+            let top = self.step(&mut state, input);
             if chunk.origins.contains(&step) {
-                emitted.push(input);
+                emitted.push(top);
             }
         }
         let carried = state.into_iter().flat_map(numbers).collect();
         (Tensor::cat(emitted, 1), carried)
     }
 
-    /// Quantiles in units of the scale, `[levels, forecasts]`.
+    /// Advances the state, for each layer h and c `[hidden, rows]`, by one step, and gives the top
+    /// layer's output.
+    fn step(&self, state: &mut [Tensor<2>], mut input: Tensor<2>) -> Tensor<2> {
+        for (cell, pair) in self.cells.iter().zip(state.chunks_exact_mut(2)) {
+            let [h, c] = [0, 1].map(|part: usize| pair[part].clone());
+            let (h, c) = advance(cell, input, h, c, self.size.hidden);
+            input = h.clone();
+            pair[0] = h;
+            pair[1] = c;
+        }
+        input
+    }
+
+    /// Quantiles in units of the scale, `[levels, forecasts]`, from what the state and the features
+    /// ahead add to the head's first layer, `[head, columns]` and `[head, forecasts]`: a column has
+    /// several forecasts next to each other.
     fn quantiles(
         &self,
-        hidden: Tensor<2>,
-        draws: usize,
-        ahead: Tensor<2>,
+        by_state: Tensor<2>,
+        by_ahead: Tensor<2>,
         anchors: &Tensor<2>,
     ) -> Tensor<2> {
-        let [
-            from_state,
-            from_ahead,
-            bias,
-            inner,
-            inner_bias,
-            out,
-            out_bias,
-        ] = self.head.clone();
-        let columns = hidden.dims()[1];
-        let by_state = from_state
-            .matmul(hidden)
-            .reshape([self.size.head, columns, 1])
-            .expand([self.size.head, columns, draws])
-            .reshape([self.size.head, columns * draws]);
-        let first = activation::relu(by_state + from_ahead.matmul(ahead) + bias);
+        let [_, _, bias, inner, inner_bias, out, out_bias] = self.head.clone();
+        let by_state = repeated(by_state + bias, by_ahead.dims()[1]);
+        let first = activation::relu(by_state + by_ahead);
         let second = activation::relu(inner.matmul(first) + inner_bias);
         let raw = out.matmul(second) + out_bias;
         let width = raw
@@ -173,10 +177,11 @@ impl Graph {
             .narrow(0, 0, 1)
             .clamp(LOG_WIDTH.0, LOG_WIDTH.1)
             .exp();
-        let logits = raw.clone().narrow(0, 1, ANCHORS);
+        let logits = raw.clone().narrow(0, 1, ANCHORS).clamp(-MOST, MOST);
         let slopes = raw.clone().narrow(0, 1 + ANCHORS, ANCHORS);
         let blend = |&score: &f32| {
-            let shares = activation::softmax(logits.clone() + slopes.clone() * score, 0);
+            let by_slope = (slopes.clone() * score).clamp(-MOST_BY_SLOPE, MOST_BY_SLOPE);
+            let shares = activation::softmax(logits.clone() + by_slope, 0);
             (shares * anchors.clone()).sum_dim(0)
         };
         let blends = Tensor::cat(self.layout.levels.scores.iter().map(blend).collect(), 0);
@@ -185,6 +190,15 @@ impl Graph {
         let distance = (bounded.clone().exp() - (-bounded).exp()) * 0.5;
         blends + distance
     }
+}
+
+/// Each column of `[rows, columns]` as many times next to each other as `[rows, all]` has room for.
+fn repeated(tensor: Tensor<2>, all: usize) -> Tensor<2> {
+    let [rows, columns] = tensor.dims();
+    tensor
+        .reshape([rows, columns, 1])
+        .expand([rows, columns, all / columns.max(1)])
+        .reshape([rows, all])
 }
 
 fn head_matrices(layout: &Layout) -> [Matrix; 7] {

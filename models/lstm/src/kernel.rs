@@ -1,8 +1,13 @@
 //! The network ready to run: a batch of series one step on, and their quantiles ahead.
 
 use std::sync::Arc;
+#[cfg(any(test, feature = "gpu"))]
+use std::sync::OnceLock;
 
+#[cfg(any(test, feature = "gpu"))]
+use crate::{card::Card, live::tried};
 use crate::{
+    device::Compute,
     network::NetworkSize,
     outlook::Outlook,
     served::{HeadRoom, Served},
@@ -14,6 +19,10 @@ pub struct Network {
     size: NetworkSize,
     weights: Arc<[f32]>,
     served: Arc<Served>,
+    compute: Compute,
+    /// Its weights on a graphics card, once they are asked for.
+    #[cfg(any(test, feature = "gpu"))]
+    card: Arc<OnceLock<Option<Card>>>,
 }
 
 /// Why weights were refused.
@@ -74,7 +83,35 @@ impl Network {
             served: Arc::new(Served::new(&size, &layout, &weights)),
             size,
             weights: weights.into(),
+            compute: Compute::cpu(),
+            #[cfg(any(test, feature = "gpu"))]
+            card: Arc::default(),
         })
+    }
+
+    /// The same network, which a [`crate::LiveBatch`] computes there: what it does at a tick for all of
+    /// its series. Its weights go to a graphics card when they are first needed, once for all clones.
+    #[must_use]
+    pub fn on(self, compute: &Compute) -> Self {
+        Self {
+            compute: compute.clone(),
+            #[cfg(any(test, feature = "gpu"))]
+            card: Arc::default(),
+            ..self
+        }
+    }
+
+    /// Where it is computed.
+    pub fn compute(&self) -> &Compute {
+        &self.compute
+    }
+
+    /// The card that computes so many series; `None` where the CPU does.
+    #[cfg(any(test, feature = "gpu"))]
+    pub(crate) fn card(&self, series: usize) -> Option<&Card> {
+        let adapter = self.compute.serving(series)?;
+        let upload = || tried(Card::new(adapter, &self.size, &self.weights)?, self);
+        self.card.get_or_init(upload).as_ref()
     }
 
     /// Its size.

@@ -4,6 +4,8 @@ mod arch;
 mod average;
 mod bare;
 mod block;
+#[cfg(any(test, feature = "gpu"))]
+mod card;
 mod cell;
 mod chunk;
 mod clock;

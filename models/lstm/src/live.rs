@@ -1,5 +1,8 @@
 //! Series that are served: each has a slot of fixed memory and advances by one step a tick.
 
+#[cfg(any(test, feature = "gpu"))]
+mod card;
+
 use std::{
     num::NonZero,
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
@@ -19,6 +22,9 @@ use crate::{
 
 /// Blocks that a second thread is worth starting for.
 const BLOCKS_A_THREAD: usize = 4;
+
+#[cfg(any(test, feature = "gpu"))]
+pub(crate) use card::tried;
 
 /// The place of one series in a [`LiveBatch`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -161,6 +167,13 @@ impl LiveBatch {
     /// Takes the bin that starts at `at`, of every series at once; NaN where there is no sample.
     pub fn advance(&mut self, at: Timestamp, value: impl Fn(Slot) -> f32 + Sync) {
         self.latest = Some(at);
+        #[cfg(any(test, feature = "gpu"))]
+        {
+            let network = self.network.clone();
+            if let Some(card) = network.card(self.len()) {
+                return self.advance_on(card, at, value);
+            }
+        }
         let (network, taken, rooms) = (&self.network, &self.taken, &self.rooms);
         in_shares(&mut self.blocks, BLOCKS_A_THREAD, |first, blocks| {
             let mut scratch = rooms.take();
@@ -222,7 +235,7 @@ impl LiveBatch {
 
     /// Shows the quantiles of each slot, `[horizon, levels]` at the network's levels, with its place
     /// in `slots`, which ascend; on all cores, in no particular order. Needs memory for one block a
-    /// core only.
+    /// core only, or on a graphics card for a batch of some thousand series and the one before it.
     ///
     /// # Errors
     /// As [`Self::forecast`].
@@ -242,6 +255,23 @@ impl LiveBatch {
         let Some(at) = self.latest else {
             return Err(ForecastError::Failed("no bin was taken in yet".to_owned()));
         };
+        #[cfg(any(test, feature = "gpu"))]
+        if let Some(card) = self.network.card(slots.len()) {
+            self.for_each_on(card, at, slots, horizon, &sink);
+            return Ok(());
+        }
+        self.for_each_here(at, slots, horizon, &sink);
+        Ok(())
+    }
+
+    /// [`Self::for_each`] by the CPU.
+    fn for_each_here(
+        &self,
+        at: Timestamp,
+        slots: &[Slot],
+        horizon: usize,
+        sink: &(impl Fn(usize, &[f32]) + Sync),
+    ) {
         let mut groups = in_blocks(slots);
         in_shares(&mut groups, 1, |_, groups| {
             let mut scratch = self.rooms.take();
@@ -261,7 +291,6 @@ impl LiveBatch {
             }
             self.rooms.give_back(scratch);
         });
-        Ok(())
     }
 }
 

@@ -21,8 +21,12 @@ use crate::{
 const MEAN_REACH: usize = 3;
 /// Slots around a step's own whose range is shown, to each side.
 const RANGE_REACH: usize = 2;
+/// How many features say how far ahead a step is: the first of [`MOVING`].
+pub(crate) const DISTANCES: usize = 2;
+/// How many say what the series did at its time: the rest, the last of which are of [`SEASONAL`].
+pub(crate) const SHOWN: usize = MOVING.len() - DISTANCES;
 /// Anchors that differ from step to step: latest day, around it, average day, week.
-const SEASONAL: [usize; 4] = [1, 2, 3, 7];
+pub(crate) const SEASONAL: [usize; 4] = [1, 2, 3, 7];
 
 /// Neighbouring steps ahead, the same for all series of a tick.
 #[derive(Debug)]
@@ -31,8 +35,8 @@ pub(crate) struct Horizon {
     steps: Vec<Step>,
     /// Whether each step's slot is the one after that of the step before.
     slot_by_slot: bool,
-    /// How far ahead the steps are, as the head is shown it: `[2, steps]`.
-    distances: Vec<f32>,
+    /// How far ahead the steps are, as the head is shown it: `[DISTANCES, steps]`.
+    pub(crate) distances: Vec<f32>,
 }
 
 #[derive(Debug)]
@@ -104,7 +108,7 @@ impl Outlook {
         for (row, value) in self.anchors.chunks_exact_mut(n).zip(view.fixed_anchors()) {
             row.fill(value);
         }
-        let (distances, features) = self.features.split_at_mut(2 * n);
+        let (distances, features) = self.features.split_at_mut(DISTANCES * n);
         distances.copy_from_slice(&horizon.distances);
         arch().dispatch(Levels {
             by_step: self.surroundings.by_step(horizon),

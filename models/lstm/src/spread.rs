@@ -24,9 +24,9 @@ pub(crate) const LOG_WIDTH: (f32, f32) = (-9.0, 3.0);
 /// Bound of a quantile's distance from the blend, under the hyperbolic sine.
 pub(crate) const REACH: f32 = 8.0;
 /// Bound of a logit.
-const MOST: f32 = 40.0;
+pub(crate) const MOST: f32 = 40.0;
 /// Bound of what a slope adds to it.
-const MOST_BY_SLOPE: f32 = 30.0;
+pub(crate) const MOST_BY_SLOPE: f32 = 30.0;
 
 /// Where the levels lie on a line.
 #[derive(Debug, Clone)]

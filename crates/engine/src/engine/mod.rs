@@ -271,7 +271,7 @@ fn scribe(config: &EngineConfig) -> Result<Scribe, StartError> {
 fn model_store(config: &EngineConfig, history: &HistoryFolder) -> ModelStore {
     ModelStore {
         models: config.models_dir(),
-        load: from_training(),
+        load: from_training(&config.compute),
         history: history.clone(),
         pretrained: config.pretrained,
     }
@@ -295,7 +295,7 @@ fn models(
     }
     let interval = trained.as_ref().map(|model| model.interval);
     let model = trained.map_or_else(
-        || Box::new(Untrained::new(config.pretrained)) as BoxedForecaster,
+        || Box::new(Untrained::new(config.pretrained).on(&config.compute)) as BoxedForecaster,
         |trained| trained.forecaster,
     );
     let Some(warm) = warm.map(|warm| warm.panel.clone()) else {
@@ -341,7 +341,7 @@ fn retraining(config: &EngineConfig, history: HistoryFolder, shared: &Shared) ->
         seed: config.seed,
         configured: config.model_dir.clone(),
         pretrained: config.pretrained,
-        load: from_training(),
+        load: from_training(&config.compute),
         numbers: shared.numbers.clone(),
         scribe: shared.scribe.clone(),
         collector: shared.collector.clone(),

@@ -79,7 +79,7 @@ pub(super) fn recovered(config: EngineConfig) -> Result<Recovered, StartError> {
             path: folder,
             source: std::io::Error::other(reason),
         })?;
-    let mut model = model_in_use(&config, &from_training());
+    let mut model = model_in_use(&config, &from_training(&config.compute));
     let demand_models = model.as_mut().map(|model| std::mem::take(&mut model.pools));
     let demand_models = demand_models.unwrap_or_default();
     let pools = planned_pools(&config, &shadow.value, &demand_models)?;

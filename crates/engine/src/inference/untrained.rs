@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use foreshadow_forecast::{ForecastError, Forecaster, Panel, QuantileForecast, SeriesId};
+use foreshadow_lstm::Compute;
 use foreshadow_training::LoadedModel;
 
 use super::seasonal_naive;
@@ -41,6 +42,12 @@ impl Untrained {
             carried: None,
             answered: false,
         }
+    }
+
+    /// The same, whose network is computed there.
+    pub(crate) fn on(mut self, compute: &Compute) -> Self {
+        self.pretrained = self.pretrained.map(|model| model.on(compute));
+        self
     }
 
     /// The network at this width of bins; `None` where it cannot answer.

@@ -205,7 +205,9 @@ fn trained(panel: &Panel, folder: &Path) -> BoxedForecaster {
     };
     let trained = foreshadow_training::train(panel, &options, &Compute::cpu(), folder, &mut Quiet);
     trained.expect("it can be trained");
-    from_training()(folder).expect("it can be read").forecaster
+    from_training(&Compute::cpu())(folder)
+        .expect("it can be read")
+        .forecaster
 }
 
 /// What the service does at each bin, with the real network, planner, drift test and gate.

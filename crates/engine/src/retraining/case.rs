@@ -10,6 +10,7 @@ use foreshadow_forecast::{
     Forecaster, PLANNING_LEVELS, Panel, QuantileForecast, SeriesId, SeriesKind,
 };
 use foreshadow_history::{DEFAULT_MAX_VALUES, HistoryPaths, PanelLimits, PanelOptions, load_panel};
+use foreshadow_lstm::Compute;
 use foreshadow_planner::{ForecastView, PoolSettings, PreAllocation, RuleBook};
 use foreshadow_types::{PoolName, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -125,7 +126,7 @@ impl PoolsCase {
     /// # Errors
     /// Why a model or the history cannot be read.
     pub fn wishes(&self) -> Result<[Wishes; 2], String> {
-        self.wishes_by(&from_training())
+        self.wishes_by(&from_training(&Compute::cpu()))
     }
 
     pub(super) fn wishes_by(&self, load: &LoadModel) -> Result<[Wishes; 2], String> {

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
+use foreshadow_lstm::Compute;
 use foreshadow_planner::DemandModel;
 use foreshadow_training::Measures;
 use foreshadow_types::{PoolName, Timestamp};
@@ -26,14 +27,15 @@ pub(crate) struct LoadedForecaster {
 pub(crate) type LoadModel =
     Arc<dyn Fn(&Path) -> Result<LoadedForecaster, String> + Send + Sync + 'static>;
 
-/// Reads what `train` has written.
-pub(crate) fn from_training() -> LoadModel {
-    Arc::new(|folder| {
+/// Reads what `train` has written, to be computed there.
+pub(crate) fn from_training(compute: &Compute) -> LoadModel {
+    let compute = compute.clone();
+    Arc::new(move |folder| {
         let loaded = foreshadow_training::load_model(folder).map_err(|error| error.to_string())?;
         let interval = loaded.manifest.interval();
         let pools = foreshadow_training::load_pools(folder, &loaded.manifest);
         Ok(LoadedForecaster {
-            forecaster: Box::new(CarriedLstm::new(loaded.network, interval)),
+            forecaster: Box::new(CarriedLstm::new(loaded.network.on(&compute), interval)),
             interval,
             trained_through: loaded.trained_through,
             pools: pools.map_err(|error| error.to_string())?,

@@ -17,6 +17,7 @@ use foreshadow_types::parse_duration;
 
 use crate::{
     clock,
+    device::Device,
     failure::Failure,
     format::{Format, print},
 };
@@ -65,6 +66,9 @@ pub(crate) struct Args {
     /// bin forecast), step (from 0), quantiles and what came true.
     #[arg(long, value_name = "FILE")]
     dump: Option<PathBuf>,
+    /// Where networks are computed.
+    #[arg(long, value_enum, default_value_t = Device::Auto)]
+    device: Device,
     /// How the result is printed.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -81,7 +85,11 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
         windows: args.windows,
         season: args.season.unwrap_or_else(|| day(args.interval)),
     };
-    let candidates = Candidate::load_all(&args.models, protocol.season);
+    let (compute, fallback) = args.device.compute("--device")?;
+    if let Some(reason) = fallback {
+        eprintln!("networks are computed on the cpu: {reason}");
+    }
+    let candidates = Candidate::load_all(&args.models, protocol.season, &compute);
     let mut candidates = candidates.map_err(Failure::bad_input)?;
     let panel = load(&args)?;
     let options = EvaluateOptions {

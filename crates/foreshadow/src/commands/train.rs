@@ -7,16 +7,15 @@ use std::{
     time::Duration,
 };
 
-use clap::ValueEnum;
 use foreshadow_forecast::Panel;
-use foreshadow_lstm::{Compute, DeviceChoice};
+use foreshadow_lstm::Compute;
 use foreshadow_training::{
     DatasetOptions, LoadedModel, Manifest, ModelError, PoolFitOptions, TrainError, TrainOptions,
     fit_pools, load_dataset, load_model, pretrained, save_pools, train,
 };
 use foreshadow_types::{Timestamp, parse_duration};
 
-use crate::{failure::Failure, format::Format};
+use crate::{device::Device, failure::Failure, format::Format};
 use bars::Bars;
 
 /// How the model that every build holds is named.
@@ -63,13 +62,6 @@ pub(crate) struct Args {
     /// How to print the manifest.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Device {
-    Auto,
-    Cpu,
-    Gpu,
 }
 
 impl Args {
@@ -147,13 +139,7 @@ impl Args {
     }
 
     fn compute(&self) -> Result<Compute, Failure> {
-        let choice = match self.device {
-            Device::Auto => DeviceChoice::Auto,
-            Device::Cpu => DeviceChoice::Cpu,
-            Device::Gpu => DeviceChoice::Gpu,
-        };
-        let (compute, fallback) = Compute::probe(choice)
-            .map_err(|error| Failure::bad_input(format!("--device: {error}")))?;
+        let (compute, fallback) = self.device.compute("--device")?;
         if let Some(reason) = fallback {
             eprintln!("training on the cpu: {reason}");
         }

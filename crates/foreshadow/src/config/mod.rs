@@ -41,6 +41,8 @@ use text::Span;
 use traces::RawTraces;
 pub(crate) use traces::{Headers, TracesConfig};
 
+use crate::device::Device;
+
 /// Why a configuration was refused.
 #[derive(Debug, Error)]
 pub(crate) enum ConfigFileError {
@@ -77,6 +79,8 @@ struct RawConfig {
     model: Option<PathBuf>,
     /// Whether the pretrained model is used until there is one of its own.
     pretrained: Option<bool>,
+    /// Where forecasts are computed.
+    device: Device,
     /// Request histories that the planners learn from when they start.
     demand: Vec<String>,
     retrain: Option<Spanned<RawRetrain>>,
@@ -111,6 +115,8 @@ type RawCluster = toml::Table;
 #[derive(Debug)]
 pub(crate) struct ServeConfig {
     pub(crate) engine: EngineConfig,
+    /// Where forecasts are to be computed; nobody has looked yet whether they can be.
+    pub(crate) device: Device,
     pub(crate) telemetry: TelemetryConfig,
     pub(crate) access: AccessConfig,
     /// Where traces go, if anywhere.
@@ -308,6 +314,7 @@ fn parse_with(
     })?;
     Ok(ServeConfig {
         engine: config,
+        device: raw.device,
         telemetry: raw.telemetry.check()?,
         access: access.check()?,
         traces: TracesConfig::of(raw.traces, base, |name| std::env::var(name).ok())?,

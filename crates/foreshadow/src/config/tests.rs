@@ -409,6 +409,20 @@ fn a_fallback_is_read_and_must_be_one_that_can_be_called() {
 }
 
 #[test]
+fn the_device_that_forecasts_is_read() {
+    let device = |text: &str| parse(text, Path::new("data")).map(|config| config.device);
+    assert_eq!(device(""), Ok(Device::Auto));
+    for (name, expected) in [
+        ("auto", Device::Auto),
+        ("cpu", Device::Cpu),
+        ("gpu", Device::Gpu),
+    ] {
+        assert_eq!(device(&format!("device = \"{name}\"")), Ok(expected));
+    }
+    refused("tick = \"5s\"\ndevice = \"tpu\"", "tpu", Some(2));
+}
+
+#[test]
 fn mappings_are_read_and_faults_in_them_have_their_line() {
     let mapping = r#"
 [telemetry]

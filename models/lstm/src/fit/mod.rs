@@ -73,19 +73,21 @@ impl Fit {
     pub fn new(options: FitOptions, data: FitData, compute: Compute) -> Result<Self, NetworkError> {
         options.network.check().map_err(NetworkError::Size)?;
         let weights = options.network.initial_weights(options.seed);
-        Ok(Self::with(weights, options, data, compute))
+        Self::from_weights(weights, options, data, compute)
     }
 
-    /// Starts with the weights of a network.
-    pub fn of(network: &Network, options: FitOptions, data: FitData, compute: Compute) -> Self {
-        let options = FitOptions {
-            network: network.size().clone(),
-            ..options
-        };
-        Self::with(network.weights().to_vec(), options, data, compute)
-    }
-
-    fn with(weights: Vec<f32>, options: FitOptions, data: FitData, compute: Compute) -> Self {
+    /// Starts with these weights.
+    ///
+    /// # Errors
+    /// [`NetworkError`] if they are not those of a network of the size that the options say.
+    pub fn from_weights(
+        weights: Vec<f32>,
+        options: FitOptions,
+        data: FitData,
+        compute: Compute,
+    ) -> Result<Self, NetworkError> {
+        let network = Network::new(options.network.clone(), weights)?;
+        let weights = network.weights().to_vec();
         let rows = options.chunk.lanes.div_ceil(SHARDS).max(1);
         let lanes = (0..SHARDS)
             .map(|shard| {
@@ -99,13 +101,13 @@ impl Fit {
                 )
             })
             .collect();
-        Self {
+        Ok(Self {
             options,
             compute,
             data,
             adam: Adam::new(weights),
             lanes,
-        }
+        })
     }
 
     /// Goes on from a state.

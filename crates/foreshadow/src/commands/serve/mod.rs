@@ -9,6 +9,7 @@ mod signals;
 use std::{future::Future, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use foreshadow_engine::{Engine, EngineConfig, StartError};
+use foreshadow_lstm::Compute;
 use foreshadow_server::{ServeError, Server, ServerOptions};
 use sd_notify::NotifyState;
 
@@ -19,6 +20,7 @@ use self::{
 };
 use crate::{
     config,
+    device::Device,
     failure::Failure,
     logging::{self, LogFormat},
     traces::{Traces, W3c},
@@ -90,6 +92,7 @@ async fn started(args: Args) -> Result<(), Failure> {
     options.intake = loaded.telemetry.limits;
     options.traces = traces.as_ref().map(|_| Arc::new(W3c) as _);
     let mut engine = loaded.engine;
+    engine.compute = compute(loaded.device)?;
     engine.retraining.command = Some(own_command("train")?);
     engine.retraining.replay = Some(own_command("replay-pools")?);
     let stop = stop_signal();
@@ -115,6 +118,17 @@ async fn started(args: Args) -> Result<(), Failure> {
         traces.flush().await;
     }
     served
+}
+
+/// Where forecasts are computed, which the log tells.
+fn compute(asked: Device) -> Result<Compute, Failure> {
+    let (compute, fallback) = asked.compute("device")?;
+    if let Some(reason) = fallback {
+        tracing::warn!(device = "cpu", %reason, "forecasts run on the cpu");
+    } else {
+        tracing::info!(device = compute.name(), "forecasts run on this device");
+    }
+    Ok(compute)
 }
 
 /// Serves until `stop` completes, and says on stdout when and where.

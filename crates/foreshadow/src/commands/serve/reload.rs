@@ -4,11 +4,15 @@ use foreshadow_engine::EngineConfig;
 
 #[cfg(feature = "cluster")]
 use crate::config::ClusterConfig;
-use crate::config::{ServeConfig, TelemetryConfig, TracesConfig};
+use crate::{
+    config::{ServeConfig, TelemetryConfig, TracesConfig},
+    device::Device,
+};
 
 /// What a server was started with, of what a reload does not take up.
 pub(super) struct Started {
     engine: EngineConfig,
+    device: Device,
     telemetry: TelemetryConfig,
     traces: Option<TracesConfig>,
     #[cfg(feature = "cluster")]
@@ -19,6 +23,7 @@ impl Started {
     pub(super) fn with(config: &ServeConfig) -> Self {
         Self {
             engine: config.engine.clone(),
+            device: config.device,
             telemetry: config.telemetry.clone(),
             traces: config.traces.clone(),
             #[cfg(feature = "cluster")]
@@ -30,6 +35,7 @@ impl Started {
     /// of them.
     pub(super) fn left_by(&self, now: &Self) -> Vec<&'static str> {
         let mut left = left_for_a_restart(&self.engine, &now.engine);
+        left.extend((self.device != now.device).then_some("device"));
         left.extend((self.telemetry != now.telemetry).then_some("[telemetry]"));
         left.extend((self.traces != now.traces).then_some("[traces]"));
         #[cfg(feature = "cluster")]
