@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Clients of the closed loop that finds the peak.
-const CLOSED: usize = 256;
+const CLOSED: usize = 128;
 /// How long the peak is looked for.
 const PEAK: Duration = Duration::from_secs(5);
 const CONNECTIONS: usize = 4;
@@ -34,7 +34,7 @@ pub(crate) fn rows() -> anyhow::Result<Vec<Row>> {
     // Until as many claims have ended as are remembered, memory grows with each.
     let mut ended = 0;
     while ended < REMEMBERED {
-        let few = run(&server, Arrivals::Closed(CLOSED / 4), PEAK)?;
+        let few = run(&server, Arrivals::Closed(CLOSED), PEAK)?;
         ended += few.counts.granted;
     }
     let peak = run(&server, Arrivals::Closed(CLOSED), PEAK)?;

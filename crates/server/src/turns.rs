@@ -1,5 +1,4 @@
-//! Calls that ask for an allocation: how many are under way, how long one takes, and how long it waits
-//! before anything looks at it.
+//! Calls that ask for an allocation: how many are under way, and how long one takes.
 
 use std::{
     num::NonZero,
@@ -16,26 +15,24 @@ use tokio::{
     time::Instant,
 };
 
-use crate::error::ApiError;
+use crate::{clock::now, error::ApiError};
+use foreshadow_access::{CallRate, Meter};
+use foreshadow_types::Timestamp;
 
 /// What a caller is told before a call has ended.
 const UNKNOWN: Duration = Duration::from_millis(100);
 /// The shortest and the longest delay that a caller is told.
 const SOONEST: Duration = Duration::from_millis(1);
 const LATEST: Duration = Duration::from_secs(10);
-/// Each call counts for one of so many in the time that a call takes, and in the time that it waits.
+/// Each call counts for one of so many in the time that a call takes.
 const REMEMBERED: u64 = 16;
-/// Calls under way for each core beyond which there is a queue for the processors. So many keep the cores
-/// and the commits of a ledger busy; more only make all others wait longer.
+/// Calls under way for each core beyond which there is a queue. So many keep a core busy, and a ledger whose
+/// commits take 4 ms at 16,000 claims a second; more only make all others wait longer, and hold instances
+/// meanwhile that nobody uses.
 const QUEUE_A_CORE: usize = 64;
-/// A queue that has stood for this long is no burst any more: it does not end by itself. After Nichols and
-/// Jacobson, "Controlling Queue Delay", ACM Queue 10:5, 2012, whose interval it is.
-const STANDING: Duration = Duration::from_millis(100);
-/// How long after the last refusal a queue is still taken for one that stands.
-const STRICT: Duration = Duration::from_secs(1);
-/// Calls that wait no longer than this for a processor wait for something else, a disk or a database: they
-/// are no queue, and to refuse others would help nobody.
-const AT_ONCE: Duration = Duration::from_micros(250);
+/// Calls that may queue beyond that: so many at once, as when a thousand jobs begin together, and so many a
+/// second. What goes on for longer is no burst, and ends only when some are refused.
+const BURSTS: CallRate = CallRate::constant(1_000, 4_096);
 
 /// A bounded number of turns; cheap to clone.
 #[derive(Debug, Clone)]
@@ -53,74 +50,29 @@ struct Shared {
     queue: Queue,
     /// Messages that wait.
     waiting: AtomicUsize,
-    /// How long a turn takes of late.
-    took: Lately,
+    /// How long a turn takes of late; 0 before the first has ended.
+    took_ns: AtomicU64,
 }
 
-/// Calls that wait for a processor because there are too many of them.
+/// Calls that wait because there are too many of them.
 #[derive(Debug)]
 struct Queue {
-    since: Instant,
     /// It begins with so many calls under way.
     from: usize,
-    /// When fewer were under way for the last time, in milliseconds.
-    short_ms: AtomicU64,
-    /// Until when calls are refused for it, in milliseconds.
-    strict_ms: AtomicU64,
-    /// How long a call waits of late from its turn to its beginning.
-    waited: Lately,
+    bursts: Meter,
 }
 
 impl Queue {
     fn new(from: usize) -> Self {
         Self {
-            since: Instant::now(),
             from,
-            short_ms: AtomicU64::new(0),
-            strict_ms: AtomicU64::new(0),
-            waited: Lately::default(),
+            bursts: Meter::new(BURSTS),
         }
     }
 
-    /// Whether a further call would wait behind too many.
-    fn stands(&self, under_way: usize, now: Instant) -> bool {
-        let now_ms = now.duration_since(self.since).as_millis() as u64;
-        if under_way < self.from {
-            self.short_ms.store(now_ms, Ordering::Relaxed);
-            return false;
-        }
-        let standing = now_ms.saturating_sub(self.short_ms.load(Ordering::Relaxed));
-        let strict = now_ms < self.strict_ms.load(Ordering::Relaxed);
-        let waits = self.waited.get().is_some_and(|wait| wait > AT_ONCE);
-        if !waits || !(strict || standing > STANDING.as_millis() as u64) {
-            return false;
-        }
-        let until = now_ms + STRICT.as_millis() as u64;
-        self.strict_ms.store(until, Ordering::Relaxed);
-        true
-    }
-}
-
-/// A time, averaged over the latest of many; nothing before the first.
-#[derive(Debug, Default)]
-struct Lately(AtomicU64);
-
-impl Lately {
-    fn get(&self) -> Option<Duration> {
-        match self.0.load(Ordering::Relaxed) {
-            0 => None,
-            ns => Some(Duration::from_nanos(ns)),
-        }
-    }
-
-    fn note(&self, time: Duration) {
-        let time_ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).max(1);
-        // One that is lost to another at the same time changes little.
-        let next = match self.0.load(Ordering::Relaxed) {
-            0 => time_ns,
-            before => before - before / REMEMBERED + time_ns / REMEMBERED,
-        };
-        self.0.store(next.max(1), Ordering::Relaxed);
+    /// Whether a further call would wait behind more than a burst.
+    fn is_full(&self, under_way: usize, now: Timestamp) -> bool {
+        under_way >= self.from && self.bursts.take(now).is_err()
     }
 }
 
@@ -135,14 +87,13 @@ pub(crate) struct Turn {
 
 impl Turns {
     pub(crate) fn new(most: usize) -> Self {
-        let messages = most - most / 4;
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
         Self(Arc::new(Shared {
             all: Arc::new(Semaphore::new(most)),
-            messages: Arc::new(Semaphore::new(messages)),
+            messages: Arc::new(Semaphore::new(of_messages(most))),
             most,
             waiting: AtomicUsize::new(0),
-            took: Lately::default(),
+            took_ns: AtomicU64::new(0),
             queue: Queue::new(QUEUE_A_CORE * cores),
         }))
     }
@@ -150,17 +101,29 @@ impl Turns {
     /// A turn for a call.
     ///
     /// # Errors
-    /// `RESOURCE_EXHAUSTED` if all are taken, or if more calls than the processors keep up with have been
-    /// under way for a while, with the time in which those will have ended.
+    /// `RESOURCE_EXHAUSTED` if all are taken, or if more calls than the processors keep up with are under way
+    /// and it is no burst, with the time in which those will have ended.
     pub(crate) fn take(&self) -> Result<Turn, ApiError> {
         let shared = &self.0;
-        let under_way = shared.most - shared.all.available_permits();
         let busy = || ApiError::busy(self.delay());
-        if shared.queue.stands(under_way, Instant::now()) {
+        if shared.queue.is_full(self.calls(), now()) {
             return Err(busy());
         }
         let permit = shared.all.clone().try_acquire_owned();
         Ok(self.turn([Some(permit.map_err(|_| busy())?), None]))
+    }
+
+    /// Calls under way, without messages.
+    fn calls(&self) -> usize {
+        let Shared {
+            all,
+            messages,
+            most,
+            ..
+        } = &*self.0;
+        let taken = most - all.available_permits();
+        let of_messages = of_messages(*most) - messages.available_permits();
+        taken.saturating_sub(of_messages)
     }
 
     /// A turn for a message of a stream, when there is one: a caller that sends too much is not read
@@ -186,24 +149,36 @@ impl Turns {
     /// The time in which those under way and those that wait will have had their turns.
     fn delay(&self) -> Duration {
         let shared = &self.0;
-        let took = shared.took.get().unwrap_or(UNKNOWN);
+        let took = match shared.took_ns.load(Ordering::Relaxed) {
+            0 => UNKNOWN,
+            took_ns => Duration::from_nanos(took_ns),
+        };
         let waiting = shared.waiting.load(Ordering::Relaxed);
         let rounds = 1.0 + waiting as f64 / shared.most.max(1) as f64;
         took.mul_f64(rounds).clamp(SOONEST, LATEST)
     }
-}
 
-impl Turn {
-    /// The call begins: until now it has waited for a processor.
-    pub(crate) fn begin(&self) {
-        self.turns.0.queue.waited.note(self.began.elapsed());
+    fn note(&self, took: Duration) {
+        let took_ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX).max(1);
+        let known = &self.0.took_ns;
+        // One that is lost to another at the same time changes little.
+        let next = match known.load(Ordering::Relaxed) {
+            0 => took_ns,
+            before => before - before / REMEMBERED + took_ns / REMEMBERED,
+        };
+        known.store(next.max(1), Ordering::Relaxed);
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.turns.0.took.note(self.began.elapsed());
+        self.turns.note(self.began.elapsed());
     }
+}
+
+/// How many of all turns messages may have.
+fn of_messages(most: usize) -> usize {
+    most - most / 4
 }
 
 /// One that waits, until this is dropped.
@@ -232,45 +207,43 @@ mod tests {
         assert_eq!(delay_of(turns.take()), UNKNOWN);
         drop(held);
         for _ in 0..200 {
-            turns.0.took.note(Duration::from_millis(40));
+            turns.note(Duration::from_millis(40));
         }
         let _held = [turns.take().unwrap(), turns.take().unwrap()];
         let told = delay_of(turns.take());
         assert!(told.as_millis().abs_diff(40) <= 2, "{told:?}");
-        turns.0.took.note(Duration::from_hours(1));
+        turns.note(Duration::from_hours(1));
         assert_eq!(delay_of(turns.take()), LATEST);
     }
 
-    fn waiting(from: usize, each: Duration) -> Queue {
-        let queue = Queue::new(from);
-        for _ in 0..200 {
-            queue.waited.note(each);
-        }
-        queue
-    }
-
     #[test]
-    fn a_burst_is_taken_and_a_queue_that_stands_is_not_added_to() {
-        let queue = waiting(64, Duration::from_millis(5));
-        let at = |ms| queue.since + Duration::from_millis(ms);
-        assert!(!queue.stands(10, at(1_000)));
-        assert!(!queue.stands(1_000, at(1_090)), "a burst");
-        assert!(!queue.stands(20, at(1_099)));
-        assert!(!queue.stands(1_000, at(1_190)), "another");
-        assert!(queue.stands(1_000, at(1_201)), "no burst any more");
-        assert!(!queue.stands(63, at(1_300)), "there is room");
-        assert!(queue.stands(64, at(2_100)), "and again there is none");
-        assert!(!queue.stands(63, at(3_200)));
-        assert!(
-            !queue.stands(64, at(3_290)),
-            "long after the last refusal: a burst"
+    fn a_burst_is_taken_and_what_goes_on_is_not() {
+        let queue = Queue::new(64);
+        let at = |ms: i64| Timestamp::from_millis(1_000_000 + ms);
+        let taken = |calls: usize, ms| (0..calls).filter(|_| !queue.is_full(500, at(ms))).count();
+        assert_eq!(taken(3_000, 0), 3_000, "a burst");
+        assert_eq!(
+            taken(3_000, 10),
+            1_106,
+            "and more of it than is kept up with"
         );
+        assert_eq!(
+            taken(3_000, 110),
+            100,
+            "what is made good in a tenth of a second"
+        );
+        assert!(!queue.is_full(63, at(110)), "there is room");
+        assert_eq!(taken(3_000, 10_000), 3_000, "long after: another burst");
     }
 
     #[test]
-    fn who_waits_for_a_disk_is_no_queue() {
-        let queue = waiting(64, Duration::from_micros(20));
-        assert!(!queue.stands(4_000, queue.since + Duration::from_mins(1)));
+    fn messages_of_streams_are_no_queue_of_calls() {
+        let turns = Turns::new(4_096);
+        let _messages: Vec<_> = (0..3_000)
+            .map(|_| turns.wait().now_or_never().unwrap())
+            .collect();
+        let _call = turns.take().unwrap();
+        assert_eq!(turns.calls(), 1);
     }
 
     #[test]
@@ -279,11 +252,11 @@ mod tests {
         let messages: Vec<_> = (0..6)
             .map(|_| turns.wait().now_or_never().unwrap())
             .collect();
-        turns.0.took.note(Duration::from_millis(1));
+        turns.note(Duration::from_millis(1));
         let mut more = Box::pin(join_all((0..8).map(|_| turns.wait())));
         assert!((&mut more).now_or_never().is_none());
         let calls = [turns.take().unwrap(), turns.take().unwrap()];
-        let alone = turns.0.took.get().unwrap();
+        let alone = Duration::from_nanos(turns.0.took_ns.load(Ordering::Relaxed));
         let told = delay_of(turns.take());
         assert!(told >= (2 * alone).max(SOONEST));
         drop(more);

@@ -17,23 +17,18 @@ use crate::turns::Turn;
 const MOST_PARTS: usize = 8;
 
 pin_project! {
-    /// A call with its turn, if it needs one: it waits until it is first looked at.
+    /// A call, with its turn until it is answered if it needs one.
     #[derive(Debug)]
     pub(crate) struct InTurn<F> {
         #[pin]
         call: F,
         turn: Option<Turn>,
-        begun: bool,
     }
 }
 
 impl<F> InTurn<F> {
     pub(super) fn new(call: F, turn: Option<Turn>) -> Self {
-        Self {
-            call,
-            turn,
-            begun: false,
-        }
+        Self { call, turn }
     }
 }
 
@@ -42,11 +37,6 @@ impl<F: Future> Future for InTurn<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        if !std::mem::replace(this.begun, true)
-            && let Some(turn) = this.turn
-        {
-            turn.begin();
-        }
         let answer = ready!(this.call.poll(cx));
         *this.turn = None;
         Poll::Ready(answer)
