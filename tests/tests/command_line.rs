@@ -228,6 +228,11 @@ fn a_model_of_pools_is_used_by_a_backtest_and_refused_when_damaged_or_too_new() 
     assert!(trained.status.success(), "{trained:?}");
     let manifest = fs::read_to_string(out.join("manifest.json")).expect("a manifest");
     assert!(manifest.contains("\"pool\": \"small\""), "{manifest}");
+    // The pretrained weights have seen what came after.
+    assert!(!manifest.contains("begun_with"), "{manifest}");
+    let from_nowhere = ["--from", "/nowhere", "--out", "/tmp/unused"];
+    let train = [&["train", "--history", log], &from_nowhere[..]].concat();
+    refused(&train, &["--from: ", "/nowhere"]);
 
     let backtest = |from: &'static str, startup: &'static str| {
         vec![

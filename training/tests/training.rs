@@ -10,7 +10,8 @@ use std::{
 use foreshadow_forecast::{PLANNING_LEVELS, Panel, SeriesId};
 use foreshadow_lstm::{Compute, NetworkSize, Random};
 use foreshadow_training::{
-    EpochReport, Manifest, Observer, StepProgress, TrainError, TrainOptions, load_model, train,
+    EpochReport, LoadedModel, Manifest, Observer, StepProgress, TrainError, TrainOptions,
+    load_model, train,
 };
 use foreshadow_types::{EntityId, Timestamp};
 
@@ -128,6 +129,59 @@ fn the_same_seed_gives_the_same_weights_and_another_seed_others() {
     };
     assert_eq!(weights(1), weights(1));
     assert_ne!(weights(1), weights(2));
+}
+
+#[test]
+fn what_is_begun_with_is_kept_where_nothing_better_is_learnt() {
+    let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    run(&options(2, 20), first.path(), &mut Watch::default()).unwrap();
+    let model = load_model(first.path()).unwrap();
+    let options = |epochs| TrainOptions {
+        from: Some(("first".to_owned(), model.clone())),
+        ..options(epochs, 20)
+    };
+    let earlier = history(20);
+    let on = |epochs| {
+        let options = options(epochs);
+        let watch = &mut Watch::default();
+        train(&earlier, &options, &Compute::cpu(), second.path(), watch).unwrap();
+        load_model(second.path()).unwrap()
+    };
+    let untouched = on(0);
+    assert_eq!(untouched.network.weights(), model.network.weights());
+    assert_eq!(untouched.manifest.begun_with.as_deref(), Some("first"));
+    assert_eq!(
+        untouched.trained_through, model.trained_through,
+        "it has seen what those weights have"
+    );
+    let loss = |model: &LoadedModel| model.manifest.validation.models[0].crps.unwrap();
+    let further = on(3);
+    assert!(loss(&further) < 1.05 * loss(&untouched));
+}
+
+#[test]
+fn histories_of_other_times_are_learnt_beside() {
+    let weights = |beside: Vec<(Panel, f32)>| {
+        let folder = tempfile::tempdir().unwrap();
+        let options = TrainOptions {
+            beside,
+            ..options(1, 10)
+        };
+        let watch = &mut Watch::default();
+        train(
+            &history(20),
+            &options,
+            &Compute::cpu(),
+            folder.path(),
+            watch,
+        )
+        .unwrap();
+        load_model(folder.path()).unwrap()
+    };
+    let (alone, both) = (weights(Vec::new()), weights(vec![(history(25), 0.5)]));
+    assert_ne!(alone.network.weights(), both.network.weights());
+    assert_eq!(alone.trained_through, history(20).bin_start(20 * 24 - 1));
+    assert_eq!(both.trained_through, history(25).bin_start(25 * 24 - 1));
 }
 
 #[test]
