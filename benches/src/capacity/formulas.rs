@@ -56,7 +56,8 @@ pub(crate) fn renewals_s(leases: f64, lease_s: f64) -> f64 {
 const BEATS_S: f64 = 12.0 / 3.0;
 
 /// Transactions a second of the beats of all replicas: one statement that it is there, one that renews
-/// its shards and two that read, each prepared in a transaction of its own.
+/// its shards and two that read, each prepared in a transaction of its own when they were measured. They
+/// are sent unprepared since then, which should be half of it.
 pub(crate) fn beat_transactions(replicas: f64) -> f64 {
     2.0 * 4.0 * BEATS_S * replicas
 }
