@@ -150,7 +150,9 @@ max_duration = "40s"
     let pool = notebook_pool(100, 0, 8)
         .replace("tick = \"1s\"", "tick = \"1m\"")
         .replace("target_hit_rate = 0.9", "target_hit_rate = 0.05");
-    let server = Server::start(&(pool + rules), folder.path());
+    // The pretrained model would see through the rhythm at once.
+    let config = "pretrained = false\n".to_owned() + &pool + rules;
+    let server = Server::start(&config, folder.path());
     json(&server.http("POST", "/admin/retrain", "{}"));
     let latest = latest_training(&server);
     let candidate = folder.path().join("models/candidate-1");
