@@ -98,19 +98,26 @@ impl Turns {
         }))
     }
 
-    /// A turn for a call.
+    /// A turn for a claim.
     ///
     /// # Errors
-    /// `RESOURCE_EXHAUSTED` if all are taken, or if more calls than the processors keep up with are under way
-    /// and it is no burst, with the time in which those will have ended.
-    pub(crate) fn take(&self) -> Result<Turn, ApiError> {
-        let shared = &self.0;
-        let busy = || ApiError::busy(self.delay());
-        if shared.queue.is_full(self.calls(), now()) {
-            return Err(busy());
+    /// As [`take`](Self::take), and if more claims than the processors keep up with are under way and it is no
+    /// burst.
+    pub(crate) fn claim(&self) -> Result<Turn, ApiError> {
+        if self.0.queue.is_full(self.calls(), now()) {
+            return Err(ApiError::busy(self.delay()));
         }
-        let permit = shared.all.clone().try_acquire_owned();
-        Ok(self.turn([Some(permit.map_err(|_| busy())?), None]))
+        self.take()
+    }
+
+    /// A turn for any call.
+    ///
+    /// # Errors
+    /// `RESOURCE_EXHAUSTED` if all are taken, with the time in which those will have ended.
+    pub(crate) fn take(&self) -> Result<Turn, ApiError> {
+        let permit = self.0.all.clone().try_acquire_owned();
+        let permit = permit.map_err(|_| ApiError::busy(self.delay()))?;
+        Ok(self.turn([Some(permit), None]))
     }
 
     /// Calls under way, without messages.
@@ -234,6 +241,22 @@ mod tests {
         );
         assert!(!queue.is_full(63, at(110)), "there is room");
         assert_eq!(taken(3_000, 10_000), 3_000, "long after: another burst");
+    }
+
+    #[test]
+    fn a_queue_of_claims_refuses_claims_and_nothing_else() {
+        let turns = Turns::new(100_000);
+        let mut held = Vec::new();
+        let refused = (0..50_000).find_map(|_| match turns.claim() {
+            Ok(turn) => {
+                held.push(turn);
+                None
+            }
+            Err(refused) => Some(refused),
+        });
+        assert!(refused.is_some_and(|refused| refused.retry_after.is_some()));
+        assert!(held.len() >= 4_096, "bursts are taken: {}", held.len());
+        assert!(turns.take().is_ok());
     }
 
     #[test]

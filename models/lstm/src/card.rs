@@ -196,11 +196,8 @@ mod tests {
 
     fn size() -> NetworkSize {
         NetworkSize {
-            hidden: 8,
             layers: 1,
-            head: 8,
-            head_inner: 6,
-            levels: vec![0.1, 0.5, 0.9],
+            ..NetworkSize::small()
         }
     }
 

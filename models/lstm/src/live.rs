@@ -335,13 +335,7 @@ mod tests {
     use crate::{forecaster::LstmForecaster, network::NetworkSize, random::Random};
 
     fn network() -> Network {
-        let size = NetworkSize {
-            hidden: 8,
-            layers: 2,
-            head: 8,
-            head_inner: 6,
-            levels: vec![0.1, 0.5, 0.9],
-        };
+        let size = NetworkSize::small();
         let weights = size.initial_weights(5);
         Network::new(size, weights).unwrap()
     }

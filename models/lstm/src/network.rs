@@ -67,6 +67,18 @@ pub(crate) struct Layout {
 }
 
 impl NetworkSize {
+    /// One that tests are quick with.
+    #[cfg(test)]
+    pub(crate) fn small() -> Self {
+        Self {
+            hidden: 8,
+            layers: 2,
+            head: 8,
+            head_inner: 6,
+            levels: vec![0.1, 0.5, 0.9],
+        }
+    }
+
     /// Rows that the head gives: a log width, a logit for each anchor and its slope over the levels,
     /// and a distance for each level.
     pub(crate) fn outputs(&self) -> usize {

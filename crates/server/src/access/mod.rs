@@ -167,7 +167,7 @@ impl Gate {
     ) -> Result<(Option<Arc<Principal>>, Option<Turn>), Refused> {
         let caller = self.known(request)?;
         let claims = table::is_claim(request.method(), request.uri().path());
-        let turn = claims.then(|| self.turns.take()).transpose();
+        let turn = claims.then(|| self.turns.claim()).transpose();
         Ok((caller, turn.map_err(Refused::Busy)?))
     }
 

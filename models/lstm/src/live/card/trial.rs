@@ -91,13 +91,7 @@ mod tests {
 
     #[test]
     fn a_card_that_answers_something_else_does_not_serve() {
-        let size = NetworkSize {
-            hidden: 8,
-            layers: 2,
-            head: 8,
-            head_inner: 6,
-            levels: vec![0.1, 0.5, 0.9],
-        };
+        let size = NetworkSize::small();
         let network = Network::new(size.clone(), size.initial_weights(5)).unwrap();
         let adapter = Adapter::stand_in();
         let good = Card::new(&adapter, &size, network.weights()).unwrap();
