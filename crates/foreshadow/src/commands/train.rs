@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use foreshadow_engine::PRETRAINED;
 use foreshadow_forecast::Panel;
 use foreshadow_lstm::Compute;
 use foreshadow_training::{
@@ -17,9 +18,6 @@ use foreshadow_types::{Timestamp, parse_duration};
 
 use crate::{device::Device, failure::Failure, format::Format};
 use bars::Bars;
-
-/// How the model that every build holds is named.
-const PRETRAINED: &str = "pretrained";
 
 /// Arguments of `foreshadow train`.
 #[derive(Debug, clap::Args)]
